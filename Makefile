@@ -1,0 +1,175 @@
+# flux2 - build, test and install. `make help` lists what there is.
+#
+# Nothing is built into the source folders: everything lands in build/.
+#   build/<lua>/flux2/core.so             the module for one Lua ABI (5.1 serves LuaJIT too)
+#   build/<lua>/flux2/emulator/core.so    the emulator, a module of its own
+#   build/<flavour>/<lua>/...             the same, instrumented (FLAVOUR=asan or tsan)
+
+.DEFAULT_GOAL := all
+
+PKG_CONFIG ?= pkg-config
+PREFIX ?= /usr/local
+VERSION := $(shell sed -n 's/^M\._VERSION *= *"\([^"]*\)".*/\1/p' lua/flux2/version.lua)
+
+FLAVOUR ?=
+BUILD := build$(if $(FLAVOUR),/$(FLAVOUR))
+
+# --- which Luas are here -----------------------------------------------------------------------
+# One name of pkg-config per ABI: the first that exists. LuaJIT has the ABI of 5.1.
+first_pkg = $(firstword $(foreach p,$(1),$(if $(shell $(PKG_CONFIG) --exists $(p) 2>/dev/null && echo y),$(p))))
+PKG_5.1 := $(call first_pkg,lua5.1 lua-5.1 lua51 luajit)
+PKG_5.2 := $(call first_pkg,lua5.2 lua-5.2 lua52)
+PKG_5.3 := $(call first_pkg,lua5.3 lua-5.3 lua53)
+PKG_5.4 := $(call first_pkg,lua5.4 lua-5.4 lua54)
+ABIS ?= $(strip $(foreach v,5.1 5.2 5.3 5.4,$(if $(PKG_$(v)),$(v))))
+lua_cflags = $(shell $(PKG_CONFIG) --cflags $(PKG_$(1)))
+
+# LuaRocks, and whoever else builds for one Lua, says where its headers are: `make LUA_INCDIR=...`
+ifdef LUA_INCDIR
+ABIS := 5.$(shell sed -n 's/^#define[ \t]*LUA_VERSION_NUM[ \t]*50//p' '$(LUA_INCDIR)/lua.h')
+lua_cflags = -I'$(LUA_INCDIR)'
+endif
+
+# --- flags -------------------------------------------------------------------------------------
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpointer-arith -Wwrite-strings
+CORE_PKGS := libcurl jansson
+CURL_MIN := 7.85
+EMU_PKGS := libmicrohttpd cairo
+SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
+SAN_tsan := -fsanitize=thread -O1
+ALL_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(CFLAGS) $(SAN_$(FLAVOUR)) $(EXTRA_CFLAGS)
+ALL_LDFLAGS = -shared -pthread -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now $(SAN_$(FLAVOUR)) $(LDFLAGS)
+CORE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(CORE_PKGS) 2>/dev/null)
+CORE_LIBS := $(or $(shell $(PKG_CONFIG) --libs $(CORE_PKGS) 2>/dev/null),-lcurl -ljansson)
+EMU_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(EMU_PKGS) jansson 2>/dev/null)
+EMU_LIBS := $(shell $(PKG_CONFIG) --libs $(EMU_PKGS) jansson 2>/dev/null)
+HAVE_EMU := $(shell $(PKG_CONFIG) --exists $(EMU_PKGS) 2>/dev/null && echo y)
+
+# The engine does not know Lua and is compiled once; a binding is compiled for each ABI.
+ENGINE_SRC := $(filter-out csrc/core.c,$(wildcard csrc/*.c))
+ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/obj/%.o)
+EMU_SRC := $(filter-out csrc/emulator/core.c,$(wildcard csrc/emulator/*.c))
+EMU_OBJ := $(EMU_SRC:%.c=$(BUILD)/obj/%.o)
+
+MODULES := $(foreach v,$(ABIS),$(BUILD)/$(v)/flux2/core.so $(if $(HAVE_EMU),$(BUILD)/$(v)/flux2/emulator/core.so))
+
+# An older libcurl would end in a compiler's riddle.
+CURL_HERE := $(shell $(PKG_CONFIG) --modversion libcurl 2>/dev/null)
+CURL_OLD := $(if $(CURL_HERE),$(shell $(PKG_CONFIG) --atleast-version=$(CURL_MIN) libcurl || echo y))
+$(ENGINE_OBJ): $(if $(CURL_OLD),curl-too-old)
+.PHONY: curl-too-old
+curl-too-old:
+	@echo "flux2 needs libcurl $(CURL_MIN) or newer; here is $(CURL_HERE)" >&2; exit 1
+
+.PHONY: all
+all: $(MODULES) ## builds the modules for each Lua whose headers are here
+	@test -n "$(ABIS)" || { echo "no Lua headers found: see 'make deps'" >&2; exit 1; }
+
+$(BUILD)/obj/csrc/emulator/%.o: csrc/emulator/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(EMU_CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/obj/csrc/%.o: csrc/%.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
+
+define abi_rules
+$(BUILD)/obj/$(1)/core.o: csrc/core.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $$(CORE_CFLAGS) $$(call lua_cflags,$(1)) -MMD -MP -c $$< -o $$@
+
+$(BUILD)/$(1)/flux2/core.so: $(BUILD)/obj/$(1)/core.o $(ENGINE_OBJ)
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_LDFLAGS) $$^ $$(CORE_LIBS) -ldl -o $$@
+
+$(BUILD)/obj/$(1)/emulator-core.o: csrc/emulator/core.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $$(EMU_CFLAGS) $$(call lua_cflags,$(1)) -MMD -MP -c $$< -o $$@
+
+$(BUILD)/$(1)/flux2/emulator/core.so: $(BUILD)/obj/$(1)/emulator-core.o $(EMU_OBJ)
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_LDFLAGS) $$^ $$(EMU_LIBS) -ldl -lm -o $$@
+endef
+$(foreach v,$(ABIS),$(eval $(call abi_rules,$(v))))
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# --- for people --------------------------------------------------------------------------------
+# The targets below install what they need (tools/deps), then start make again: the libraries that a first
+# make could not see are there by then.
+JOBS ?= $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
+AGAIN = $(MAKE) --no-print-directory -s $(PARALLEL)
+
+# A machine that has LuaJIT and no Lua 5.4 need not install one to see the demo.
+DEMO_LUA ?= $(if $(PKG_5.4),5.4,$(if $(shell command -v luajit),$(if $(PKG_5.1),luajit,5.4),5.4))
+OUT ?= demo/garden.png
+
+.PHONY: demo
+demo: ## makes a picture: PROMPT="a red fox" OUT=fox.png; with FLUX2_API_KEY set, at the real service
+	@tools/deps build emulator $(DEMO_LUA:5.4=lua5.4)
+	+@$(AGAIN) all ABIS=$(DEMO_LUA:luajit=5.1)
+	@mkdir -p "$$(dirname "$(OUT)")"
+	@"$$(tools/find-lua $(DEMO_LUA))" examples/quickstart.lua "$$PROMPT" "$(OUT)"
+
+RUNS ?= $(if $(LUA),$(LUA),lua5.4 luajit lua5.4:asan)
+SPEC ?=
+.PHONY: test
+test: ## runs the specs on Lua 5.4, on LuaJIT, and under ASan and UBSan; LUA=luajit SPEC=spec/x_spec.lua for less
+	@tools/deps build emulator lua5.4 luajit test
+	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-specs -s "$(SPEC)" $(RUNS)
+
+.PHONY: test-all
+test-all: ## runs the specs on Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT
+	@tools/deps build emulator all-luas test
+	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-specs -s "$(SPEC)" lua5.1 lua5.2 lua5.3 lua5.4 luajit
+
+.PHONY: lint
+lint: ## reads the code: luacheck, clang-format, warnings as errors, cppcheck
+	@tools/deps build emulator lua5.4 luajit lint
+	+@MAKE="$(MAKE) $(PARALLEL)" tools/lint
+
+.PHONY: format
+format: ## lays out the C code as lint demands
+	@tools/deps lint
+	clang-format -i $$(find csrc -name '*.[ch]')
+
+.PHONY: deps
+deps: ## installs what building and testing need
+	@tools/deps build emulator lua5.4 luajit test lint
+
+# --- installing --------------------------------------------------------------------------------
+# For each Lua: what is written in Lua, and what is compiled. LuaRocks names both folders itself.
+lua_dir = $(or $(INST_LUADIR),$(DESTDIR)$(PREFIX)/share/lua/$(1))
+lib_dir = $(or $(INST_LIBDIR),$(DESTDIR)$(PREFIX)/lib/lua/$(1))
+
+define install_abi
+	@for file in $$(cd lua && find flux2 -name '*.lua'); do \
+	    install -d "$(call lua_dir,$(1))/$${file%/*}" && \
+	    install -m 644 "lua/$$file" "$(call lua_dir,$(1))/$$file" || exit 1; \
+	done
+	@for file in $$(cd $(BUILD)/$(1) && find flux2 -name '*.so'); do \
+	    install -d "$(call lib_dir,$(1))/$${file%/*}" && \
+	    install -m 755 "$(BUILD)/$(1)/$$file" "$(call lib_dir,$(1))/$$file" || exit 1; \
+	done
+	@echo "flux2 $(VERSION) for Lua $(1): $(call lua_dir,$(1))/flux2 and $(call lib_dir,$(1))/flux2"
+
+endef
+
+.PHONY: install
+install: all ## installs under PREFIX (/usr/local) for each Lua that it was built for; DESTDIR for packagers
+	$(foreach v,$(ABIS),$(call install_abi,$(v)))
+
+.PHONY: uninstall
+uninstall: ## removes what install made
+	rm -rf $(foreach v,5.1 5.2 5.3 5.4,"$(call lua_dir,$(v))/flux2" "$(call lib_dir,$(v))/flux2")
+
+.PHONY: clean
+clean: ## removes what was built
+	rm -rf build
+
+.PHONY: help
+help: ## shows this
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	    printf '  make %-10s %s\n' "$$name" "$$text"; done

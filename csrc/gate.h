@@ -1,0 +1,28 @@
+/* gate.h - who may send now: jobs that are ready queue here, those of one profile in their order.
+ *
+ * Owns: how many exchanges of a profile are under way at once, and the pause that a service asked for. It opens
+ * slowly and closes fast: one more for each success, half for each "too many". Never: sends anything. */
+#ifndef FLUX2_GATE_H
+#define FLUX2_GATE_H
+
+#include <stdbool.h>
+
+#include "job.h"
+
+struct flux2_gate {
+    struct flux2_profile *first; /* profiles with someone ready */
+};
+
+/* JOB is READY and queues behind the others of its profile. */
+void flux2_gate_push(struct flux2_gate *gate, struct flux2_job *job);
+/* JOB leaves the queue without a turn. */
+void flux2_gate_withdraw(struct flux2_gate *gate, struct flux2_job *job);
+/* The next job that may send, out of the queue and counted as under way; NULL if none may. */
+struct flux2_job *flux2_gate_admit(struct flux2_gate *gate, double now);
+/* The earliest moment at which a pause ends for somebody who queues; INFINITY if only an answer can help. */
+double flux2_gate_opens(const struct flux2_gate *gate, double now);
+/* An exchange that was admitted is over. PAUSE: what to wait before the next if the service said "too many". */
+void flux2_gate_returned(struct flux2_profile *profile, const struct flux2_outcome *outcome, bool multiplexed,
+                         double pause, double now);
+
+#endif

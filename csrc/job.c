@@ -1,0 +1,318 @@
+/* job.c - see job.h. */
+#include "job.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    /* A service that has just given us an id may need a moment until all of it knows the task. */
+    NOT_FOUND_MAX = 3,
+};
+
+/* --- making and freeing ----------------------------------------------------------------------------- */
+
+static bool copy(char **out, const char *text)
+{
+    *out = text ? strdup(text) : NULL;
+    return !text || *out;
+}
+
+struct flux2_job *flux2_job_new(uint64_t id, struct flux2_profile *profile, const struct flux2_job_spec *spec)
+{
+    struct flux2_job *j = calloc(1, sizeof *j);
+    if (!j)
+        return NULL;
+    j->id = id;
+    j->kind = spec->kind;
+    j->profile = profile ? flux2_profile_hold(profile) : NULL;
+    j->deadline = spec->deadline > 0 ? spec->deadline : INFINITY;
+    j->nature = spec->nature;
+    j->check_signature = spec->check_signature;
+    j->heap_index = SIZE_MAX;
+    bool ok = copy(&j->url, spec->url) && copy(&j->opening, spec->opening) && copy(&j->path, spec->path);
+    if (ok && spec->body) {
+        j->body = malloc(spec->body_size + 1);
+        ok = j->body != NULL;
+        if (ok) {
+            memcpy(j->body, spec->body, spec->body_size);
+            j->body[spec->body_size] = '\0';
+            j->body_size = spec->body_size;
+        }
+    }
+    if (!ok) {
+        flux2_job_free(j);
+        return NULL;
+    }
+    return j;
+}
+
+void flux2_job_free(struct flux2_job *j)
+{
+    if (!j)
+        return;
+    flux2_profile_release(j->profile);
+    free(j->url);
+    free(j->opening);
+    free(j->body);
+    free(j->path);
+    free(j);
+}
+
+void flux2_job_begin(struct flux2_job *j, double now)
+{
+    j->began = j->polling_since = now;
+    if (j->kind == FLUX2_JOB_TIMER) {
+        j->due = now + j->deadline;
+        j->deadline = INFINITY;
+        j->phase = FLUX2_PHASE_WAITING;
+        return;
+    }
+    j->deadline += now;
+    j->phase = FLUX2_PHASE_READY;
+}
+
+/* --- asking ------------------------------------------------------------------------------------------- */
+
+static bool is_polling(const struct flux2_job *j)
+{
+    return j->kind == FLUX2_JOB_POLL && !j->opening;
+}
+
+void flux2_job_request(struct flux2_job *j, struct flux2_request *r)
+{
+    memset(r, 0, sizeof *r);
+    j->attempts++;
+    if (is_polling(j)) {
+        j->polls++;
+        r->url = j->url;
+        r->nature = FLUX2_SAFE;
+        return;
+    }
+    r->url = j->opening ? j->opening : j->url;
+    r->body = j->body;
+    r->body_size = j->body_size;
+    r->path = j->path;
+    r->nature = j->opening ? FLUX2_ONCE : j->nature;
+    r->check_signature = j->check_signature;
+}
+
+/* --- events ------------------------------------------------------------------------------------------- */
+
+static struct flux2_event *new_event(struct flux2_job *j, enum flux2_event_kind kind,
+                                     const struct flux2_event_texts *texts,
+                                     const struct flux2_outcome *outcome, double now)
+{
+    struct flux2_event *e = flux2_event_new(j->id, kind, texts);
+    if (!e)
+        return NULL;
+    e->outcome = *outcome;
+    memcpy(e->status, j->status, sizeof e->status);
+    e->opening = j->opening != NULL;
+    e->elapsed = now - j->began;
+    e->attempts = j->attempts;
+    e->polls = j->polls;
+    e->has_progress = j->has_progress;
+    e->progress = j->progress;
+    return e;
+}
+
+/* An event with all that the exchange brought. */
+static struct flux2_event *exchange_event(struct flux2_job *j, enum flux2_event_kind kind,
+                                          struct flux2_transfer *t, const struct flux2_outcome *outcome,
+                                          double now)
+{
+    struct flux2_event_texts texts = {
+        .message = t->error,
+        .content_type = t->content_type,
+        .location = t->location,
+        .trace = t->trace,
+    };
+    struct flux2_event *e = new_event(j, kind, &texts, outcome, now);
+    if (!e)
+        return NULL;
+    e->signature = t->sink.signature;
+    e->received = t->sink.received;
+    e->body = flux2_sink_take(&t->sink, &e->body_size);
+    return e;
+}
+
+static struct flux2_event *end_with(struct flux2_job *j, struct flux2_transfer *t,
+                                    const struct flux2_outcome *outcome, double now)
+{
+    j->phase = FLUX2_PHASE_ENDED;
+    return exchange_event(j, FLUX2_EVENT_ENDED, t, outcome, now);
+}
+
+struct flux2_event *flux2_job_end(struct flux2_job *j, const struct flux2_outcome *outcome, const char *message,
+                                  double now)
+{
+    struct flux2_event_texts texts = {.message = message};
+    j->phase = FLUX2_PHASE_ENDED;
+    return new_event(j, FLUX2_EVENT_ENDED, &texts, outcome, now);
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------ */
+
+static void wait_until(struct flux2_job *j, double when)
+{
+    j->due = when;
+    j->phase = FLUX2_PHASE_WAITING;
+}
+
+struct flux2_event *flux2_job_wake(struct flux2_job *j, double now)
+{
+    if (j->kind == FLUX2_JOB_TIMER) {
+        static const struct flux2_outcome fine = {.retry_after = -1};
+        return flux2_job_end(j, &fine, NULL, now);
+    }
+    j->phase = FLUX2_PHASE_READY;
+    return NULL;
+}
+
+/* --- answers ------------------------------------------------------------------------------------------ */
+
+static bool is_success(const struct flux2_outcome *o)
+{
+    return o->failure == FLUX2_FAILURE_NONE && o->status >= 200 && o->status < 300;
+}
+
+static bool is_unreserved(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '~' || c == '.';
+}
+
+void flux2_job_escape(const char *text, size_t size, char *out)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    size_t i, dots = 0;
+    while (dots < size && text[dots] == '.')
+        dots++;
+    for (i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (is_unreserved(c) && dots < size) {
+            *out++ = (char)c;
+            continue;
+        }
+        *out++ = '%';
+        *out++ = hex[c >> 4];
+        *out++ = hex[c & 15];
+    }
+    *out = '\0';
+}
+
+/* Puts the id into the URL of the polls. */
+static bool fill_in_id(struct flux2_job *j, const char *id)
+{
+    char escaped[FLUX2_ESCAPED_SIZE(FLUX2_ID_MAX)];
+    char *place = strstr(j->url, "{id}");
+    if (!place)
+        return true;
+    flux2_job_escape(id, strlen(id), escaped);
+    size_t size = strlen(j->url) + strlen(escaped) + 1;
+    char *url = malloc(size);
+    if (!url)
+        return false;
+    snprintf(url, size, "%.*s%s%s", (int)(place - j->url), j->url, escaped, place + 4);
+    free(j->url);
+    j->url = url;
+    return true;
+}
+
+/* The opening was answered with a success: polling begins, unless the answer leaves nothing to wait for. */
+static struct flux2_event *opened(struct flux2_job *j, struct flux2_transfer *t,
+                                  const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    struct flux2_reading reading;
+    flux2_probe_read(&j->profile->watch, t->sink.data, t->sink.received, true, &reading);
+    if (reading.verdict != FLUX2_VERDICT_RUNNING || !fill_in_id(j, reading.id))
+        return end_with(j, t, o, now);
+    memcpy(j->status, reading.status, sizeof j->status);
+    struct flux2_event *e = exchange_event(j, FLUX2_EVENT_OPENED, t, o, now);
+    free(j->opening);
+    free(j->body);
+    j->opening = j->body = NULL;
+    j->opened = true;
+    j->attempts = 0;
+    j->polling_since = now;
+    double gap = flux2_schedule_gap(&j->profile->cadence, 0, random);
+    wait_until(j, now + (o->retry_after > gap ? o->retry_after : gap));
+    return e;
+}
+
+/* Takes over what was read; true if something is not what it was. */
+static bool note_change(struct flux2_job *j, const struct flux2_reading *r)
+{
+    bool changed = false;
+    if (r->has_status && strcmp(j->status, r->status) != 0) {
+        memcpy(j->status, r->status, sizeof j->status);
+        changed = true;
+    }
+    if (r->has_progress && (!j->has_progress || j->progress != r->progress)) {
+        j->has_progress = true;
+        j->progress = r->progress;
+        changed = true;
+    }
+    return changed;
+}
+
+static void poll_again(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    double gap = flux2_schedule_gap(&j->profile->cadence, now - j->polling_since, random);
+    double most = j->profile->backoff.ceiling;
+    double asked = o->retry_after < most ? o->retry_after : most;
+    j->attempts = 0;
+    wait_until(j, now + (asked > gap ? asked : gap));
+}
+
+/* A poll failed in a way that says nothing about the task: what is paid for is not given up for that. */
+static struct flux2_event *bad_poll(struct flux2_job *j, struct flux2_transfer *t, const struct flux2_outcome *o,
+                                    double now, uint64_t *random)
+{
+    /* "Slow down" comes from a service that works: it costs time, not patience. */
+    bool slow_down = o->failure == FLUX2_FAILURE_NONE && o->status == 429;
+    if (!slow_down && ++j->failures >= j->profile->poll_failures)
+        return end_with(j, t, o, now);
+    wait_until(j, now + flux2_schedule_pause(&j->profile->backoff, j->attempts, o->retry_after, random));
+    return NULL;
+}
+
+static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t, const struct flux2_outcome *o,
+                                  double now, uint64_t *random)
+{
+    struct flux2_reading reading;
+    if (!is_success(o)) {
+        bool not_yet = o->failure == FLUX2_FAILURE_NONE && o->status == 404 && j->opened &&
+                       j->failures + 1 < NOT_FOUND_MAX;
+        if (not_yet || flux2_schedule_may_retry(FLUX2_SAFE, o))
+            return bad_poll(j, t, o, now, random);
+        return end_with(j, t, o, now);
+    }
+    flux2_probe_read(&j->profile->watch, t->sink.data, t->sink.received, false, &reading);
+    if (reading.verdict == FLUX2_VERDICT_UNREADABLE)
+        return bad_poll(j, t, o, now, random);
+    j->failures = 0;
+    bool changed = note_change(j, &reading);
+    if (reading.verdict == FLUX2_VERDICT_ENDED)
+        return end_with(j, t, o, now);
+    poll_again(j, o, now, random);
+    if (!changed)
+        return NULL;
+    return new_event(j, FLUX2_EVENT_CHANGED, NULL, o, now);
+}
+
+struct flux2_event *flux2_job_answered(struct flux2_job *j, struct flux2_transfer *t,
+                                       const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    if (is_polling(j))
+        return polled(j, t, o, now, random);
+    if (is_success(o))
+        return j->opening ? opened(j, t, o, now, random) : end_with(j, t, o, now);
+    enum flux2_nature nature = j->opening ? FLUX2_ONCE : j->nature;
+    if (j->attempts >= j->profile->max_attempts || !flux2_schedule_may_retry(nature, o))
+        return end_with(j, t, o, now);
+    wait_until(j, now + flux2_schedule_pause(&j->profile->backoff, j->attempts, o->retry_after, random));
+    return NULL;
+}

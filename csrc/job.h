@@ -1,0 +1,104 @@
+/* job.h - a job's life: attempts, polling, deadline, cancellation.
+ *
+ * Owns: what one job asks for, how far it is, and what happens next. A job says when it wants to be called and what
+ * it wants to send; it never waits, touches a socket, or knows of other jobs. Only the engine's thread calls it
+ * once it is started. */
+#ifndef FLUX2_JOB_H
+#define FLUX2_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "event.h"
+#include "profile.h"
+#include "transfer.h"
+
+enum flux2_job_kind {
+    FLUX2_JOB_TRANSFER, /* one exchange, with attempts */
+    FLUX2_JOB_POLL,     /* a GET on a schedule until the answer is terminal; may begin with another request */
+    FLUX2_JOB_TIMER,    /* nothing but a moment in time */
+};
+
+enum flux2_job_phase {
+    FLUX2_PHASE_READY,     /* wants an exchange now */
+    FLUX2_PHASE_IN_FLIGHT, /* has one */
+    FLUX2_PHASE_WAITING,   /* wants to be called at `due` */
+    FLUX2_PHASE_ENDED,     /* its last event is out */
+};
+
+/* What a job is to do; copied by flux2_job_new. */
+struct flux2_job_spec {
+    enum flux2_job_kind kind;
+    const char *url;     /* of the transfer, or of the polls; "{id}" in it stands for the id of the opening */
+    const char *opening; /* POLL: URL of the request that begins it, NULL for none */
+    const char *body;    /* of the transfer or of the opening; NULL: none */
+    size_t body_size;
+    const char *path;         /* TRANSFER: the file that takes the body; NULL: memory */
+    enum flux2_nature nature; /* of the transfer; an opening is always FLUX2_ONCE */
+    bool check_signature;     /* TRANSFER: the body must match one of the profile's signatures */
+    double deadline;          /* seconds for the whole job, 0: none; TIMER: its time */
+};
+
+struct flux2_job {
+    uint64_t id;
+    enum flux2_job_kind kind;
+    enum flux2_job_phase phase;
+    double due;      /* WAITING: when to call flux2_job_wake */
+    double deadline; /* when to end it, INFINITY: never */
+
+    /* the engine's, for its own books */
+    size_t heap_index;
+    struct flux2_job *next, *previous;
+    struct flux2_transfer *transfer;
+    struct flux2_event *queued_change;
+
+    /* what it is to do */
+    struct flux2_profile *profile;
+    char *url;
+    char *opening; /* freed once it was answered */
+    char *body;
+    size_t body_size;
+    char *path;
+    enum flux2_nature nature;
+    bool check_signature;
+    bool opened; /* it began with an opening, which was accepted */
+
+    /* how far it is */
+    double began;
+    double polling_since;
+    unsigned attempts; /* of the request at hand */
+    unsigned failures; /* polls in a row */
+    unsigned polls;
+    bool has_progress;
+    double progress;
+    char status[FLUX2_STATUS_MAX];
+};
+
+/* A job that has not begun. NULL without memory. Any thread. */
+struct flux2_job *flux2_job_new(uint64_t id, struct flux2_profile *profile, const struct flux2_job_spec *spec);
+void flux2_job_free(struct flux2_job *job);
+
+/* The job begins. */
+void flux2_job_begin(struct flux2_job *job, double now);
+
+/* What a READY job wants to send; it points into the job. Counts as an attempt. */
+void flux2_job_request(struct flux2_job *job, struct flux2_request *request);
+
+/* Its exchange ended. Returns a list of events (through ->next), NULL for none. */
+struct flux2_event *flux2_job_answered(struct flux2_job *job, struct flux2_transfer *transfer,
+                                       const struct flux2_outcome *outcome, double now, uint64_t *random);
+
+/* Its time has come: WAITING becomes READY, or a timer ends. */
+struct flux2_event *flux2_job_wake(struct flux2_job *job, double now);
+
+/* Ends it from outside, with OUTCOME as the reason. */
+struct flux2_event *flux2_job_end(struct flux2_job *job, const struct flux2_outcome *outcome, const char *message,
+                                  double now);
+
+/* Makes one segment of a URL's path of any TEXT: escapes everything but unreserved characters, and the dots of a
+ * text that is nothing but dots. OUT has room for FLUX2_ESCAPED_SIZE(size). */
+void flux2_job_escape(const char *text, size_t size, char *out);
+#define FLUX2_ESCAPED_SIZE(size) ((size)*3 + 1)
+
+#endif

@@ -1,0 +1,69 @@
+/* platform.h - what differs between systems: clock, threads, the wake-up descriptor, the module pin, files.
+ *
+ * Owns: every direct use of POSIX outside libcurl. Never: knows what a job, an event or HTTP is. */
+#ifndef FLUX2_PLATFORM_H
+#define FLUX2_PLATFORM_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Seconds on a clock that never goes back; only differences mean anything. */
+double flux2_platform_now(void);
+
+/* A seed that differs between processes, threads and moments. Not for secrets. */
+uint64_t flux2_platform_seed(void);
+
+/* Starts FN(ARG) on a joinable thread that receives no signal: the host's handlers stay the host's.
+ * Returns 0 or an errno value. */
+int flux2_platform_thread(pthread_t *thread, void *(*fn)(void *), void *arg);
+
+/* Waits for COND for at most SECONDS (MUTEX is held). COND must come from flux2_platform_cond_init.
+ * Returns false once the time is over. */
+bool flux2_platform_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, double seconds);
+void flux2_platform_cond_init(pthread_cond_t *cond);
+
+/* Keeps this module in memory until the process ends, whoever calls dlclose on it. Lua closes C modules after
+ * the last __gc; a thread that still runs, or a resolver thread of libcurl, would lose its code.
+ * Returns false where the system refuses. */
+bool flux2_platform_pin_module(void);
+
+/* Counts the forks between this process and the one that loaded the module: what was made under another count
+ * belongs to the parent. Costs one load. */
+unsigned flux2_platform_forks(void);
+
+/* A descriptor that is readable while it is signalled. Not thread-safe by itself: signal and drain are called
+ * under the lock of whatever it announces, which makes it exact. */
+struct flux2_wake {
+    int read_fd;
+    int write_fd;
+};
+/* Returns 0 or an errno value; non-blocking, close-on-exec. */
+int flux2_platform_wake_open(struct flux2_wake *wake);
+void flux2_platform_wake_signal(struct flux2_wake *wake);
+void flux2_platform_wake_drain(struct flux2_wake *wake);
+void flux2_platform_wake_close(struct flux2_wake *wake);
+/* Waits for FD to become readable for at most SECONDS. 1: readable, 0: time over, -1: a signal came. */
+int flux2_platform_wait_readable(int fd, double seconds);
+
+/* A file that is being written beside its target. */
+struct flux2_file {
+    int fd;          /* -1: not open */
+    char *temporary; /* its name until it is whole */
+    char *target;
+};
+/* Creates the temporary file, exclusively and without following a link. Returns 0 or an errno value. */
+int flux2_platform_file_open(struct flux2_file *file, const char *target);
+int flux2_platform_file_write(struct flux2_file *file, const void *data, size_t size);
+/* Gives the file its name; with DURABLE it outlives a power cut. On failure nothing is left. */
+int flux2_platform_file_commit(struct flux2_file *file, bool durable);
+/* Removes what was written. Does nothing on a file that is not open. */
+void flux2_platform_file_discard(struct flux2_file *file);
+
+/* True if PATH can be read as a regular file. */
+bool flux2_platform_file_readable(const char *path);
+/* Says whether TARGET could be written: creates and removes a temporary file beside it. 0 or an errno value. */
+int flux2_platform_file_try(const char *target);
+
+#endif

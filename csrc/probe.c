@@ -1,0 +1,223 @@
+/* probe.c - see probe.h. */
+#include "probe.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum { STEP_MAX = 128 }; /* longest name of a member in a path */
+
+void flux2_words_free(struct flux2_words *w)
+{
+    size_t i;
+    for (i = 0; i < w->count; i++)
+        free(w->at[i]);
+    free(w->at);
+    w->at = NULL;
+    w->count = 0;
+}
+
+void flux2_watch_free(struct flux2_watch *w)
+{
+    flux2_words_free(&w->id);
+    flux2_words_free(&w->status);
+    flux2_words_free(&w->progress);
+    flux2_words_free(&w->done);
+    flux2_words_free(&w->result);
+    flux2_words_free(&w->refused);
+    flux2_words_free(&w->code);
+    free(w->code_ok);
+    w->code_ok = NULL;
+    w->code_ok_count = 0;
+}
+
+/* --- paths ------------------------------------------------------------------------------------ */
+
+/* One step down: a member of an object, or a place in an array. */
+static const json_t *step(const json_t *at, const char *name)
+{
+    char *end;
+    if (json_is_object(at))
+        return json_object_get(at, name);
+    if (!json_is_array(at) || !isdigit((unsigned char)*name))
+        return NULL;
+    unsigned long i = strtoul(name, &end, 10);
+    return *end == '\0' ? json_array_get(at, i) : NULL;
+}
+
+static const json_t *follow(const json_t *at, const char *path)
+{
+    char name[STEP_MAX];
+    while (at && *path) {
+        size_t n = strcspn(path, ".");
+        if (n >= sizeof name)
+            return NULL;
+        memcpy(name, path, n);
+        name[n] = '\0';
+        at = step(at, name);
+        path += n + (path[n] == '.');
+    }
+    return at;
+}
+
+static bool is_text(const json_t *v)
+{
+    return json_is_string(v) && json_string_length(v) > 0;
+}
+
+/* Null, false, 0, "", [] and {} are ways to say "nothing". */
+static bool is_something(const json_t *v)
+{
+    switch (v ? json_typeof(v) : JSON_NULL) {
+    case JSON_NULL:
+    case JSON_FALSE:
+        return false;
+    case JSON_STRING:
+        return is_text(v);
+    case JSON_INTEGER:
+    case JSON_REAL:
+        return json_number_value(v) != 0;
+    case JSON_ARRAY:
+        return json_array_size(v) > 0;
+    case JSON_OBJECT:
+        return json_object_size(v) > 0;
+    default:
+        return true;
+    }
+}
+
+static bool any(const struct flux2_words *paths, const json_t *root, bool (*counts)(const json_t *))
+{
+    size_t i;
+    for (i = 0; i < paths->count; i++)
+        if (counts(follow(root, paths->at[i])))
+            return true;
+    return false;
+}
+
+/* --- values ----------------------------------------------------------------------------------- */
+
+/* A number, or a string that is nothing but a number, with or without a percent sign. */
+static bool read_number(const json_t *v, double *out)
+{
+    if (json_is_number(v)) {
+        *out = json_number_value(v);
+        return isfinite(*out);
+    }
+    const char *s = json_string_value(v);
+    char *end;
+    if (!s || !*s)
+        return false;
+    *out = strtod(s, &end);
+    if (end == s)
+        return false;
+    while (*end == ' ' || *end == '%')
+        end++;
+    return *end == '\0' && isfinite(*out);
+}
+
+static void find_status(const struct flux2_watch *w, const json_t *root, struct flux2_reading *out)
+{
+    size_t i, n;
+    for (i = 0; i < w->status.count && !out->has_status; i++) {
+        const json_t *v = follow(root, w->status.at[i]);
+        if (!is_text(v))
+            continue;
+        out->has_status = true;
+        n = json_string_length(v);
+        if (n >= sizeof out->status) {
+            n = sizeof out->status - 1;
+            /* Not in the middle of a UTF-8 character. */
+            while (n > 0 && ((unsigned char)json_string_value(v)[n] & 0xC0) == 0x80)
+                n--;
+        }
+        memcpy(out->status, json_string_value(v), n);
+        out->status[n] = '\0';
+    }
+    for (i = 0; out->status[i]; i++)
+        if (iscntrl((unsigned char)out->status[i]))
+            out->status[i] = '?';
+}
+
+static void find_progress(const struct flux2_watch *w, const json_t *root, struct flux2_reading *out)
+{
+    size_t i;
+    for (i = 0; i < w->progress.count && !out->has_progress; i++)
+        out->has_progress = read_number(follow(root, w->progress.at[i]), &out->progress);
+}
+
+static void find_id(const struct flux2_watch *w, const json_t *root, struct flux2_reading *out)
+{
+    size_t i;
+    for (i = 0; i < w->id.count && out->id[0] == '\0'; i++) {
+        const json_t *v = follow(root, w->id.at[i]);
+        if (json_is_integer(v))
+            snprintf(out->id, sizeof out->id, "%lld", (long long)json_integer_value(v));
+        else if (json_is_string(v) && json_string_length(v) <= FLUX2_ID_MAX &&
+                 strlen(json_string_value(v)) == json_string_length(v))
+            memcpy(out->id, json_string_value(v), json_string_length(v) + 1);
+    }
+}
+
+/* --- verdicts --------------------------------------------------------------------------------- */
+
+static bool is_terminal(const struct flux2_watch *w, const char *status)
+{
+    size_t i;
+    for (i = 0; i < w->done.count; i++)
+        if (strcasecmp(w->done.at[i], status) == 0)
+            return true;
+    return false;
+}
+
+/* Whether a code is there and says that something else in the body is not to be believed. */
+static bool code_is_bad(const struct flux2_watch *w, const json_t *root)
+{
+    size_t i, k;
+    double code;
+    for (i = 0; i < w->code.count; i++) {
+        if (!read_number(follow(root, w->code.at[i]), &code))
+            continue;
+        for (k = 0; k < w->code_ok_count; k++)
+            if (code == w->code_ok[k])
+                return false;
+        return true;
+    }
+    return false;
+}
+
+static enum flux2_verdict judge(const struct flux2_watch *w, const json_t *root, bool opening,
+                                const struct flux2_reading *r)
+{
+    if (any(&w->refused, root, is_something) || code_is_bad(w, root))
+        return FLUX2_VERDICT_ENDED;
+    if (opening) {
+        /* The words of an opening are not to be trusted: "success" there often means "accepted". */
+        if (any(&w->result, root, is_text))
+            return FLUX2_VERDICT_ENDED;
+        return r->id[0] ? FLUX2_VERDICT_RUNNING : FLUX2_VERDICT_UNREADABLE;
+    }
+    if (r->has_status)
+        return is_terminal(w, r->status) ? FLUX2_VERDICT_ENDED : FLUX2_VERDICT_RUNNING;
+    return any(&w->result, root, is_text) ? FLUX2_VERDICT_ENDED : FLUX2_VERDICT_UNREADABLE;
+}
+
+void flux2_probe_read(const struct flux2_watch *watch, const char *body, size_t size, bool opening,
+                      struct flux2_reading *out)
+{
+    memset(out, 0, sizeof *out);
+    out->verdict = FLUX2_VERDICT_UNREADABLE;
+    json_t *root = json_loadb(body ? body : "", size, JSON_ALLOW_NUL, NULL);
+    if (!root)
+        return;
+    find_status(watch, root, out);
+    find_progress(watch, root, out);
+    if (opening)
+        find_id(watch, root, out);
+    out->verdict = judge(watch, root, opening, out);
+    json_decref(root);
+}

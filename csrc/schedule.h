@@ -1,0 +1,52 @@
+/* schedule.h - when to try again, and when to look again. Pure functions, no state of their own.
+ *
+ * Owns: retry decisions, back-off, Retry-After, the polling schedule. Never: waits, or reads a clock. */
+#ifndef FLUX2_SCHEDULE_H
+#define FLUX2_SCHEDULE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "outcome.h"
+
+/* A request of which kind: it decides what may be repeated. */
+enum flux2_nature {
+    FLUX2_ONCE, /* must not be acted upon twice: repeated only if it certainly was not acted upon */
+    FLUX2_SAFE, /* may be repeated freely */
+};
+
+struct flux2_backoff {
+    double base;    /* seconds: the ceiling of the first pause */
+    double ceiling; /* seconds: no pause is longer, and no Retry-After beyond it is obeyed in full */
+};
+
+/* A number in [0, 1); advances STATE. */
+double flux2_schedule_random(uint64_t *state);
+
+/* Whether a request of NATURE that ended in OUTCOME may be tried again. Knows nothing of how often. */
+bool flux2_schedule_may_retry(enum flux2_nature nature, const struct flux2_outcome *outcome);
+
+/* Seconds to pause before attempt number ATTEMPT + 1 (ATTEMPT counts from 1): exponential with full jitter, but
+ * never sooner than the server asked. */
+double flux2_schedule_pause(const struct flux2_backoff *backoff, unsigned attempt, double retry_after,
+                            uint64_t *random);
+
+/* Reads a Retry-After header: seconds, or an HTTP date taken against the server's own clock (SERVER_DATE, or
+ * (time_t)-1 to use NOW). False if it is neither. Never negative. */
+bool flux2_schedule_retry_after(const char *value, time_t server_date, time_t now, double *seconds);
+
+/* How to poll. INTERVAL > 0 fixes the gap; otherwise gaps grow with the time that has passed, so that the
+ * overhead of looking stays a bounded share of the wait. */
+struct flux2_cadence {
+    double interval;
+    double first; /* seconds until the first look */
+    double ratio; /* gap as a share of the elapsed time */
+    double least; /* bounds of a gap */
+    double most;
+};
+
+/* Seconds until the next look at something that started ELAPSED seconds ago. */
+double flux2_schedule_gap(const struct flux2_cadence *cadence, double elapsed, uint64_t *random);
+
+#endif

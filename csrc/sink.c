@@ -1,0 +1,114 @@
+/* sink.c - see sink.h. */
+#include "sink.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_CAPACITY = 1024 };
+
+void flux2_sink_init(struct flux2_sink *s)
+{
+    memset(s, 0, sizeof *s);
+    s->signature = FLUX2_SIGNATURE_UNDECIDED;
+    s->file.fd = -1;
+}
+
+static enum flux2_failure fail_io(struct flux2_sink *s, int error)
+{
+    s->error = error;
+    return FLUX2_FAILURE_IO;
+}
+
+/* Decides by the first bytes as soon as they allow it, so that a page of HTML is not downloaded to its end. */
+static enum flux2_failure check_head(struct flux2_sink *s, const void *data, size_t size)
+{
+    size_t have = s->received < sizeof s->head ? s->received : sizeof s->head;
+    size_t more = sizeof s->head - have < size ? sizeof s->head - have : size;
+    memcpy(s->head + have, data, more);
+    if (!s->accept || s->signature != FLUX2_SIGNATURE_UNDECIDED)
+        return FLUX2_FAILURE_NONE;
+    s->signature = flux2_signature_match(s->accept, s->accept_count, s->head, have + more);
+    return s->signature == FLUX2_SIGNATURE_NONE ? FLUX2_FAILURE_SIGNATURE : FLUX2_FAILURE_NONE;
+}
+
+static bool reserve(struct flux2_sink *s, size_t need, size_t expected)
+{
+    size_t want = s->capacity ? s->capacity : FIRST_CAPACITY;
+    if (need <= s->capacity)
+        return true;
+    /* What a server announces is a hint, not a promise: it may be a lie of any size. */
+    if (expected > want && expected <= s->limit)
+        want = expected + 1;
+    while (want < need)
+        want *= 2;
+    char *data = realloc(s->data, want);
+    if (!data)
+        return false;
+    s->data = data;
+    s->capacity = want;
+    return true;
+}
+
+static enum flux2_failure open_file(struct flux2_sink *s)
+{
+    int rc = s->file.temporary ? 0 : flux2_platform_file_open(&s->file, s->path);
+    return rc == 0 ? FLUX2_FAILURE_NONE : fail_io(s, rc);
+}
+
+enum flux2_failure flux2_sink_write(struct flux2_sink *s, const void *data, size_t size, size_t expected)
+{
+    if (size > s->limit - s->received)
+        return FLUX2_FAILURE_TOO_LARGE;
+    enum flux2_failure failure = check_head(s, data, size);
+    if (failure != FLUX2_FAILURE_NONE)
+        return failure;
+    if (s->path) {
+        failure = open_file(s);
+        if (failure != FLUX2_FAILURE_NONE)
+            return failure;
+        int rc = flux2_platform_file_write(&s->file, data, size);
+        if (rc != 0)
+            return fail_io(s, rc);
+    } else {
+        if (!reserve(s, s->received + size + 1, expected))
+            return fail_io(s, ENOMEM);
+        memcpy(s->data + s->received, data, size);
+        s->data[s->received + size] = '\0';
+    }
+    s->received += size;
+    return FLUX2_FAILURE_NONE;
+}
+
+enum flux2_failure flux2_sink_finish(struct flux2_sink *s)
+{
+    if (s->accept && s->signature < 0)
+        return FLUX2_FAILURE_SIGNATURE;
+    if (!s->path)
+        return FLUX2_FAILURE_NONE;
+    enum flux2_failure failure = open_file(s);
+    if (failure != FLUX2_FAILURE_NONE)
+        return failure;
+    int rc = flux2_platform_file_commit(&s->file, s->durable);
+    return rc == 0 ? FLUX2_FAILURE_NONE : fail_io(s, rc);
+}
+
+char *flux2_sink_take(struct flux2_sink *s, size_t *size)
+{
+    char *data = s->data;
+    *size = data ? s->received : 0;
+    s->data = NULL;
+    s->capacity = 0;
+    return data;
+}
+
+void flux2_sink_clear(struct flux2_sink *s)
+{
+    flux2_platform_file_discard(&s->file);
+    free(s->data);
+    s->data = NULL;
+    s->capacity = 0;
+    s->received = 0;
+    s->error = 0;
+    s->signature = FLUX2_SIGNATURE_UNDECIDED;
+}

@@ -1,0 +1,363 @@
+/* transfer.c - see transfer.h. */
+#include "transfer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    EXCERPT_MAX = 64 * 1024,   /* of an error's body */
+    ONCE_MAX_IDLE = 45,        /* seconds: an older connection is likely dead, and then the outcome is unknown */
+    BUFFER_FOR_FILES = 131072, /* large reads for images, ... */
+    BUFFER_FOR_MEMORY = 16384, /* ... small ones for answers of a few hundred bytes */
+};
+
+/* --- what libcurl calls ------------------------------------------------------------------------- */
+
+/* libcurl calls this each time a request is about to leave: also when it found a kept connection dead after the
+ * request was written and would, by itself, send it again on another one. What must leave at most once stops here. */
+static int before_send(void *arg, char *ip, char *local_ip, int port, int local_port)
+{
+    struct flux2_transfer *t = arg;
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    if (t->sends > 0 && t->request.nature == FLUX2_ONCE) {
+        t->failure = FLUX2_FAILURE_NETWORK;
+        snprintf(t->error, sizeof t->error, "the connection broke after the request was sent");
+        return CURL_PREREQFUNC_ABORT;
+    }
+    t->sends++;
+    return CURL_PREREQFUNC_OK;
+}
+
+/* Copies a header's value without the white space around it; cut if it is longer than OUT. */
+static void copy_value(char *out, size_t size, const char *value, size_t n)
+{
+    while (n > 0 && (*value == ' ' || *value == '\t'))
+        value++, n--;
+    while (n > 0 && strchr(" \t\r\n", value[n - 1]))
+        n--;
+    if (n >= size)
+        n = size - 1;
+    memcpy(out, value, n);
+    out[n] = '\0';
+}
+
+static bool is_header(const char *line, size_t name_size, const char *name)
+{
+    return strlen(name) == name_size && strncasecmp(line, name, name_size) == 0;
+}
+
+static void forget_headers(struct flux2_transfer *t)
+{
+    t->retry_after = -1;
+    t->retry_after_text[0] = t->date[0] = t->content_type[0] = t->location[0] = t->trace[0] = '\0';
+    t->trace_rank = (size_t)-1;
+}
+
+static void read_header(struct flux2_transfer *t, const char *line, size_t n)
+{
+    const char *colon = memchr(line, ':', n);
+    size_t i, name = colon ? (size_t)(colon - line) : 0;
+    if (!colon)
+        return;
+    const char *value = colon + 1;
+    size_t rest = n - name - 1;
+    if (is_header(line, name, "retry-after"))
+        copy_value(t->retry_after_text, sizeof t->retry_after_text, value, rest);
+    else if (is_header(line, name, "date"))
+        copy_value(t->date, sizeof t->date, value, rest);
+    else if (is_header(line, name, "content-type"))
+        copy_value(t->content_type, sizeof t->content_type, value, rest);
+    else if (is_header(line, name, "location"))
+        copy_value(t->location, sizeof t->location, value, rest);
+    for (i = 0; i < t->profile->traces.count && i < t->trace_rank; i++)
+        if (is_header(line, name, t->profile->traces.at[i])) {
+            copy_value(t->trace, sizeof t->trace, value, rest);
+            t->trace_rank = i;
+        }
+}
+
+static size_t on_header(char *line, size_t one, size_t n, void *arg)
+{
+    struct flux2_transfer *t = arg;
+    n *= one;
+    t->header_bytes += n;
+    if (t->header_bytes > t->profile->max_headers) {
+        t->failure = FLUX2_FAILURE_HEADERS_TOO_LARGE;
+        snprintf(t->error, sizeof t->error, "the headers passed %zu bytes", t->profile->max_headers);
+        return n + 1; /* anything but n ends the transfer */
+    }
+    /* A status line begins anew: after 1xx, or after a redirect that was followed. */
+    if (n >= 5 && memcmp(line, "HTTP/", 5) == 0)
+        forget_headers(t);
+    else
+        read_header(t, line, n);
+    return n;
+}
+
+/* Only the body of a success goes where the caller wants it; of an error's body the beginning is enough. */
+static void choose_sink(struct flux2_transfer *t)
+{
+    long status = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    t->started_body = true;
+    t->sink_is_excerpt = status < 200 || status > 299;
+    t->sink.path = t->sink_is_excerpt ? NULL : t->request.path;
+    t->sink.durable = t->profile->durable;
+    t->sink.limit = t->sink_is_excerpt ? EXCERPT_MAX : t->profile->max_body;
+    bool check = t->request.check_signature && !t->sink_is_excerpt;
+    t->sink.accept = check ? t->profile->accept : NULL;
+    t->sink.accept_count = check ? t->profile->accept_count : 0;
+}
+
+static size_t on_body(char *data, size_t one, size_t n, void *arg)
+{
+    struct flux2_transfer *t = arg;
+    curl_off_t expected = -1;
+    n *= one;
+    if (!t->started_body) {
+        choose_sink(t);
+        curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &expected);
+    }
+    size_t take = n;
+    if (t->sink_is_excerpt && take > t->sink.limit - t->sink.received)
+        take = t->sink.limit - t->sink.received;
+    enum flux2_failure failure = flux2_sink_write(&t->sink, data, take, expected > 0 ? (size_t)expected : 0);
+    if (failure != FLUX2_FAILURE_NONE) {
+        t->failure = failure;
+        return n + 1;
+    }
+    return take == n ? n : n + 1;
+}
+
+/* --- options -------------------------------------------------------------------------------------- */
+
+static void set_security(CURL *e, const struct flux2_profile *p)
+{
+    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, p->max_redirects > 0 ? 1L : 0L);
+    curl_easy_setopt(e, CURLOPT_MAXREDIRS, p->max_redirects);
+    curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
+    if (p->ca_file) {
+        /* A CApath beside it would make libcurl parse the whole bundle again for every connection. */
+        curl_easy_setopt(e, CURLOPT_CAINFO, p->ca_file);
+        curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
+    }
+}
+
+static void set_limits(CURL *e, const struct flux2_profile *p)
+{
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)(p->connect_timeout * 1000));
+    curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)(p->exchange_timeout * 1000));
+    curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    /* libcurl counts silence in whole seconds. */
+    long silence = (long)(p->silence_timeout + 0.999);
+    curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, silence > 0 ? silence : 1L);
+}
+
+/* Everything that does not change between two requests of one profile. */
+static void set_profile(struct flux2_transfer *t, const struct flux2_profile *p)
+{
+    CURL *e = t->easy;
+    curl_easy_reset(e);
+    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* Without it, closing a handle whose name is being resolved waits for the resolver. */
+    curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);
+#endif
+    curl_easy_setopt(e, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->error);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_send);
+    curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    /* Wait for a connection that can be shared instead of opening one more. */
+    curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
+    /* Dots in a path are data here, never steps in it. */
+    curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(e, CURLOPT_USERAGENT, p->user_agent);
+    curl_easy_setopt(e, CURLOPT_PROXY, p->proxy);
+    curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, p->compressed ? "" : NULL);
+    set_security(e, p);
+    set_limits(e, p);
+}
+
+static CURLcode set_request(struct flux2_transfer *t)
+{
+    CURL *e = t->easy;
+    const struct flux2_request *r = &t->request;
+    curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, r->nature == FLUX2_ONCE ? (long)ONCE_MAX_IDLE : 118L);
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, r->path ? (long)BUFFER_FOR_FILES : (long)BUFFER_FOR_MEMORY);
+    if (r->body) {
+        curl_easy_setopt(e, CURLOPT_POST, 1L);
+        curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body);
+        curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_size);
+        curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->profile->body_headers);
+    } else {
+        curl_easy_setopt(e, CURLOPT_POSTFIELDS, NULL);
+        curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
+        curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->profile->headers);
+    }
+    return curl_easy_setopt(e, CURLOPT_URL, r->url);
+}
+
+/* --- life ------------------------------------------------------------------------------------------- */
+
+struct flux2_transfer *flux2_transfer_new(void)
+{
+    struct flux2_transfer *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    t->easy = curl_easy_init();
+    if (!t->easy) {
+        free(t);
+        return NULL;
+    }
+    flux2_sink_init(&t->sink);
+    return t;
+}
+
+void flux2_transfer_free(struct flux2_transfer *t)
+{
+    if (!t)
+        return;
+    flux2_transfer_clear(t);
+    curl_easy_cleanup(t->easy);
+    flux2_profile_release(t->profile);
+    free(t);
+}
+
+bool flux2_transfer_prepare(struct flux2_transfer *t, struct flux2_profile *profile,
+                            const struct flux2_request *request)
+{
+    flux2_transfer_clear(t);
+    if (t->profile != profile) {
+        set_profile(t, profile);
+        flux2_profile_release(t->profile);
+        t->profile = flux2_profile_hold(profile);
+    }
+    t->request = *request;
+    t->sink_is_excerpt = t->started_body = false;
+    t->sends = 0;
+    t->failure = FLUX2_FAILURE_NONE;
+    t->header_bytes = 0;
+    t->error[0] = '\0';
+    forget_headers(t);
+    return set_request(t) != CURLE_OUT_OF_MEMORY;
+}
+
+static enum flux2_failure classify(CURLcode code)
+{
+    switch (code) {
+    case CURLE_OK:
+        return FLUX2_FAILURE_NONE;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+        return FLUX2_FAILURE_RESOLVE;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_PROXY:
+        return FLUX2_FAILURE_CONNECT;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_ENGINE_NOTFOUND:
+    case CURLE_SSL_ENGINE_SETFAILED:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CIPHER:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_USE_SSL_FAILED:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CLIENTCERT:
+        return FLUX2_FAILURE_TLS;
+    case CURLE_OPERATION_TIMEDOUT:
+        return FLUX2_FAILURE_TIMEOUT;
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return FLUX2_FAILURE_PROTOCOL;
+    case CURLE_TOO_MANY_REDIRECTS:
+        return FLUX2_FAILURE_REDIRECT;
+    case CURLE_FILESIZE_EXCEEDED:
+        return FLUX2_FAILURE_TOO_LARGE;
+    case CURLE_OUT_OF_MEMORY:
+        return FLUX2_FAILURE_IO;
+    default:
+        return FLUX2_FAILURE_NETWORK;
+    }
+}
+
+static void describe_sink_failure(struct flux2_transfer *t)
+{
+    switch (t->failure) {
+    case FLUX2_FAILURE_TOO_LARGE:
+        snprintf(t->error, sizeof t->error, "the body passed %zu bytes", t->sink.limit);
+        break;
+    case FLUX2_FAILURE_IO:
+        snprintf(t->error, sizeof t->error, "%s", strerror(t->sink.error));
+        break;
+    case FLUX2_FAILURE_SIGNATURE:
+        snprintf(t->error, sizeof t->error, "the first bytes are of no kind that is accepted");
+        break;
+    default:
+        break;
+    }
+}
+
+static struct flux2_outcome outcome_of(struct flux2_transfer *t)
+{
+    long status = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    struct flux2_outcome out = {
+        .failure = t->failure, .status = (int)status, .sent = t->sends > 0, .retry_after = -1};
+    if (t->retry_after_text[0]) {
+        time_t date = t->date[0] ? curl_getdate(t->date, NULL) : (time_t)-1;
+        double seconds;
+        if (flux2_schedule_retry_after(t->retry_after_text, date, time(NULL), &seconds))
+            out.retry_after = t->retry_after = seconds;
+    }
+    return out;
+}
+
+struct flux2_outcome flux2_transfer_finish(struct flux2_transfer *t, CURLcode result)
+{
+    /* An excerpt that was cut is an error's body, and the status is what counts. */
+    bool cut = result == CURLE_WRITE_ERROR && t->sink_is_excerpt && t->failure == FLUX2_FAILURE_NONE;
+    if (t->failure == FLUX2_FAILURE_NONE && !cut)
+        t->failure = classify(result);
+    /* "Unsupported" after the request has left means that what came back was not HTTP. */
+    if (t->failure == FLUX2_FAILURE_PROTOCOL && t->sends > 0)
+        t->failure = FLUX2_FAILURE_NETWORK;
+    if (t->failure == FLUX2_FAILURE_NONE) {
+        if (!t->started_body)
+            choose_sink(t);
+        t->failure = flux2_sink_finish(&t->sink);
+    }
+    describe_sink_failure(t);
+    if (t->failure != FLUX2_FAILURE_NONE && !t->error[0])
+        snprintf(t->error, sizeof t->error, "%s", curl_easy_strerror(result));
+    struct flux2_outcome out = outcome_of(t);
+    if (t->failure != FLUX2_FAILURE_NONE)
+        flux2_sink_clear(&t->sink);
+    return out;
+}
+
+struct flux2_outcome flux2_transfer_abandon(struct flux2_transfer *t, enum flux2_failure why)
+{
+    t->failure = why;
+    struct flux2_outcome out = outcome_of(t);
+    flux2_sink_clear(&t->sink);
+    return out;
+}
+
+void flux2_transfer_clear(struct flux2_transfer *t)
+{
+    flux2_sink_clear(&t->sink);
+    memset(&t->request, 0, sizeof t->request);
+    t->owner = NULL;
+}

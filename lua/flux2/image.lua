@@ -1,0 +1,157 @@
+--- A finished picture: fetched into memory, or streamed to a file by the engine.
+-- Owns the bytes once they are here. Knows no task beyond asking it once for a fresh URL.
+
+local base64 = require "flux2.base64"
+local core = require "flux2.core"
+local errors = require "flux2.errors"
+local exchange = require "flux2.exchange"
+local response = require "flux2.response"
+local scheduler = require "flux2.scheduler"
+local text = require "flux2.text"
+
+---@class flux2.Image
+---@field url? string where the service put it; such links expire
+---@field content_type? string by its first bytes once it was fetched, before that as the service says
+---@field path? string where it was last saved
+local Image = {}
+Image.__index = Image
+Image.__name = "flux2.Image"
+
+-- A link that has expired, as services say it.
+local GONE = { [403] = true, [404] = true, [410] = true }
+
+--- Used by Task.
+---@param settings table
+---@param picture table url or b64, content_type
+---@param refresh? fun(timeout: number): flux2.Picture?, flux2.Error? asks for the same picture anew
+---@param task_id? string
+---@return flux2.Image
+function Image.new(settings, picture, refresh, task_id)
+    return setmetatable({
+        url = picture.url, content_type = picture.content_type, _b64 = picture.b64, _settings = settings,
+        _refresh = refresh, _task_id = task_id,
+    }, Image)
+end
+
+function Image:__tostring()
+    return "flux2.Image (" .. text.clean(self.path or self.url or "in memory", 200) .. ")"
+end
+
+--- One download. With a path the engine streams it there.
+local function download(self, path, seconds)
+    local latch, event = scheduler.latch(), nil
+    local spec = { url = self.url, file = path, check = true, deadline = seconds }
+    local id, reason = scheduler.transfer(self._settings.images, spec, function(_, ended)
+        event = ended
+        scheduler.open(latch)
+    end)
+    if not id then return nil, errors.new("io", "the download could not be started: " .. reason) end
+    scheduler.await(latch)
+    return event
+end
+
+local function read_failure(self, event, path)
+    local context = {
+        url = self.url, download = true, task_id = self._task_id,
+        limit = self._settings.max_image_bytes, limit_name = "max_image_bytes",
+    }
+    local err
+    if event.failure then
+        err = exchange.failure(event, context)
+        if err.kind == "io" then err.message = "cannot write " .. text.show(path) .. ": " .. (event.message or "?") end
+    else
+        err = response.http_error(event.http_status, event.body, exchange.info(event, context))
+    end
+    return exchange.redact(err, self._settings.key)
+end
+
+--- Downloads, and asks the task for a fresh link if this one has expired.
+local function fetch(self, path, timeout)
+    local until_ = core.now() + (timeout or self._settings.timeout)
+    for attempt = 1, 2 do
+        local event, reason = download(self, path, math.max(until_ - core.now(), 0.001))
+        if not event then return nil, reason end
+        if not event.failure and event.http_status < 300 then
+            local signature = response.signatures[event.signature]
+            self.content_type = signature and signature.content_type or self.content_type
+            return event
+        end
+        local err = read_failure(self, event, path)
+        if attempt == 2 or not self._refresh or not GONE[event.http_status] then return nil, err end
+        local picture = self._refresh(math.max(until_ - core.now(), 0.001))
+        if not picture or not picture.url then return nil, err end
+        self.url = picture.url
+    end
+end
+
+--- What came inside the answer itself.
+local function decode(self)
+    local bytes, reason = base64.decode(self._b64)
+    if not bytes then
+        return nil, errors.new("protocol", "the picture in the answer is not Base64: " .. tostring(reason),
+            { task_id = self._task_id })
+    end
+    local content_type = response.image_type(bytes)
+    if not content_type then
+        return nil, errors.new("not_an_image", "what the answer holds is not an image (PNG, JPEG, WEBP, GIF or AVIF " ..
+            "by its first bytes)", { task_id = self._task_id })
+    end
+    self.content_type = content_type
+    return bytes
+end
+
+local function check_timeout(what, timeout)
+    if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
+        error(what .. ": timeout must be a number of seconds, not " .. text.show(timeout), 3)
+    end
+end
+
+--- The bytes of the picture. Fetched once, then kept. Yields in a coroutine, blocks outside one.
+---@param timeout? number seconds, by default the client's
+---@return string? bytes
+---@return flux2.Error? err
+-- Example: `local png = assert(image:bytes())`
+function Image:bytes(timeout)
+    check_timeout("image:bytes", timeout)
+    if self._bytes then return self._bytes end
+    local bytes, err
+    if self._b64 then
+        bytes, err = decode(self)
+    else
+        local event
+        event, err = fetch(self, nil, timeout)
+        bytes = event and event.body
+    end
+    if not bytes then return nil, err end
+    self._bytes, self._b64 = bytes, nil
+    return bytes
+end
+
+--- Saves the picture. From its URL it is streamed by the engine, in constant memory; it appears under its name when it
+--- is whole, and nothing is left if it fails. Yields in a coroutine, blocks outside one.
+---@param path string
+---@param timeout? number seconds, by default the client's
+---@return string? path
+---@return flux2.Error? err
+-- Example: `assert(image:save "garden.png")`
+function Image:save(path, timeout)
+    if type(path) ~= "string" or path == "" or path:find("%z") then
+        error("image:save: path must be a string that is not empty, not " .. text.show(path), 2)
+    end
+    check_timeout("image:save", timeout)
+    if self._bytes or self._b64 then
+        local bytes, err = self:bytes(timeout)
+        if not bytes then return nil, err end
+        local ok, reason = core.write_file(path, bytes, false)
+        if not ok then
+            return nil, errors.new("io", "cannot write " .. text.show(path) .. ": " .. reason, { task_id = self._task_id })
+        end
+    else
+        local event, err = fetch(self, path, timeout)
+        if not event then return nil, err end
+    end
+    self.path = path
+    return path
+end
+
+return Image

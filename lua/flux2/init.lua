@@ -1,0 +1,64 @@
+--- flux2: pictures from prompts, through the Flux 2 API.
+--
+--     local flux2  = require "flux2"
+--     local client = assert(flux2.new())
+--     local image  = assert(client:generate "A serene Japanese garden, photorealistic")
+--     assert(image:save "garden.png")
+--
+-- This file is the list of what users see; each thing lives in a file of its own.
+
+local Client = require "flux2.client"
+local errors = require "flux2.errors"
+local pricing = require "flux2.pricing"
+local scheduler = require "flux2.scheduler"
+local version = require "flux2.version"
+
+local flux2 = { _VERSION = version._VERSION }
+
+-- LÖVE runs the whole game in a coroutine of its own, which takes any yield for the end of a frame.
+if rawget(_G, "love") then scheduler.block_here() end
+
+--- Makes a client.
+---@param opts? table api_key (FLUX2_API_KEY), base_url (FLUX2_BASE_URL, https://apiin.one), timeout (600 s for a whole
+---  task), connect_timeout (15 s), silence_timeout (60 s without a byte), exchange_timeout (180 s), max_retries (2),
+---  max_connections (8), poll = { interval = seconds }, max_response_bytes (32 MiB), max_image_bytes (64 MiB), proxy,
+---  ca_file, insecure_http, user_agent
+---@return flux2.Client? client
+---@return flux2.Error? err kind "auth" without a key, "invalid_request" for a base URL that cannot be used
+-- Example: `local client = assert(flux2.new { timeout = 120 })`
+function flux2.new(opts)
+    return Client.new(opts, 2)
+end
+
+--- Credits that a request is expected to cost, as published.
+---@param request string|flux2.Request
+---@return number? credits
+---@return string? reason why there is no figure
+-- Example: `flux2.estimate { prompt = "a fox", type = "flex" }` is 6
+function flux2.estimate(request)
+    return pricing.estimate(request, 2)
+end
+
+flux2.update = scheduler.update
+flux2.run = scheduler.run
+flux2.fileno = scheduler.fileno
+flux2.pending = scheduler.pending
+flux2.stats = scheduler.stats
+
+--- Every kind of error with its meaning, and what to do about it.
+flux2.errors = { kinds = errors.kinds, advice = errors.advice }
+
+--- `flux2.on_error = function(message) end` receives what goes wrong in callbacks and coroutines.
+return setmetatable(flux2, {
+    __index = function(_, name)
+        if name == "on_error" then return scheduler.on_error end
+    end,
+    __newindex = function(t, name, value)
+        if name == "on_error" then
+            if value ~= nil and type(value) ~= "function" then error("flux2.on_error: a function is needed", 2) end
+            scheduler.on_error = value
+        else
+            rawset(t, name, value)
+        end
+    end,
+})

@@ -1,0 +1,343 @@
+--- Who is waiting for what: the one pump, the coroutines that wait, and the blocking wait.
+-- Owns the engine of this Lua state and the table of its jobs. Knows nothing of Flux 2: a job is an id and a handler,
+-- a wait is a latch that opens.
+
+local core = require "flux2.core"
+
+local scheduler = {}
+
+local engine -- started by the first job
+local handlers = {} -- job id -> function(kind, event)
+local quiet = {} -- job id -> true: nobody counts it as work (the time-out of a wait)
+local work = 0 -- jobs that count
+local waiting = setmetatable({}, { __mode = "k" }) -- coroutine -> the waiter it is suspended for
+local failures = {} -- errors of callbacks and coroutines that nobody has heard of yet
+local running = 0 -- depth of run()
+local blocking_threads = setmetatable({}, { __mode = "k" })
+
+local SLICE = 60 -- seconds of one blocking wait; events and signals end it earlier
+local unpack = table.unpack or unpack
+
+--- Receives what goes wrong in a callback or a coroutine that the pump resumes. Set by `flux2.on_error`.
+---@type fun(message: string)?
+scheduler.on_error = nil
+
+-- Errors that belong to nobody ------------------------------------------------------------------------------------
+
+local function with_traceback(e)
+    if type(e) == "string" then return debug.traceback(e, 2) end
+    return e
+end
+
+--- Takes an error that has no caller to go to: to on_error, or out of run(), or at least to stderr.
+---@param e any
+function scheduler.report(e)
+    if scheduler.on_error then
+        if pcall(scheduler.on_error, e) then return end
+    end
+    if running > 0 then
+        failures[#failures + 1] = e
+    else
+        io.stderr:write("flux2: uncaught error in a callback or coroutine: ", tostring(e), "\n")
+    end
+end
+
+--- Calls `fn(...)` for somebody who must not be hurt by its errors.
+---@param fn function
+---@return boolean ok
+function scheduler.guard(fn, ...)
+    local n, args = select("#", ...), { ... }
+    local ok, e = xpcall(function() fn(unpack(args, 1, n)) end, with_traceback)
+    if not ok then scheduler.report(e) end
+    return ok
+end
+
+-- Jobs ------------------------------------------------------------------------------------------------------------
+
+local function get_engine()
+    if not engine then
+        local reason
+        engine, reason = core.engine()
+        if not engine then return nil, reason end
+    end
+    return engine
+end
+
+local function begin(handler, background, id, reason)
+    if not id then return nil, reason end
+    handlers[id] = handler
+    if background then
+        quiet[id] = true
+    else
+        work = work + 1
+    end
+    return id
+end
+
+--- Starts a transfer. `handler(kind, event)` is called by the pump; kind is "ended".
+---@param profile userdata
+---@param spec table
+---@param handler fun(kind: string, event: table)
+---@return integer? id
+---@return string? reason
+function scheduler.transfer(profile, spec, handler)
+    local e, reason = get_engine()
+    if not e then return nil, reason end
+    return begin(handler, false, e:transfer(profile, spec))
+end
+
+--- Starts a poll. The kinds are "opened", "changed", and at last "ended".
+---@param profile userdata
+---@param spec table
+---@param handler fun(kind: string, event: table)
+---@return integer? id
+---@return string? reason
+function scheduler.poll(profile, spec, handler)
+    local e, reason = get_engine()
+    if not e then return nil, reason end
+    return begin(handler, false, e:poll(profile, spec))
+end
+
+--- Calls `fn` by the pump after `seconds`.
+---@param seconds number
+---@param fn function
+---@param background? boolean true: `pending` does not count it
+---@return integer? id
+---@return string? reason
+function scheduler.after(seconds, fn, background)
+    local e, reason = get_engine()
+    if not e then return nil, reason end
+    return begin(fn, background, e:timer(seconds))
+end
+
+local function forget(id)
+    if not handlers[id] then return end
+    handlers[id] = nil
+    if quiet[id] then
+        quiet[id] = nil
+    else
+        work = work - 1
+    end
+end
+
+--- Gives a job up. Its handler is not called again.
+---@param id integer?
+function scheduler.cancel(id)
+    if not id or not handlers[id] then return end
+    forget(id)
+    engine:cancel(id)
+end
+
+--- How many jobs are alive: submissions, tasks that are polled, downloads, sleeps.
+---@return integer
+function scheduler.pending()
+    return work
+end
+
+-- The pump --------------------------------------------------------------------------------------------------------
+
+local function dispatch(id, kind, event)
+    local handler = handlers[id]
+    if not handler then return end
+    if kind == "ended" then forget(id) end
+    local ok, e = xpcall(function() handler(kind, event) end, with_traceback)
+    if not ok then scheduler.report(e) end
+end
+
+--- Hands out what has happened since the last call: updates tasks, calls callbacks, resumes coroutines. Costs an atomic
+--- load when nothing has. Never blocks and never raises.
+---@return integer events how many were handed out
+-- Example: `function love.update() flux2.update() end`
+function scheduler.update()
+    if not engine then return 0 end
+    local n = engine:ready()
+    -- What arrives meanwhile waits for the next call, so that one call is bounded.
+    for i = 1, n do
+        local id, kind, event = engine:next()
+        if not id then return i - 1 end
+        dispatch(id, kind, event)
+    end
+    return n
+end
+
+--- Blocks until events wait, a signal came, or `seconds` have passed. Hands nothing out.
+---@param seconds? number
+---@return boolean ready
+function scheduler.block(seconds)
+    local e, reason = get_engine()
+    if not e then error(reason, 2) end
+    local ready, why = e:wait(seconds or SLICE)
+    if ready == nil then error(why, 2) end
+    return ready
+end
+
+--- The descriptor that is readable exactly while `update` has something to do: for select, poll, epoll, kqueue. It
+--- stays the same as long as the Lua state lives; do not read or close it.
+---@return integer? fd
+---@return string? reason
+function scheduler.fileno()
+    local e, reason = get_engine()
+    if not e then return nil, reason end
+    return e:fileno()
+end
+
+--- Counters of the engine; all zero before its first job.
+---@return table
+function scheduler.stats()
+    local e = engine
+    local stats = e and e:stats() or { jobs = 0, in_flight = 0, exchanges = 0, connections = 0, received = 0, ended = 0 }
+    stats.pending = work
+    return stats
+end
+
+-- Waiting ---------------------------------------------------------------------------------------------------------
+
+---@class flux2.Latch something that is closed and opens once
+---@field open boolean
+---@field waiters table[]
+
+---@return flux2.Latch
+function scheduler.latch()
+    return { open = false, waiters = {} }
+end
+
+--- A coroutine is resumed only while it is suspended in *our* yield and for this very wait. It may be dead, or have
+--- been resumed by somebody else and have gone on to wait for something of its own.
+local function is_suspended_for(waiter)
+    local co = waiter.co
+    if waiting[co] ~= waiter or coroutine.status(co) ~= "suspended" then return false end
+    local top = debug.getinfo(co, 0, "f")
+    return top ~= nil and top.func == core.suspend
+end
+
+local function wake(waiter, reason)
+    if waiter.woken then return end
+    waiter.woken = reason
+    if waiter.timer then
+        scheduler.cancel(waiter.timer)
+        waiter.timer = nil
+    end
+    if not is_suspended_for(waiter) then return end
+    local ok, e = coroutine.resume(waiter.co)
+    if not ok then scheduler.report(type(e) == "string" and debug.traceback(waiter.co, e) or e) end
+end
+
+--- Opens a latch and resumes everyone who waits for it, in the order in which they came.
+---@param latch flux2.Latch
+function scheduler.open(latch)
+    if latch.open then return end
+    latch.open = true
+    local waiters = latch.waiters
+    latch.waiters = {}
+    for i = 1, #waiters do wake(waiters[i], "open") end
+end
+
+local function remove(list, item)
+    for i = #list, 1, -1 do
+        if list[i] == item then return table.remove(list, i) end
+    end
+end
+
+local is_yieldable = coroutine.isyieldable
+if not is_yieldable then
+    -- Lua 5.1 and 5.2 cannot tell. What can be seen is a function of C on the stack, which on 5.1 none may yield
+    -- across, and on 5.2 only those that were written for it.
+    local transparent = _VERSION == "Lua 5.2" and { [pcall] = true, [xpcall] = true, [dofile] = true } or {}
+    function is_yieldable()
+        local co, main = coroutine.running()
+        if not co or main then return false end
+        for level = 2, math.huge do
+            local info = debug.getinfo(level, "Snf")
+            if not info then return true end
+            if info.what == "C" and not transparent[info.func] then return false end
+            if _VERSION == "Lua 5.1" and info.name == "(for generator)" then return false end
+        end
+    end
+end
+
+--- Makes waits in the running coroutine block, as on the main one: for hosts that run everything in a coroutine of
+--- their own, which does not know what to do with a yield.
+function scheduler.block_here()
+    local co = coroutine.running()
+    if co then blocking_threads[co] = true end
+end
+
+--- Whether a wait made here would yield rather than block.
+---@return boolean
+function scheduler.can_yield()
+    local co = coroutine.running()
+    return co ~= nil and not blocking_threads[co] and is_yieldable()
+end
+
+local function await_yielding(latch, timeout)
+    local co = coroutine.running()
+    local waiter = { co = co }
+    if timeout then
+        waiter.timer = scheduler.after(timeout, function()
+            waiter.timer = nil
+            remove(latch.waiters, waiter)
+            wake(waiter, "timeout")
+        end, true)
+    end
+    latch.waiters[#latch.waiters + 1] = waiter
+    local before = waiting[co]
+    waiting[co] = waiter
+    -- Anybody can resume a coroutine. Only the pump's reason counts.
+    repeat core.suspend() until waiter.woken
+    waiting[co] = before
+    return waiter.woken == "open"
+end
+
+local function await_blocking(latch, timeout)
+    local over = false
+    local timer = timeout and scheduler.after(timeout, function() over = true end, true)
+    while not latch.open and not over do
+        scheduler.block()
+        scheduler.update()
+    end
+    if timer then scheduler.cancel(timer) end
+    return latch.open
+end
+
+--- Waits until the latch opens: yields where that is possible, blocks where it is not.
+---@param latch flux2.Latch
+---@param timeout? number seconds
+---@return boolean open false if the time was over first
+function scheduler.await(latch, timeout)
+    if latch.open then return true end
+    if timeout and timeout <= 0 then
+        scheduler.update()
+        return latch.open
+    end
+    if scheduler.can_yield() then return await_yielding(latch, timeout) end
+    return await_blocking(latch, timeout)
+end
+
+--- Pumps until nothing is pending. With `fn`, runs it in a coroutine first. Raises the first error that a callback or a
+--- coroutine left behind, when everything is done.
+---@param fn? function
+---@param ... any its arguments
+-- Example: `flux2.run(function() assert(client:generate "a fox"):save "fox.png" end)`
+function scheduler.run(fn, ...)
+    running = running + 1
+    local ok, e = true, nil
+    if fn then
+        local co = coroutine.create(fn)
+        ok, e = coroutine.resume(co, ...)
+        if not ok and type(e) == "string" then e = debug.traceback(co, e) end
+    end
+    local pumped, why = pcall(function()
+        while work > 0 do
+            scheduler.block()
+            scheduler.update()
+        end
+    end)
+    running = running - 1
+    local first = table.remove(failures, 1)
+    if running == 0 then failures = {} end
+    if not ok then error(e, 0) end
+    if not pumped then error(why, 0) end
+    if first ~= nil then error(first, 0) end
+end
+
+return scheduler

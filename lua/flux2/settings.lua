@@ -1,0 +1,188 @@
+--- What a client was told: options and environment, checked and turned into what the engine needs.
+-- Owns the defaults, the rule where the API key may go, and the two profiles: one for the service, with the key, and
+-- one for images, without it. Starts nothing.
+
+local core = require "flux2.core"
+local errors = require "flux2.errors"
+local options = require "flux2.options"
+local response = require "flux2.response"
+local text = require "flux2.text"
+local url = require "flux2.url"
+local version = require "flux2.version"
+
+local settings = {}
+
+local DEFAULT_BASE_URL = "https://apiin.one"
+local API_ROOT = "/api/v1"
+local MIB = 2 ^ 20
+
+--- Every option of flux2.new, with the kind of its value.
+settings.known = {
+    api_key = "string", base_url = "string", ca_file = "string", connect_timeout = "seconds",
+    exchange_timeout = "seconds", insecure_http = "boolean", max_connections = "count", max_image_bytes = "bytes",
+    max_response_bytes = "bytes", max_retries = "count", poll = "table", proxy = "string", silence_timeout = "seconds",
+    timeout = "seconds", user_agent = "string",
+}
+
+local POLL_KNOWN = { interval = "seconds" }
+
+--- The defaults, all of which `flux2.new` can change. Seconds and bytes.
+settings.defaults = {
+    timeout = 600, -- a task takes 14 s at the median and 40 s at the 95th percentile
+    connect_timeout = 15,
+    silence_timeout = 60,
+    exchange_timeout = 180,
+    max_retries = 2,
+    max_connections = 8,
+    max_response_bytes = 32 * MIB, -- an answer may hold its picture in Base64
+    max_image_bytes = 64 * MIB,
+}
+
+local function from_environment(name)
+    local value = os.getenv(name)
+    if value == "" then return nil end
+    return value
+end
+
+local function check_text(what, value)
+    local at = value:find("[%c\127]")
+    if at then
+        return nil, errors.new("invalid_request", what .. " holds a control character (byte " .. at .. ")" ..
+            (value:find("^[^%c]*[\r\n]+$") and ": a line break at its end?" or ""))
+    end
+    return true
+end
+
+local function check_key(key)
+    if not key then
+        return nil, errors.new("auth", "no API key: set FLUX2_API_KEY in the environment, or give " ..
+            "flux2.new { api_key = \"aio_...\" }")
+    end
+    if key:find("[^\33-\126]") then
+        return nil, errors.new("auth", "the API key holds a space, a line break or another character that no key has")
+    end
+    return key
+end
+
+local function is_loopback(host)
+    return host == "localhost" or host == "[::1]" or host:find("^127%.%d+%.%d+%.%d+$") ~= nil
+end
+
+local function bad_url(what, value, reason)
+    return nil, errors.new("invalid_request", what .. " " .. text.show(value) .. " was refused: " .. reason)
+end
+
+--- The base URL without what is added to it, and its parts.
+local function check_base_url(value, insecure)
+    local ok, reason = url.check(value)
+    if not ok then return bad_url("base_url", value, reason) end
+    local parts, why = core.url(value)
+    if not parts then return bad_url("base_url", value, why) end
+    if parts.user then return bad_url("base_url", value:gsub("//[^@]*@", "//***@"), "it holds a user name") end
+    if parts.query or value:find("#", 1, true) then return bad_url("base_url", value, "it has a query or a fragment") end
+    parts.host = parts.host:lower()
+    if parts.scheme == "http" and not insecure and not is_loopback(parts.host) then
+        return bad_url("base_url", value, "plain http would show the API key to everyone on the way; use https, " ..
+            "or insecure_http = true if you are sure")
+    end
+    local path = parts.path:gsub("/+$", ""):gsub("/api/v1$", "")
+    local port = (parts.scheme == "https" and parts.port == "443" or parts.scheme == "http" and parts.port == "80") and ""
+        or ":" .. parts.port
+    return parts.scheme .. "://" .. parts.host .. port .. path, parts
+end
+
+--- The CA bundle: ours to name, so that libcurl parses it once and not for every connection.
+local function find_ca_file(given)
+    return given or from_environment "SSL_CERT_FILE" or core.ca_file()
+end
+
+local function common(o)
+    return {
+        user_agent = o.user_agent or ("flux2-lua/" .. version._VERSION),
+        proxy = o.proxy,
+        ca_file = find_ca_file(o.ca_file),
+        connect_timeout = o.connect_timeout,
+        silence_timeout = o.silence_timeout,
+        exchange_timeout = o.exchange_timeout,
+        max_attempts = o.max_retries + 1,
+        -- What a poll waits for is paid: it is given up much later than anything else.
+        poll_failures = 4 * (o.max_retries + 1),
+        max_in_flight = math.max(1, o.max_connections),
+        traces = { "x-request-id", "request-id", "x-trace-id", "cf-ray" },
+    }
+end
+
+local function service_profile(o, key)
+    local p = common(o)
+    p.headers = { "Authorization: Bearer " .. key, "Accept: application/json" }
+    -- "Expect:" without a value keeps libcurl from asking first, and from repeating a request that was refused so.
+    p.body_headers = { p.headers[1], p.headers[2], "Content-Type: application/json", "Expect:" }
+    p.compressed = true
+    p.max_body = o.max_response_bytes
+    p.poll_interval = o.poll and o.poll.interval
+    p.watch = response.watch
+    -- The key must not follow a redirect, so none is followed.
+    p.max_redirects = 0
+    return core.profile(p)
+end
+
+local function image_profile(o)
+    local p = common(o)
+    p.headers = { "Accept: image/*" }
+    p.max_body = o.max_image_bytes
+    p.max_redirects = 5
+    -- A slow line may take long over 64 MiB; silence is what tells a dead connection.
+    p.exchange_timeout = 0
+    p.signatures = {}
+    for i, signature in ipairs(response.signatures) do p.signatures[i] = signature.pattern end
+    return core.profile(p)
+end
+
+local function check_texts(o)
+    for _, name in ipairs { "user_agent", "proxy", "ca_file" } do
+        if o[name] then
+            local ok, err = check_text(name, o[name])
+            if not ok then return nil, err end
+        end
+    end
+    return true
+end
+
+local function with_defaults(given)
+    local o = {}
+    for name, value in pairs(settings.defaults) do o[name] = value end
+    for name, value in pairs(given) do o[name] = value end
+    return o
+end
+
+--- Reads the options of flux2.new.
+---@param given table?
+---@param level integer whose line to blame for an option that no program should have
+---@return table? settings
+---@return flux2.Error?
+function settings.read(given, level)
+    given = options.check("flux2.new", given, settings.known, level + 1)
+    if given.poll then options.check("flux2.new: poll", given.poll, POLL_KNOWN, level + 1) end
+    local o = with_defaults(given)
+    local key, err = check_key(o.api_key or from_environment "FLUX2_API_KEY")
+    if not key then return nil, err end
+    local base, parts = check_base_url(o.base_url or from_environment "FLUX2_BASE_URL" or DEFAULT_BASE_URL, o.insecure_http)
+    if not base then return nil, parts end
+    local ok
+    ok, err = check_texts(o)
+    if not ok then return nil, err end
+    return {
+        key = key,
+        base_url = base,
+        host = parts.host,
+        submit_url = base .. API_ROOT .. "/images/generations",
+        task_url = base .. API_ROOT .. "/tasks/",
+        timeout = o.timeout,
+        max_response_bytes = o.max_response_bytes,
+        max_image_bytes = o.max_image_bytes,
+        service = service_profile(o, key),
+        images = image_profile(o),
+    }
+end
+
+return settings
