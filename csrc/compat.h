@@ -17,6 +17,8 @@
 
 #if LUA_VERSION_NUM < 502
 
+#undef luaL_newlibtable /* LuaJIT's lauxlib.h has these two already */
+#undef luaL_newlib
 #define luaL_newlibtable(L, l) lua_createtable((L), 0, (int)(sizeof(l) / sizeof((l)[0]) - 1))
 #define luaL_newlib(L, l) (luaL_newlibtable((L), (l)), flux2_compat_setfuncs((L), (l), 0))
 #define luaL_setfuncs(L, l, n) flux2_compat_setfuncs((L), (l), (n))

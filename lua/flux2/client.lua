@@ -3,6 +3,7 @@
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
+local Map = require "flux2.map"
 local options = require "flux2.options"
 local pricing = require "flux2.pricing"
 local request = require "flux2.request"
@@ -19,7 +20,11 @@ local LONGEST_ID = 512
 
 local SUBMIT_OPTIONS = { on_done = "function", on_progress = "function", on_status = "function", timeout = "seconds" }
 local GENERATE_OPTIONS = { save = "string" }
-for name, kind in pairs(SUBMIT_OPTIONS) do GENERATE_OPTIONS[name] = kind end
+local MAP_OPTIONS = { concurrency = "positive", ordered = "boolean", save = "function" }
+for name, kind in pairs(SUBMIT_OPTIONS) do
+    GENERATE_OPTIONS[name] = kind
+    MAP_OPTIONS[name] = kind
+end
 
 --- See flux2.new.
 ---@param given? table
@@ -50,15 +55,46 @@ local function submit(self, given, opts, level)
     body, err = request.encode(payload)
     if not body then return nil, err end
     local task
-    task, err = Task.submit(self._settings, body, (pricing.estimate(payload)), opts.timeout)
+    task, err = Task.submit(self._settings, body, pricing.estimate(payload) or nil, opts.timeout)
     if not task then return nil, err end
     return listen(task, opts)
 end
 
+local function generate(self, given, opts, level)
+    local until_ = core.now() + (opts.timeout or self._settings.timeout)
+    if opts.save then
+        -- Before a credit is spent.
+        local ok, reason = core.check_file(opts.save)
+        if not ok then return nil, errors.new("io", "cannot write " .. text.show(opts.save) .. ": " .. reason) end
+    end
+    local task, err = submit(self, given, opts, level + 1)
+    if not task then return nil, err end
+    local result
+    result, err = task:wait()
+    if not result then
+        -- Nobody else knows this task: whoever cancels the wait cancels the task.
+        if err.kind == "cancelled" then task:cancel() end
+        return nil, err
+    end
+    local image, left = result.images[1], math.max(until_ - core.now(), 0.001)
+    image.result = result
+    local fetched
+    if opts.save then
+        fetched, err = image:save(opts.save, left)
+    else
+        fetched, err = image:bytes(left)
+    end
+    if not fetched then
+        err.task_id = err.task_id or task.id
+        return nil, err
+    end
+    return image
+end
+
 --- Submits a request and returns at once. The request is checked before anything is sent.
 ---@param given string|flux2.Request a prompt, or a table with prompt, type, resolution, aspect_ratio, input_urls, extra
----@param opts? { timeout: number?, on_status: function?, on_progress: function?, on_done: function? } timeout in seconds
----  for the whole task, by default the client's
+---@param opts? { timeout: number?, on_status: function?, on_progress: function?, on_done: function? } timeout in
+---  seconds for the whole task, by default the client's
 ---@return flux2.Task? task
 ---@return flux2.Error? err
 -- Example: `local task = assert(client:submit { prompt = "a red fox", aspect_ratio = "16:9" })`
@@ -94,29 +130,33 @@ end
 -- Example: `assert(client:generate("a red fox", { save = "fox.png" }))`
 function Client:generate(given, opts)
     opts = options.check("client:generate", opts, GENERATE_OPTIONS, 2)
-    local until_ = core.now() + (opts.timeout or self._settings.timeout)
-    if opts.save then
-        -- Before a credit is spent.
-        local ok, reason = core.check_file(opts.save)
-        if not ok then return nil, errors.new("io", "cannot write " .. text.show(opts.save) .. ": " .. reason) end
+    return generate(self, given, opts, 2)
+end
+
+--- Generates many, with a bounded number at once. The iterator gives `index, image, err` in the order in which they
+--- finish, or in the order given with `ordered`. It asks for the next prompt only when there is room; one failure does
+--- not stop the rest; leaving the loop cancels what is still running (at once on Lua 5.4; before, when the iterator is
+--- collected, or by its `close`). Yields in a coroutine, blocks outside one.
+---@param iterable table|fun(): any prompts or requests: a list, or a function that returns the next one and at last nil
+---@param opts? { concurrency: integer?, ordered: boolean?, save: (fun(index: integer, request: any): string)?,
+---  timeout: number?, on_status: function?, on_progress: function?, on_done: function? } concurrency is 4; save names
+---  the file for each; timeout in seconds is for each
+---@return fun(): integer?, flux2.Image?, flux2.Error?
+-- Example: `for i, image, err in client:map(prompts, { concurrency = 8 }) do ... end`
+function Client:map(iterable, opts)
+    opts = options.check("client:map", opts, MAP_OPTIONS, 2)
+    if type(iterable) ~= "table" and type(iterable) ~= "function" then
+        error("client:map: a list or a function that returns the next prompt is needed, not " .. text.show(iterable), 2)
     end
-    local task, err = submit(self, given, opts, 2)
-    if not task then return nil, err end
-    local result
-    result, err = task:wait()
-    if not result then return nil, err end
-    local image, left, ok = result.images[1], math.max(until_ - core.now(), 0.001), nil
-    image.result = result
-    if opts.save then
-        ok, err = image:save(opts.save, left)
-    else
-        ok, err = image:bytes(left)
-    end
-    if not ok then
-        err.task_id = err.task_id or task.id
-        return nil, err
-    end
-    return image
+    return Map.new(iterable, opts, function(item, index)
+        if type(item) ~= "string" and type(item) ~= "table" then
+            return nil, errors.new("invalid_request", "a prompt or a request is needed, not " .. text.show(item))
+        end
+        return generate(self, item, {
+            save = opts.save and opts.save(index, item), timeout = opts.timeout, on_status = opts.on_status,
+            on_progress = opts.on_progress, on_done = opts.on_done,
+        }, 2)
+    end)
 end
 
 return Client

@@ -46,7 +46,11 @@ local function download(self, path, seconds)
         scheduler.open(latch)
     end)
     if not id then return nil, errors.new("io", "the download could not be started: " .. reason) end
-    scheduler.await(latch)
+    if not scheduler.await(latch) then
+        scheduler.cancel(id)
+        return nil, errors.new("cancelled", "the coroutine that waits was cancelled, and the download with it",
+            { task_id = self._task_id })
+    end
     return event
 end
 
@@ -144,7 +148,8 @@ function Image:save(path, timeout)
         if not bytes then return nil, err end
         local ok, reason = core.write_file(path, bytes, false)
         if not ok then
-            return nil, errors.new("io", "cannot write " .. text.show(path) .. ": " .. reason, { task_id = self._task_id })
+            local message = "cannot write " .. text.show(path) .. ": " .. reason
+            return nil, errors.new("io", message, { task_id = self._task_id })
         end
     else
         local event, err = fetch(self, path, timeout)

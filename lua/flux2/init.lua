@@ -8,9 +8,11 @@
 -- This file is the list of what users see; each thing lives in a file of its own.
 
 local Client = require "flux2.client"
+local combine = require "flux2.combine"
 local errors = require "flux2.errors"
 local pricing = require "flux2.pricing"
 local scheduler = require "flux2.scheduler"
+local spawn = require "flux2.spawn"
 local version = require "flux2.version"
 
 local flux2 = { _VERSION = version._VERSION }
@@ -44,6 +46,10 @@ flux2.run = scheduler.run
 flux2.fileno = scheduler.fileno
 flux2.pending = scheduler.pending
 flux2.stats = scheduler.stats
+flux2.spawn = spawn.spawn
+flux2.sleep = spawn.sleep
+flux2.all = combine.all
+flux2.any = combine.any
 
 --- Every kind of error with its meaning, and what to do about it.
 flux2.errors = { kinds = errors.kinds, advice = errors.advice }

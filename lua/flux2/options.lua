@@ -15,6 +15,7 @@ options.kinds = {
     boolean = { function(v) return type(v) == "boolean" end, "true or false" },
     seconds = { is_positive, "a number of seconds above 0" },
     count = { is_count, "a whole number, 0 or more" },
+    positive = { function(v) return is_count(v) and v > 0 end, "a whole number, 1 or more" },
     bytes = { function(v) return is_count(v) and v > 0 end, "a number of bytes, 1 or more" },
     ["function"] = { function(v) return type(v) == "function" end, "a function" },
     table = { function(v) return type(v) == "table" end, "a table" },

@@ -13,14 +13,24 @@ local work = 0 -- jobs that count
 local waiting = setmetatable({}, { __mode = "k" }) -- coroutine -> the waiter it is suspended for
 local failures = {} -- errors of callbacks and coroutines that nobody has heard of yet
 local running = 0 -- depth of run()
-local blocking_threads = setmetatable({}, { __mode = "k" })
+local blocking_threads = setmetatable({}, { __mode = "k" }) -- coroutines whose waits block
+local owners = setmetatable({}, { __mode = "k" }) -- coroutine -> who wants to know of its error
+local hosts = {} -- schedulers of others whose coroutines must wait in their way
+local cancelled = setmetatable({}, { __mode = "k" }) -- coroutines whose waits end at once
 
 local SLICE = 60 -- seconds of one blocking wait; events and signals end it earlier
+local COUNTERS = { "jobs", "in_flight", "exchanges", "connections", "received", "ended" }
 local unpack = table.unpack or unpack
 
 --- Receives what goes wrong in a callback or a coroutine that the pump resumes. Set by `flux2.on_error`.
 ---@type fun(message: string)?
 scheduler.on_error = nil
+
+local function remove(list, item)
+    for i = #list, 1, -1 do
+        if list[i] == item then return table.remove(list, i) end
+    end
+end
 
 -- Errors that belong to nobody ------------------------------------------------------------------------------------
 
@@ -29,17 +39,44 @@ local function with_traceback(e)
     return e
 end
 
+local function tell(e)
+    if scheduler.on_error and pcall(scheduler.on_error, e) then return true end
+    return false
+end
+
+local function shout(e)
+    io.stderr:write("flux2: uncaught error in a callback or coroutine: ", tostring(e), "\n")
+end
+
 --- Takes an error that has no caller to go to: to on_error, or out of run(), or at least to stderr.
 ---@param e any
 function scheduler.report(e)
-    if scheduler.on_error then
-        if pcall(scheduler.on_error, e) then return end
-    end
+    if tell(e) then return end
     if running > 0 then
-        failures[#failures + 1] = e
+        failures[#failures + 1] = { e }
     else
-        io.stderr:write("flux2: uncaught error in a callback or coroutine: ", tostring(e), "\n")
+        shout(e)
     end
+end
+
+--- Keeps an error for run() to raise, unless `take_back` says before that somebody has heard of it. on_error hears of
+--- it at once.
+---@param e any
+---@return function take_back
+function scheduler.leave(e)
+    local entry = { e, tell(e) }
+    failures[#failures + 1] = entry
+    return function() remove(failures, entry) end
+end
+
+--- Raises the first of the errors that were left behind; the others are at least told.
+local function raise_failures()
+    local list = failures
+    failures = {}
+    for i = 2, #list do
+        if not list[i][2] then shout(list[i][1]) end
+    end
+    if list[1] then error(list[1][1], 0) end
 end
 
 --- Calls `fn(...)` for somebody who must not be hurt by its errors.
@@ -185,7 +222,8 @@ end
 ---@return table
 function scheduler.stats()
     local e = engine
-    local stats = e and e:stats() or { jobs = 0, in_flight = 0, exchanges = 0, connections = 0, received = 0, ended = 0 }
+    local stats = e and e:stats() or {}
+    for _, name in ipairs(COUNTERS) do stats[name] = stats[name] or 0 end
     stats.pending = work
     return stats
 end
@@ -194,7 +232,7 @@ end
 
 ---@class flux2.Latch something that is closed and opens once
 ---@field open boolean
----@field waiters table[]
+---@field waiters table[] those who wait: coroutines, and functions to be called
 
 ---@return flux2.Latch
 function scheduler.latch()
@@ -210,16 +248,41 @@ local function is_suspended_for(waiter)
     return top ~= nil and top.func == core.suspend
 end
 
+--- Resumes a coroutine on behalf of nobody. Its error goes to its owner, or is reported with its traceback. (A pcall
+--- inside the coroutine would be simpler, and would make it unable to yield on Lua 5.1.)
+---@param co thread
+---@param ... any
+function scheduler.resume(co, ...)
+    local ok, e = coroutine.resume(co, ...)
+    if ok then return end
+    local traceback = debug.traceback(co, tostring(e))
+    if owners[co] then return owners[co](e, traceback) end
+    scheduler.report(type(e) == "string" and traceback or e)
+end
+
+--- `on_error(e, traceback)` is called if the coroutine ends with an error while the pump resumes it.
+---@param co thread
+---@param on_error function
+function scheduler.own(co, on_error)
+    owners[co] = on_error
+end
+
 local function wake(waiter, reason)
     if waiter.woken then return end
     waiter.woken = reason
+    if waiter.call then
+        scheduler.guard(waiter.call)
+        return
+    end
     if waiter.timer then
         scheduler.cancel(waiter.timer)
         waiter.timer = nil
     end
-    if not is_suspended_for(waiter) then return end
-    local ok, e = coroutine.resume(waiter.co)
-    if not ok then scheduler.report(type(e) == "string" and debug.traceback(waiter.co, e) or e) end
+    if waiter.host then
+        scheduler.guard(waiter.host.wake, waiter.token)
+    elseif is_suspended_for(waiter) then
+        scheduler.resume(waiter.co)
+    end
 end
 
 --- Opens a latch and resumes everyone who waits for it, in the order in which they came.
@@ -232,10 +295,18 @@ function scheduler.open(latch)
     for i = 1, #waiters do wake(waiters[i], "open") end
 end
 
-local function remove(list, item)
-    for i = #list, 1, -1 do
-        if list[i] == item then return table.remove(list, i) end
+--- Calls `fn` when the latch opens; at once if it is open.
+---@param latch flux2.Latch
+---@param fn function
+---@return function forget call it to be left alone
+function scheduler.when(latch, fn)
+    local waiter = { call = fn }
+    if latch.open then
+        wake(waiter, "open")
+    else
+        latch.waiters[#latch.waiters + 1] = waiter
     end
+    return function() remove(latch.waiters, waiter) end
 end
 
 local is_yieldable = coroutine.isyieldable
@@ -269,9 +340,29 @@ function scheduler.can_yield()
     return co ~= nil and not blocking_threads[co] and is_yieldable()
 end
 
+---@class flux2.Host a scheduler of coroutines that is not ours
+---@field running fun(): any a token if the running coroutine belongs to the host, otherwise nil or false
+---@field suspend fun(token: any) suspends it in the host's way; it may come back without reason
+---@field wake fun(token: any) makes the host resume it soon; called by the pump, from any coroutine
+
+--- From now on a coroutine of this host waits in the host's way. The host also has to call `update`: when the
+--- descriptor is readable, or now and then.
+---@param host flux2.Host
+function scheduler.add_host(host)
+    hosts[#hosts + 1] = host
+end
+
+local function find_host()
+    for i = 1, #hosts do
+        local token = hosts[i].running()
+        if token then return hosts[i], token end
+    end
+end
+
 local function await_yielding(latch, timeout)
     local co = coroutine.running()
-    local waiter = { co = co }
+    local host, token = find_host()
+    local waiter = { co = co, latch = latch, host = host, token = token }
     if timeout then
         waiter.timer = scheduler.after(timeout, function()
             waiter.timer = nil
@@ -283,9 +374,13 @@ local function await_yielding(latch, timeout)
     local before = waiting[co]
     waiting[co] = waiter
     -- Anybody can resume a coroutine. Only the pump's reason counts.
-    repeat core.suspend() until waiter.woken
+    if host then
+        repeat host.suspend(token) until waiter.woken
+    else
+        repeat core.suspend() until waiter.woken
+    end
     waiting[co] = before
-    return waiter.woken == "open"
+    return waiter.woken == "open", waiter.woken
 end
 
 local function await_blocking(latch, timeout)
@@ -296,21 +391,34 @@ local function await_blocking(latch, timeout)
         scheduler.update()
     end
     if timer then scheduler.cancel(timer) end
-    return latch.open
+    return latch.open, "timeout"
 end
 
 --- Waits until the latch opens: yields where that is possible, blocks where it is not.
 ---@param latch flux2.Latch
 ---@param timeout? number seconds
----@return boolean open false if the time was over first
+---@return boolean open false if something else came first
+---@return string? reason then: "timeout", or "cancelled" (scheduler.cancel_waits)
 function scheduler.await(latch, timeout)
     if latch.open then return true end
+    local co = coroutine.running()
+    if co and cancelled[co] then return false, "cancelled" end
     if timeout and timeout <= 0 then
         scheduler.update()
-        return latch.open
+        return latch.open, "timeout"
     end
     if scheduler.can_yield() then return await_yielding(latch, timeout) end
     return await_blocking(latch, timeout)
+end
+
+--- Ends the wait of a coroutine, and every later one, with "cancelled".
+---@param co thread
+function scheduler.cancel_waits(co)
+    cancelled[co] = true
+    local waiter = waiting[co]
+    if not waiter then return end
+    remove(waiter.latch.waiters, waiter)
+    wake(waiter, "cancelled")
 end
 
 --- Pumps until nothing is pending. With `fn`, runs it in a coroutine first. Raises the first error that a callback or a
@@ -333,11 +441,9 @@ function scheduler.run(fn, ...)
         end
     end)
     running = running - 1
-    local first = table.remove(failures, 1)
-    if running == 0 then failures = {} end
     if not ok then error(e, 0) end
     if not pumped then error(why, 0) end
-    if first ~= nil then error(first, 0) end
+    if running == 0 then raise_failures() end
 end
 
 return scheduler

@@ -14,6 +14,7 @@ local settings = {}
 
 local DEFAULT_BASE_URL = "https://apiin.one"
 local API_ROOT = "/api/v1"
+local DEFAULT_PORTS = { http = "80", https = "443" }
 local MIB = 2 ^ 20
 
 --- Every option of flux2.new, with the kind of its value.
@@ -79,15 +80,14 @@ local function check_base_url(value, insecure)
     local parts, why = core.url(value)
     if not parts then return bad_url("base_url", value, why) end
     if parts.user then return bad_url("base_url", value:gsub("//[^@]*@", "//***@"), "it holds a user name") end
-    if parts.query or value:find("#", 1, true) then return bad_url("base_url", value, "it has a query or a fragment") end
+    if value:find("[?#]") then return bad_url("base_url", value, "it has a query or a fragment") end
     parts.host = parts.host:lower()
     if parts.scheme == "http" and not insecure and not is_loopback(parts.host) then
         return bad_url("base_url", value, "plain http would show the API key to everyone on the way; use https, " ..
             "or insecure_http = true if you are sure")
     end
     local path = parts.path:gsub("/+$", ""):gsub("/api/v1$", "")
-    local port = (parts.scheme == "https" and parts.port == "443" or parts.scheme == "http" and parts.port == "80") and ""
-        or ":" .. parts.port
+    local port = parts.port ~= DEFAULT_PORTS[parts.scheme] and ":" .. parts.port or ""
     return parts.scheme .. "://" .. parts.host .. port .. path, parts
 end
 
@@ -166,7 +166,8 @@ function settings.read(given, level)
     local o = with_defaults(given)
     local key, err = check_key(o.api_key or from_environment "FLUX2_API_KEY")
     if not key then return nil, err end
-    local base, parts = check_base_url(o.base_url or from_environment "FLUX2_BASE_URL" or DEFAULT_BASE_URL, o.insecure_http)
+    local address = o.base_url or from_environment "FLUX2_BASE_URL" or DEFAULT_BASE_URL
+    local base, parts = check_base_url(address, o.insecure_http)
     if not base then return nil, parts end
     local ok
     ok, err = check_texts(o)

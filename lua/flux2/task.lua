@@ -31,7 +31,8 @@ local ALIVE = { submitting = true, running = true }
 
 function Task:__tostring()
     local id = self.id and text.clean(self.id, 100) or "without an id yet"
-    return "flux2.Task " .. id .. " (" .. self.state .. (self.status and ", " .. text.clean(self.status, 60) or "") .. ")"
+    local status = self.status and ", " .. text.clean(self.status, 60) or ""
+    return "flux2.Task " .. id .. " (" .. self.state .. status .. ")"
 end
 
 local function new(settings, fields)
@@ -63,7 +64,8 @@ local function finish(self, state, result, err)
     self._job = nil
     self.state, self.result = state, result
     self.error = err and exchange.redact(err, self._settings.key)
-    self._reported = #self._latch.waiters > 0
+    -- Polling may be taken up again: who has waited for this end is told of this one.
+    self._latch.result, self._latch.error = self.result, self.error
     notify(self, "done", result, self.error)
     scheduler.open(self._latch)
 end
@@ -80,8 +82,8 @@ local function refresher(self, index)
             scheduler.open(latch)
         end)
         if not id then return nil end
-        scheduler.await(latch)
-        if event.failure then return nil end
+        if not scheduler.await(latch) then scheduler.cancel(id) end
+        if not event or event.failure then return nil end
         local answer = response.task(event.http_status, event.body, exchange.info(event, { task_id = self.id }))
         return answer and answer.images[index]
     end
@@ -210,10 +212,17 @@ end
 -- Public --------------------------------------------------------------------------------------------------------------
 
 local function timed_out(self, timeout)
-    local where = self.id and "the task is still running" or "the submission has not been answered yet"
-    return errors.new("timeout", "waited for " .. text.number(timeout) .. " s; " .. where .. ", and can be waited for again",
-        { task_id = self.id, retryable = true })
+    local state = self.id and "the task is still running" or "the submission has not been answered yet"
+    local message = "waited for " .. text.number(timeout) .. " s; " .. state .. ", and can be waited for again"
+    return errors.new("timeout", message, { task_id = self.id, retryable = true })
 end
+
+local function wait_cancelled(self)
+    local message = "the coroutine that waits was cancelled; the task itself goes on"
+    return errors.new("cancelled", message, { task_id = self.id })
+end
+
+local NOT_OPEN = { timeout = timed_out, cancelled = wait_cancelled }
 
 --- Waits for the end. Yields in a coroutine, blocks outside one. A wait that times out leaves the task alone: wait
 --- again. If polling was given up (no network for long, the client's time-out), the next wait takes it up again.
@@ -226,13 +235,21 @@ function Task:wait(timeout)
         error("task:wait: timeout must be a number of seconds, not " .. text.show(timeout), 2)
     end
     if self.state == "failed" and self._reported and self.id and not self._settled then
-        self.state, self.error, self._latch = "running", nil, scheduler.latch()
+        self.state, self.error, self._latch, self._reported = "running", nil, scheduler.latch(), false
         start_polling(self)
     end
-    if ALIVE[self.state] and not scheduler.await(self._latch, timeout) then return nil, timed_out(self, timeout) end
-    if self.result then return self.result end
-    self._reported = true
-    return nil, self.error
+    local latch = self._latch
+    local open, reason = scheduler.await(latch, timeout)
+    if not open then return nil, NOT_OPEN[reason](self, timeout) end
+    return self:_outcome(latch)
+end
+
+--- How it ended, for wait and for flux2.all and flux2.any: from here on its error is known to somebody.
+function Task:_outcome(latch)
+    latch = latch or self._latch
+    if latch.result then return latch.result end
+    if latch == self._latch then self._reported = true end
+    return nil, latch.error
 end
 
 --- Stops waiting for the task, here. The service knows no way to cancel: it may finish the picture and charge for it.
@@ -242,8 +259,8 @@ end
 function Task:cancel()
     if not ALIVE[self.state] then return self end
     scheduler.cancel(self._job)
-    finish(self, "cancelled", nil, errors.new("cancelled", "cancelled here; the service may still make the picture and " ..
-        "charge for it", { task_id = self.id }))
+    local message = "cancelled here; the service may still make the picture and charge for it"
+    finish(self, "cancelled", nil, errors.new("cancelled", message, { task_id = self.id }))
     return self
 end
 

@@ -1,0 +1,11 @@
+-- One source for Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT: what any of them has by itself is known, and nothing else.
+std = "max"
+max_line_length = 120
+cache = false
+self = false
+
+files["spec"] = { std = "+busted", max_line_length = false } -- rows of data
+files["rockspec"] = { std = "+rockspec" }
+files["examples/love"] = { std = "+love" }
+files["lua/flux2/host/love.lua"] = { std = "+love" }
+files["lua/flux2/host/luv.lua"] = { read_globals = { "vim" } }

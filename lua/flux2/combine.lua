@@ -1,0 +1,106 @@
+--- Waiting for several at once: all of them, or the first.
+-- Owns nothing. Works on whatever has a latch and says how it ended: tasks and handles.
+
+local errors = require "flux2.errors"
+local options = require "flux2.options"
+local scheduler = require "flux2.scheduler"
+local text = require "flux2.text"
+
+local combine = {}
+
+local KNOWN = { cancel = "boolean", timeout = "seconds" }
+
+local function read_options(what, opts)
+    if type(opts) == "number" then opts = { timeout = opts } end
+    return options.check(what, opts, KNOWN, 3)
+end
+
+local function check_list(what, list)
+    if type(list) ~= "table" then error(what .. ": a list of tasks is needed, not " .. text.show(list), 3) end
+    for i = 1, #list do
+        if type(list[i]) ~= "table" or not list[i]._latch then
+            local message = ": item " .. i .. " is neither a task nor a handle of flux2.spawn, but "
+            error(what .. message .. text.show(list[i]), 3)
+        end
+    end
+end
+
+local function cancel_all(list)
+    for i = 1, #list do list[i]:cancel() end
+end
+
+--- Calls `ended(i)` for each that has ended or ends; waits until it has returned true, or for the timeout.
+local function watch(list, timeout, ended)
+    local latch, forget = scheduler.latch(), {}
+    for i = 1, #list do
+        forget[i] = scheduler.when(list[i]._latch, function()
+            if not latch.open and ended(i) then scheduler.open(latch) end
+        end)
+    end
+    local open, reason = true, nil
+    if #list > 0 then open, reason = scheduler.await(latch, timeout) end
+    for i = 1, #list do forget[i]() end
+    return open, reason
+end
+
+local function not_open(what, reason, timeout, done, n)
+    if reason == "cancelled" then return errors.new("cancelled", "the coroutine that waits was cancelled") end
+    return errors.new("timeout", what .. ": " .. done .. " of " .. n .. " had ended after " .. text.number(timeout) ..
+        " s; the others go on, and can be waited for again", { retryable = true })
+end
+
+--- Waits until all have succeeded, or the first one has failed.
+---@param list table tasks, or handles of flux2.spawn
+---@param opts? number|{ timeout: number?, cancel: boolean? } seconds; cancel: give up the others when one fails
+---@return any[]? results in the order of the list
+---@return flux2.Error? err of the first that failed, with `index` if it is an error of flux2
+---@return table<integer, any>? partial then: what the others had brought by that time
+-- Example: `local results = assert(flux2.all({ task1, task2 }, 120))`
+function combine.all(list, opts)
+    check_list("flux2.all", list)
+    opts = read_options("flux2.all", opts)
+    local results, left, failed = {}, #list, nil
+    local open, reason = watch(list, opts.timeout, function(i)
+        local value, err = list[i]:_outcome()
+        left = left - 1
+        if value == nil and err ~= nil then
+            if type(err) == "table" then err.index = i end
+            failed = err
+        end
+        results[i] = value
+        return failed ~= nil or left == 0
+    end)
+    if not open then failed = not_open("flux2.all", reason, opts.timeout or 0, #list - left, #list) end
+    if failed == nil then return results end
+    if opts.cancel then cancel_all(list) end
+    return nil, failed, results
+end
+
+--- Waits until the first has succeeded, or all have failed.
+---@param list table tasks, or handles of flux2.spawn
+---@param opts? number|{ timeout: number?, cancel: boolean? } seconds; cancel: give up the losers
+---@return any result of the first that succeeded
+---@return integer|flux2.Error index its place in the list; or, after nil, the error of the last that failed
+-- Example: `local result, i = flux2.any({ fast, good }, { cancel = true })`
+function combine.any(list, opts)
+    check_list("flux2.any", list)
+    opts = read_options("flux2.any", opts)
+    local winner, index, left, last = nil, nil, #list, nil
+    if left == 0 then return nil, errors.new("invalid_request", "flux2.any: the list is empty") end
+    local open, reason = watch(list, opts.timeout, function(i)
+        local value, err = list[i]:_outcome()
+        left = left - 1
+        if value == nil and err ~= nil then
+            last = err
+            return left == 0
+        end
+        winner, index = value, i
+        return true
+    end)
+    if not open then last = not_open("flux2.any", reason, opts.timeout or 0, #list - left, #list) end
+    if opts.cancel then cancel_all(list) end
+    if index then return winner, index end
+    return nil, last
+end
+
+return combine

@@ -1,0 +1,157 @@
+--- JSON in and out, without raising, and reading values out of what came in.
+-- A leaf over lua-cjson. Owns the one codec of flux2: an instance of its own, so that neither the host's settings
+-- reach us nor ours the host.
+
+local cjson = require "cjson"
+local text = require "flux2.text"
+
+local json = {}
+
+local MAX_DEPTH_IN, MAX_DEPTH_OUT = 100, 32
+local MAX_VALUES_OUT = 10000
+
+local codec = cjson.new()
+codec.decode_max_depth(MAX_DEPTH_IN)
+-- Python services write NaN and Infinity; the rest of such an answer is still worth reading.
+codec.decode_invalid_numbers(true)
+codec.encode_max_depth(MAX_DEPTH_OUT + 2)
+codec.encode_invalid_numbers(false)
+codec.encode_sparse_array(false, 1, 0)
+
+--- What a JSON null becomes in a decoded table.
+json.null = cjson.null
+
+--- Decodes a JSON text. Never raises.
+---@param body any
+---@return any value nil when the text is not JSON
+---@return string? reason
+function json.decode(body)
+    if type(body) ~= "string" then return nil, "there is no text" end
+    local ok, value = pcall(codec.decode, body)
+    if not ok then return nil, text.clean(tostring(value), 200) end
+    return value
+end
+
+local function refuse(reason)
+    error({ reason = reason }, 0)
+end
+
+--- cjson writes 14 digits. A rounded float is a rounded float; a rounded integer is another seed.
+local function check_number(n, where)
+    if n ~= n or n == math.huge or n == -math.huge then
+        refuse(where .. " is not a finite number, which JSON cannot hold")
+    end
+    if n % 1 == 0 and (n >= 1e14 or n <= -1e14) and codec.decode(codec.encode({ n }))[1] ~= n then
+        refuse(where .. " has more than the 14 digits that can be sent exactly: give it as a string")
+    end
+    return n
+end
+
+local function check_string(s, where)
+    local valid, position = text.length(s)
+    if not valid then refuse(where .. " is not valid UTF-8 (byte " .. position .. ")") end
+    return s
+end
+
+local function check_keys(t, where)
+    local count, strings = 0, 0
+    for key in next, t do
+        count = count + 1
+        if type(key) == "string" then
+            strings = strings + 1
+        elseif type(key) ~= "number" then
+            refuse(where .. " has a key that is " .. text.show(key) .. ": keys are strings, or 1 to n")
+        end
+    end
+    if strings == count then return end
+    if strings > 0 then refuse(where .. " mixes names and numbers as keys, which JSON cannot hold") end
+    for i = 1, count do
+        if rawget(t, i) == nil then refuse(where .. "[" .. i .. "] is missing: an array has no holes") end
+    end
+end
+
+local function copy(value, where, depth, seen)
+    seen.values = seen.values + 1
+    if seen.values > MAX_VALUES_OUT then refuse(where .. " is too large: more than 10000 values") end
+    local kind = type(value)
+    if kind == "boolean" or value == json.null then return value end
+    if kind == "number" then return check_number(value, where) end
+    if kind == "string" then return check_string(value, where) end
+    if kind ~= "table" then refuse(where .. " is a " .. kind .. ", which JSON cannot hold") end
+    if depth > MAX_DEPTH_OUT then
+        refuse(where:sub(1, 60) .. "... is nested deeper than " .. MAX_DEPTH_OUT .. " levels (does it hold itself?)")
+    end
+    check_keys(value, where)
+    local out = {}
+    for key, member in next, value do
+        local inner
+        if type(key) == "number" then
+            inner = where .. "[" .. text.number(key) .. "]"
+        else
+            check_string(key, "a name in " .. where)
+            inner = where .. "." .. text.clean(key, 60)
+        end
+        out[key] = copy(member, inner, depth + 1, seen)
+    end
+    return out
+end
+
+--- Copies a value through and through, provided that JSON can hold it.
+---@param value any
+---@param where string what to call the value in the reason
+---@return any copy nil with a reason; beware that `false` is a value
+---@return string? reason
+function json.copy(value, where)
+    local ok, result = pcall(copy, value, where, 1, { values = 0 })
+    if ok then return result end
+    return nil, type(result) == "table" and result.reason or tostring(result)
+end
+
+--- Encodes a value. Never raises, and never changes what it says: holes, mixed keys and NaN are refused.
+---@param value any
+---@param where string what to call the value in the reason
+---@return string? encoded
+---@return string? reason
+function json.encode(value, where)
+    local checked, reason = json.copy(value, where)
+    if reason then return nil, reason end
+    local ok, encoded = pcall(codec.encode, checked)
+    if not ok then return nil, text.clean(tostring(encoded), 200) end
+    return encoded
+end
+
+--- Follows a dotted path such as "data.0.url"; a number is a place in an array, from 0.
+---@param value any
+---@param path string "" is the value itself
+---@return any found nil when there is nothing, or a null
+function json.dig(value, path)
+    for step in path:gmatch("[^.]+") do
+        if type(value) ~= "table" then return nil end
+        local place = step:match("^%d+$")
+        if place then
+            value = value[tonumber(place) + 1]
+        else
+            value = value[step]
+        end
+    end
+    if value == json.null then return nil end
+    return value
+end
+
+--- The first value along `paths` that `accept` turns into something.
+---@param value any
+---@param paths string[]
+---@param accept fun(found: any): any nil for "not usable, look on"
+---@return any
+function json.first(value, paths, accept)
+    for _, path in ipairs(paths) do
+        local found = json.dig(value, path)
+        if found ~= nil then
+            local usable = accept(found)
+            if usable ~= nil then return usable end
+        end
+    end
+    return nil
+end
+
+return json

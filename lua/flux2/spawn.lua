@@ -1,0 +1,119 @@
+--- Coroutines with a handle: their results, their errors, their end.
+-- Owns nothing but the handles; who waits for what is the scheduler's.
+
+local errors = require "flux2.errors"
+local scheduler = require "flux2.scheduler"
+local text = require "flux2.text"
+
+---@class flux2.Handle
+---@field state "running"|"done"|"failed"|"cancelled"
+local Handle = {}
+Handle.__index = Handle
+Handle.__name = "flux2.Handle"
+
+local spawn = {}
+
+local unpack = table.unpack or unpack
+local function pack(...) return { n = select("#", ...), ... } end
+
+function Handle:__tostring()
+    return "flux2.Handle (" .. self.state .. ")"
+end
+
+--- On Lua 5.4, `local h <close> = flux2.spawn(...)` cancels it at the end of the block.
+Handle.__close = function(self) self:cancel() end
+
+local function finish(self, state, results, e)
+    self.state, self._results, self._error = state, results, e
+    local joined = #self._latch.waiters > 0
+    if state == "failed" and not joined then
+        local message = type(e) == "string" and self._traceback or e
+        self._take_back = scheduler.leave(message)
+    end
+    scheduler.open(self._latch)
+end
+
+local function body(self, fn, ...)
+    local results = pack(fn(...))
+    if self.state == "running" then finish(self, "done", results) end
+end
+
+--- Runs `fn(...)` in a coroutine, at once until its first wait. An error in it comes out of `join`; if nobody joins,
+--- out of `flux2.run()` with its traceback, and of `flux2.on_error` as soon as it happens.
+---@param fn function
+---@param ... any
+---@return flux2.Handle
+-- Example: `local h = flux2.spawn(function() return client:generate "a fox" end)`
+function spawn.spawn(fn, ...)
+    if type(fn) ~= "function" then error("flux2.spawn: a function is needed, not " .. text.show(fn), 2) end
+    local self = setmetatable({ state = "running", _latch = scheduler.latch() }, Handle)
+    local args = pack(...)
+    self._co = coroutine.create(function() body(self, fn, unpack(args, 1, args.n)) end)
+    scheduler.own(self._co, function(e, traceback)
+        self._traceback = traceback
+        if self.state == "running" then finish(self, "failed", nil, e) else scheduler.leave(traceback) end
+    end)
+    scheduler.resume(self._co)
+    return self
+end
+
+--- What it has brought, for join and for flux2.all and flux2.any: from here on its error is known to somebody.
+function Handle:_outcome()
+    if self._take_back then
+        self._take_back()
+        self._take_back = nil
+    end
+    if self.state == "done" then return unpack(self._results, 1, self._results.n) end
+    return nil, self._error == nil and "nil" or self._error
+end
+
+--- Waits for the end. Yields in a coroutine, blocks outside one.
+---@param timeout? number seconds
+---@return any ... what the function returned; or nil and what it raised; or nil and an error of kind "timeout" or
+---  "cancelled"
+-- Example: `local image, err = handle:join(60)`
+function Handle:join(timeout)
+    if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
+        error("handle:join: timeout must be a number of seconds, not " .. text.show(timeout), 2)
+    end
+    if self.state == "running" then
+        local open, reason = scheduler.await(self._latch, timeout)
+        if not open then
+            local message = reason == "timeout" and "waited for " .. text.number(timeout) .. " s; it is still running"
+                or "the coroutine that waits was cancelled"
+            return nil, errors.new(reason, message)
+        end
+    end
+    return self:_outcome()
+end
+
+--- Ends it: the wait it is in, and every later one, returns nil and an error of kind "cancelled", so that it can clean
+--- up and return; what it was generating is cancelled with it. Who joins it gets the same error.
+---@return flux2.Handle self
+-- Example: `handle:cancel()`
+function Handle:cancel()
+    if self.state ~= "running" then return self end
+    finish(self, "cancelled", nil, errors.new("cancelled", "the coroutine was cancelled"))
+    scheduler.cancel_waits(self._co)
+    return self
+end
+
+--- Lets `seconds` pass. Yields in a coroutine, blocks outside one.
+---@param seconds number
+---@return boolean? slept true
+---@return flux2.Error? err kind "cancelled"
+-- Example: `flux2.sleep(0.5)`
+function spawn.sleep(seconds)
+    if type(seconds) ~= "number" or seconds ~= seconds then
+        error("flux2.sleep: a number of seconds is needed, not " .. text.show(seconds), 2)
+    end
+    local latch = scheduler.latch()
+    local id, why = scheduler.after(math.max(seconds, 0), function() scheduler.open(latch) end)
+    if not id then return nil, errors.new("io", "the engine could not start: " .. why) end
+    local open = scheduler.await(latch)
+    if open then return true end
+    scheduler.cancel(id)
+    return nil, errors.new("cancelled", "the coroutine was cancelled in its sleep")
+end
+
+return spawn
