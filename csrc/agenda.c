@@ -97,7 +97,8 @@ static void sift_down(struct flux2_agenda *a, size_t i)
         size_t child = 2 * i + 1;
         if (child >= a->heap_count)
             break;
-        if (child + 1 < a->heap_count && flux2_agenda_time(a->heap[child + 1]) < flux2_agenda_time(a->heap[child]))
+        if (child + 1 < a->heap_count &&
+            flux2_agenda_time(a->heap[child + 1]) < flux2_agenda_time(a->heap[child]))
             child++;
         if (t <= flux2_agenda_time(a->heap[child]))
             break;

@@ -21,7 +21,8 @@
 #define ENGINE_KEY "flux2.engine.instance"
 #define PROFILE_TYPE "flux2.profile"
 
-static const double WAIT_SLICE = 0.05; /* seconds: a signal that slips in before poll() is noticed this late */
+static const double WAIT_SLICE =
+    0.05; /* seconds: a signal that slips in before poll() is noticed this late */
 
 static int fail(lua_State *L, const char *message)
 {
@@ -40,7 +41,10 @@ struct field {
     size_t offset;
 };
 
-#define FIELD(name, type, member) {name, type, offsetof(struct flux2_profile, member)}
+#define FIELD(name, type, member)                                                                            \
+    {                                                                                                        \
+        name, type, offsetof(struct flux2_profile, member)                                                   \
+    }
 static const struct field fields[] = {
     FIELD("backoff_base", SECONDS, backoff.base),
     FIELD("backoff_ceiling", SECONDS, backoff.ceiling),
@@ -175,8 +179,9 @@ static void set_watch(lua_State *L, struct flux2_watch *w, int value)
     const struct {
         const char *name;
         struct flux2_words *words;
-    } lists[] = {{"code", &w->code},         {"done", &w->done},     {"id", &w->id},        {"progress", &w->progress},
-                 {"refused", &w->refused},   {"result", &w->result}, {"status", &w->status}};
+    } lists[] = {{"code", &w->code},         {"done", &w->done},       {"id", &w->id},
+                 {"progress", &w->progress}, {"refused", &w->refused}, {"result", &w->result},
+                 {"status", &w->status}};
     size_t i;
     luaL_checktype(L, value, LUA_TTABLE);
     for (i = 0; i < sizeof lists / sizeof *lists; i++) {
@@ -603,8 +608,8 @@ static int parse_url(lua_State *L)
         return fail(L, "a NUL byte in a URL");
     struct url_box *box = new_url_box(L);
     box->url = curl_url();
-    CURLUcode rc =
-        box->url ? curl_url_set(box->url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) : CURLUE_OUT_OF_MEMORY;
+    CURLUcode rc = box->url ? curl_url_set(box->url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME)
+                            : CURLUE_OUT_OF_MEMORY;
     if (rc != CURLUE_OK)
         return fail(L, curl_url_strerror(rc));
     lua_createtable(L, 0, 6);
@@ -683,14 +688,24 @@ static int now(lua_State *L)
 /* --- registration ------------------------------------------------------------------------------------------------- */
 
 static const luaL_Reg engine_methods[] = {
-    {"cancel", engine_cancel}, {"fileno", engine_fileno}, {"next", engine_next},         {"poll", engine_poll},
-    {"ready", engine_ready},   {"stats", engine_stats},   {"timer", engine_timer},       {"transfer", engine_transfer},
+    {"cancel", engine_cancel}, {"fileno", engine_fileno},
+    {"next", engine_next},     {"poll", engine_poll},
+    {"ready", engine_ready},   {"stats", engine_stats},
+    {"timer", engine_timer},   {"transfer", engine_transfer},
     {"wait", engine_wait},     {NULL, NULL},
 };
 
 static const luaL_Reg functions[] = {
-    {"ca_file", ca_file},     {"check_file", check_file}, {"engine", engine_get},       {"escape", escape}, {"now", now},
-    {"profile", profile_new}, {"suspend", suspend},       {"url", parse_url}, {"write_file", write_file}, {NULL, NULL},
+    {"ca_file", ca_file},
+    {"check_file", check_file},
+    {"engine", engine_get},
+    {"escape", escape},
+    {"now", now},
+    {"profile", profile_new},
+    {"suspend", suspend},
+    {"url", parse_url},
+    {"write_file", write_file},
+    {NULL, NULL},
 };
 
 static void new_type(lua_State *L, const char *name, lua_CFunction gc, lua_CFunction tostring)

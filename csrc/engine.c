@@ -17,8 +17,9 @@
 #include "process.h"
 
 enum {
-    POOL_MAX = 16,            /* idle transfers that are kept */
-    KEPT_CONNECTIONS = 64,    /* libcurl would keep 4 for each transfer of the moment; polls mostly are not one */
+    POOL_MAX = 16, /* idle transfers that are kept */
+    KEPT_CONNECTIONS =
+        64, /* libcurl would keep 4 for each transfer of the moment; polls mostly are not one */
     LONGEST_SLEEP_MS = 60000, /* of a worker that has nothing to do */
 };
 
@@ -162,7 +163,8 @@ static void release(struct flux2_engine *e, struct flux2_job *job, const struct 
     curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &opened);
     curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
     curl_multi_remove_handle(e->multi, t->easy);
-    double pause = flux2_schedule_pause(&job->profile->backoff, job->attempts, outcome->retry_after, &e->random);
+    double pause =
+        flux2_schedule_pause(&job->profile->backoff, job->attempts, outcome->retry_after, &e->random);
     flux2_gate_returned(job->profile, outcome, version >= CURL_HTTP_VERSION_2_0, pause, flux2_platform_now());
     add(&e->connections, (uint64_t)(opened > 0 ? opened : 0));
     add(&e->received, t->sink.received);
@@ -171,7 +173,8 @@ static void release(struct flux2_engine *e, struct flux2_job *job, const struct 
     job->transfer = NULL;
 }
 
-static void give_up(struct flux2_engine *e, struct flux2_job *job, enum flux2_failure why, const char *message)
+static void give_up(struct flux2_engine *e, struct flux2_job *job, enum flux2_failure why,
+                    const char *message)
 {
     struct flux2_outcome outcome = {.failure = why, .retry_after = -1};
     if (job->transfer) {

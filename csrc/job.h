@@ -76,7 +76,8 @@ struct flux2_job {
 };
 
 /* A job that has not begun. NULL without memory. Any thread. */
-struct flux2_job *flux2_job_new(uint64_t id, struct flux2_profile *profile, const struct flux2_job_spec *spec);
+struct flux2_job *flux2_job_new(uint64_t id, struct flux2_profile *profile,
+                                const struct flux2_job_spec *spec);
 void flux2_job_free(struct flux2_job *job);
 
 /* The job begins. */
@@ -93,8 +94,8 @@ struct flux2_event *flux2_job_answered(struct flux2_job *job, struct flux2_trans
 struct flux2_event *flux2_job_wake(struct flux2_job *job, double now);
 
 /* Ends it from outside, with OUTCOME as the reason. */
-struct flux2_event *flux2_job_end(struct flux2_job *job, const struct flux2_outcome *outcome, const char *message,
-                                  double now);
+struct flux2_event *flux2_job_end(struct flux2_job *job, const struct flux2_outcome *outcome,
+                                  const char *message, double now);
 
 /* Makes one segment of a URL's path of any TEXT: escapes everything but unreserved characters, and the dots of a
  * text that is nothing but dots. OUT has room for FLUX2_ESCAPED_SIZE(size). */

@@ -58,7 +58,6 @@ struct flux2_profile {
     } worker;
 };
 
-
 /* A profile with the defaults, held once; NULL without memory. */
 struct flux2_profile *flux2_profile_new(void);
 struct flux2_profile *flux2_profile_hold(struct flux2_profile *profile);

@@ -7,8 +7,8 @@
 #include <strings.h>
 
 enum {
-    EXCERPT_MAX = 64 * 1024,   /* of an error's body */
-    ONCE_MAX_IDLE = 45,        /* seconds: an older connection is likely dead, and then the outcome is unknown */
+    EXCERPT_MAX = 64 * 1024, /* of an error's body */
+    ONCE_MAX_IDLE = 45, /* seconds: an older connection is likely dead, and then the outcome is unknown */
     BUFFER_FOR_FILES = 131072, /* large reads for images, ... */
     BUFFER_FOR_MEMORY = 16384, /* ... small ones for answers of a few hundred bytes */
 };
