@@ -47,7 +47,8 @@ EMU_LIBS := $(shell $(PKG_CONFIG) --libs $(EMU_PKGS) jansson 2>/dev/null)
 HAVE_EMU := $(shell $(PKG_CONFIG) --exists $(EMU_PKGS) 2>/dev/null && echo y)
 
 # The engine does not know Lua and is compiled once; a binding is compiled for each ABI.
-ENGINE_SRC := $(filter-out csrc/core.c,$(wildcard csrc/*.c))
+BINDING := $(patsubst csrc/%.c,%,$(wildcard csrc/core*.c))
+ENGINE_SRC := $(filter-out $(BINDING:%=csrc/%.c),$(wildcard csrc/*.c))
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/obj/%.o)
 EMU_SRC := $(filter-out csrc/emulator/core.c,$(wildcard csrc/emulator/*.c))
 EMU_OBJ := $(EMU_SRC:%.c=$(BUILD)/obj/%.o)
@@ -75,11 +76,11 @@ $(BUILD)/obj/csrc/%.o: csrc/%.c
 	$(CC) $(ALL_CFLAGS) $(CORE_CFLAGS) -MMD -MP -c $< -o $@
 
 define abi_rules
-$(BUILD)/obj/$(1)/core.o: csrc/core.c
+$(BUILD)/obj/$(1)/%.o: csrc/%.c
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_CFLAGS) $$(CORE_CFLAGS) $$(call lua_cflags,$(1)) -MMD -MP -c $$< -o $$@
 
-$(BUILD)/$(1)/flux2/core.so: $(BUILD)/obj/$(1)/core.o $(ENGINE_OBJ)
+$(BUILD)/$(1)/flux2/core.so: $(BINDING:%=$(BUILD)/obj/$(1)/%.o) $(ENGINE_OBJ)
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_LDFLAGS) $$^ $$(CORE_LIBS) -ldl -o $$@
 

@@ -1,27 +1,15 @@
 /* engine.c - see engine.h. */
 #include "engine.h"
 
-#include <curl/curl.h>
 #include <errno.h>
-#include <math.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "agenda.h"
-#include "gate.h"
 #include "mailbox.h"
 #include "platform.h"
 #include "process.h"
-
-enum {
-    POOL_MAX = 16, /* idle transfers that are kept */
-    KEPT_CONNECTIONS =
-        64, /* libcurl would keep 4 for each transfer of the moment; polls mostly are not one */
-    LONGEST_SLEEP_MS = 60000, /* of a worker that has nothing to do */
-};
+#include "worker.h"
 
 struct command {
     struct command *next;
@@ -41,218 +29,19 @@ struct flux2_engine {
     bool stopped;  /* it has */
     bool orphaned; /* nobody waits for it any more: it frees the engine itself */
 
-    /* Counted by the worker, read by anyone. */
-    atomic_uint_fast64_t jobs, in_flight, exchanges, connections, received, ended;
-
     /* The host's. */
     uint64_t last_id;
     unsigned forks;
     bool started;
     pthread_t thread;
 
-    /* The worker's. */
-    CURLM *multi;
-    struct flux2_agenda agenda;
-    struct flux2_gate gate;
-    struct flux2_transfer *pool[POOL_MAX];
-    size_t pooled;
-    struct flux2_event *first_out, *last_out; /* events that are not posted yet */
-    struct flux2_job *dead;                   /* jobs that ended, freed once their events are posted */
-    uint64_t random;
+    /* The thread's, once it runs. */
+    struct flux2_worker worker;
 };
 
-static void add(atomic_uint_fast64_t *counter, uint64_t n)
-{
-    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
-}
+/* --- the thread ----------------------------------------------------------------------------------------- */
 
-static void subtract(atomic_uint_fast64_t *counter, uint64_t n)
-{
-    atomic_fetch_sub_explicit(counter, n, memory_order_relaxed);
-}
-
-/* --- worker: jobs --------------------------------------------------------------------------------------- */
-
-static void queue_out(struct flux2_engine *e, struct flux2_event *events)
-{
-    if (!events)
-        return;
-    if (e->last_out)
-        e->last_out->next = events;
-    else
-        e->first_out = events;
-    while (events->next)
-        events = events->next;
-    e->last_out = events;
-}
-
-static bool is_stopping(struct flux2_engine *e)
-{
-    pthread_mutex_lock(&e->lock);
-    bool stop = e->stop;
-    pthread_mutex_unlock(&e->lock);
-    return stop;
-}
-
-/* The last event of a job must come, or somebody waits for ever: better to stall until there is memory. */
-static struct flux2_event *insist_on_end(struct flux2_engine *e, const struct flux2_job *job)
-{
-    struct flux2_event *event;
-    while (!(event = flux2_event_new(job->id, FLUX2_EVENT_ENDED, NULL)) && !is_stopping(e))
-        curl_multi_poll(e->multi, NULL, 0, 10, NULL);
-    if (event)
-        event->outcome = (struct flux2_outcome){.failure = FLUX2_FAILURE_IO, .sent = true, .retry_after = -1};
-    return event;
-}
-
-/* Sends what happened to JOB on its way and puts the job where its phase says. */
-static void settle(struct flux2_engine *e, struct flux2_job *job, struct flux2_event *events)
-{
-    struct flux2_event *event;
-    for (event = events; event; event = event->next)
-        if (event->kind == FLUX2_EVENT_CHANGED)
-            event->slot = &job->queued_change;
-    if (job->phase == FLUX2_PHASE_ENDED) {
-        queue_out(e, events ? events : insist_on_end(e, job));
-        flux2_agenda_remove(&e->agenda, job);
-        job->next = e->dead;
-        e->dead = job;
-        subtract(&e->jobs, 1);
-        add(&e->ended, 1);
-        return;
-    }
-    queue_out(e, events);
-    flux2_agenda_moved(&e->agenda, job);
-    if (job->phase == FLUX2_PHASE_READY)
-        flux2_gate_push(&e->gate, job);
-}
-
-static void post(struct flux2_engine *e)
-{
-    flux2_mailbox_post(&e->mailbox, e->first_out);
-    e->first_out = e->last_out = NULL;
-    while (e->dead) {
-        struct flux2_job *job = e->dead;
-        e->dead = job->next;
-        flux2_mailbox_forget(&e->mailbox, &job->queued_change);
-        flux2_job_free(job);
-    }
-}
-
-/* --- worker: exchanges ------------------------------------------------------------------------------------ */
-
-static struct flux2_transfer *get_transfer(struct flux2_engine *e)
-{
-    return e->pooled > 0 ? e->pool[--e->pooled] : flux2_transfer_new();
-}
-
-static void put_transfer(struct flux2_engine *e, struct flux2_transfer *t)
-{
-    flux2_transfer_clear(t);
-    if (e->pooled < POOL_MAX)
-        e->pool[e->pooled++] = t;
-    else
-        flux2_transfer_free(t);
-}
-
-/* The exchange is over: counts it, and gives handle and place at the gate back. */
-static void release(struct flux2_engine *e, struct flux2_job *job, const struct flux2_outcome *outcome)
-{
-    struct flux2_transfer *t = job->transfer;
-    long opened = 0, version = 0;
-    curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &opened);
-    curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
-    curl_multi_remove_handle(e->multi, t->easy);
-    double pause =
-        flux2_schedule_pause(&job->profile->backoff, job->attempts, outcome->retry_after, &e->random);
-    flux2_gate_returned(job->profile, outcome, version >= CURL_HTTP_VERSION_2_0, pause, flux2_platform_now());
-    add(&e->connections, (uint64_t)(opened > 0 ? opened : 0));
-    add(&e->received, t->sink.received);
-    subtract(&e->in_flight, 1);
-    put_transfer(e, t);
-    job->transfer = NULL;
-}
-
-static void give_up(struct flux2_engine *e, struct flux2_job *job, enum flux2_failure why,
-                    const char *message)
-{
-    struct flux2_outcome outcome = {.failure = why, .retry_after = -1};
-    if (job->transfer) {
-        outcome = flux2_transfer_abandon(job->transfer, why);
-        release(e, job, &outcome);
-    } else if (job->phase == FLUX2_PHASE_READY) {
-        flux2_gate_withdraw(&e->gate, job);
-    }
-    settle(e, job, flux2_job_end(job, &outcome, message, flux2_platform_now()));
-}
-
-static void begin_exchange(struct flux2_engine *e, struct flux2_job *job)
-{
-    struct flux2_request request;
-    struct flux2_transfer *t = get_transfer(e);
-    flux2_job_request(job, &request);
-    bool ok = t && flux2_transfer_prepare(t, job->profile, &request) &&
-              curl_multi_add_handle(e->multi, t->easy) == CURLM_OK;
-    if (!ok) {
-        struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
-        if (t)
-            put_transfer(e, t);
-        flux2_gate_returned(job->profile, &outcome, false, 0, flux2_platform_now());
-        settle(e, job, flux2_job_end(job, &outcome, "out of memory", flux2_platform_now()));
-        return;
-    }
-    t->owner = job;
-    job->transfer = t;
-    job->phase = FLUX2_PHASE_IN_FLIGHT;
-    flux2_agenda_moved(&e->agenda, job);
-    add(&e->in_flight, 1);
-    add(&e->exchanges, 1);
-}
-
-static void collect(struct flux2_engine *e)
-{
-    CURLMsg *message;
-    int left;
-    while ((message = curl_multi_info_read(e->multi, &left))) {
-        char *private = NULL;
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        CURLcode result = message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
-        struct flux2_transfer *t = (struct flux2_transfer *)(void *)private;
-        struct flux2_job *job = t->owner;
-        struct flux2_outcome outcome = flux2_transfer_finish(t, result);
-        struct flux2_event *events = flux2_job_answered(job, t, &outcome, flux2_platform_now(), &e->random);
-        release(e, job, &outcome);
-        settle(e, job, events);
-    }
-}
-
-/* --- worker: the loop --------------------------------------------------------------------------------------- */
-
-static void obey(struct flux2_engine *e, struct command *c)
-{
-    struct flux2_job *job = c->job;
-    if (!job) {
-        job = flux2_agenda_find(&e->agenda, c->id);
-        if (job)
-            give_up(e, job, FLUX2_FAILURE_CANCELLED, "cancelled");
-    } else {
-        flux2_job_begin(job, flux2_platform_now());
-        if (flux2_agenda_add(&e->agenda, job)) {
-            settle(e, job, NULL);
-        } else {
-            struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
-            queue_out(e, flux2_job_end(job, &outcome, "out of memory", flux2_platform_now()));
-            job->next = e->dead;
-            e->dead = job;
-            subtract(&e->jobs, 1);
-        }
-    }
-    free(c);
-}
-
-/* Takes the commands; false once the worker is to end. */
+/* Takes the commands; false once the thread is to end. */
 static bool take_commands(struct flux2_engine *e)
 {
     pthread_mutex_lock(&e->lock);
@@ -262,63 +51,16 @@ static bool take_commands(struct flux2_engine *e)
     pthread_mutex_unlock(&e->lock);
     while (c) {
         struct command *next = c->next;
-        if (stop) {
+        if (stop)
             flux2_job_free(c->job);
-            free(c);
-        } else {
-            obey(e, c);
-        }
+        else if (c->job)
+            flux2_worker_begin(&e->worker, c->job);
+        else
+            flux2_worker_cancel(&e->worker, c->id);
+        free(c);
         c = next;
     }
     return !stop;
-}
-
-static void wake_due(struct flux2_engine *e, double now)
-{
-    struct flux2_job *job;
-    while ((job = flux2_agenda_first(&e->agenda)) && flux2_agenda_time(job) <= now) {
-        if (job->deadline <= now)
-            give_up(e, job, FLUX2_FAILURE_TIMEOUT, "the deadline of the whole job passed");
-        else
-            settle(e, job, flux2_job_wake(job, now));
-    }
-}
-
-static void admit(struct flux2_engine *e, double now)
-{
-    struct flux2_job *job;
-    while ((job = flux2_gate_admit(&e->gate, now)))
-        begin_exchange(e, job);
-}
-
-/* Milliseconds until something is due without anything happening. */
-static int time_to_sleep(const struct flux2_engine *e, double now)
-{
-    double when = flux2_gate_opens(&e->gate, now);
-    const struct flux2_job *job = flux2_agenda_first(&e->agenda);
-    if (job && flux2_agenda_time(job) < when)
-        when = flux2_agenda_time(job);
-    double ms = ceil((when - now) * 1000);
-    return ms < 0 ? 0 : ms > LONGEST_SLEEP_MS ? LONGEST_SLEEP_MS : (int)ms;
-}
-
-static void finish_worker(struct flux2_engine *e)
-{
-    struct flux2_job *job;
-    while ((job = flux2_agenda_any(&e->agenda))) {
-        if (job->transfer) {
-            curl_multi_remove_handle(e->multi, job->transfer->easy);
-            flux2_transfer_free(job->transfer);
-        }
-        flux2_agenda_remove(&e->agenda, job);
-        flux2_mailbox_forget(&e->mailbox, &job->queued_change);
-        flux2_job_free(job);
-    }
-    flux2_agenda_free(&e->agenda);
-    while (e->pooled > 0)
-        flux2_transfer_free(e->pool[--e->pooled]);
-    curl_multi_cleanup(e->multi);
-    e->multi = NULL;
 }
 
 static void free_engine(struct flux2_engine *e)
@@ -332,19 +74,9 @@ static void free_engine(struct flux2_engine *e)
 static void *work(void *arg)
 {
     struct flux2_engine *e = arg;
-    int running;
-    while (take_commands(e)) {
-        double now = flux2_platform_now();
-        wake_due(e, now);
-        admit(e, now);
-        curl_multi_perform(e->multi, &running);
-        collect(e);
-        post(e);
-        /* What collect set free may be filled at once. */
-        now = flux2_platform_now();
-        curl_multi_poll(e->multi, NULL, 0, time_to_sleep(e, now), NULL);
-    }
-    finish_worker(e);
+    while (take_commands(e))
+        flux2_worker_sleep(&e->worker, flux2_worker_turn(&e->worker));
+    flux2_worker_close(&e->worker);
     pthread_mutex_lock(&e->lock);
     e->stopped = true;
     bool orphaned = e->orphaned;
@@ -366,9 +98,9 @@ static void ask_to_stop(struct flux2_member *member)
 {
     struct flux2_engine *e = engine_of(member);
     pthread_mutex_lock(&e->lock);
-    /* Once, and under the lock: the worker frees the multi handle after it has seen `stop`, which takes the lock. */
+    /* Once, and under the lock: the worker is closed after it has seen `stop`, which takes the lock. */
     if (!e->stop)
-        curl_multi_wakeup(e->multi);
+        flux2_worker_wake(&e->worker);
     e->stop = true;
     pthread_mutex_unlock(&e->lock);
 }
@@ -405,7 +137,6 @@ struct flux2_engine *flux2_engine_new(int *error)
     e->member.stop = ask_to_stop;
     e->member.await = await_stop;
     e->forks = flux2_platform_forks();
-    e->random = flux2_platform_seed();
     return e;
 }
 
@@ -413,15 +144,11 @@ static int start_thread(struct flux2_engine *e)
 {
     if (!flux2_process_ready())
         return ENOSYS;
-    e->multi = curl_multi_init();
-    if (!e->multi)
+    if (!flux2_worker_open(&e->worker, &e->mailbox))
         return ENOMEM;
-    curl_multi_setopt(e->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
-    curl_multi_setopt(e->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
     int rc = flux2_platform_thread(&e->thread, work, e);
     if (rc != 0) {
-        curl_multi_cleanup(e->multi);
-        e->multi = NULL;
+        flux2_worker_close(&e->worker);
         return rc;
     }
     flux2_process_enter(&e->member);
@@ -477,7 +204,7 @@ static bool send_command(struct flux2_engine *e, struct flux2_job *job, uint64_t
     e->last_command = c;
     /* If there were commands already, whoever put the first one there has woken the worker. */
     if (first && !e->stop)
-        curl_multi_wakeup(e->multi);
+        flux2_worker_wake(&e->worker);
     pthread_mutex_unlock(&e->lock);
     return true;
 }
@@ -492,10 +219,10 @@ int flux2_engine_start(struct flux2_engine *e, struct flux2_job *job)
     int rc = e->started ? 0 : start_thread(e);
     if (rc != 0)
         return rc;
-    add(&e->jobs, 1);
+    atomic_fetch_add(&e->worker.count.jobs, 1);
     if (send_command(e, job, job->id))
         return 0;
-    subtract(&e->jobs, 1);
+    atomic_fetch_sub(&e->worker.count.jobs, 1);
     return ENOMEM;
 }
 
@@ -526,10 +253,10 @@ int flux2_engine_fd(const struct flux2_engine *e)
 
 void flux2_engine_read_stats(const struct flux2_engine *e, struct flux2_engine_stats *s)
 {
-    s->jobs = atomic_load_explicit(&e->jobs, memory_order_relaxed);
-    s->in_flight = atomic_load_explicit(&e->in_flight, memory_order_relaxed);
-    s->exchanges = atomic_load_explicit(&e->exchanges, memory_order_relaxed);
-    s->connections = atomic_load_explicit(&e->connections, memory_order_relaxed);
-    s->received = atomic_load_explicit(&e->received, memory_order_relaxed);
-    s->ended = atomic_load_explicit(&e->ended, memory_order_relaxed);
+    s->jobs = atomic_load_explicit(&e->worker.count.jobs, memory_order_relaxed);
+    s->in_flight = atomic_load_explicit(&e->worker.count.in_flight, memory_order_relaxed);
+    s->exchanges = atomic_load_explicit(&e->worker.count.exchanges, memory_order_relaxed);
+    s->connections = atomic_load_explicit(&e->worker.count.connections, memory_order_relaxed);
+    s->received = atomic_load_explicit(&e->worker.count.received, memory_order_relaxed);
+    s->ended = atomic_load_explicit(&e->worker.count.ended, memory_order_relaxed);
 }

@@ -41,7 +41,8 @@ static unsigned limit_of(const struct flux2_profile *p)
 
 static bool has_room(const struct flux2_profile *p)
 {
-    return p->worker.in_flight < limit_of(p) && (p->worker.window < 1 || p->worker.in_flight < p->worker.window);
+    return p->worker.in_flight < limit_of(p) &&
+           (p->worker.window < 1 || p->worker.in_flight < p->worker.window);
 }
 
 struct flux2_job *flux2_gate_admit(struct flux2_gate *g, double now)
@@ -68,8 +69,8 @@ double flux2_gate_opens(const struct flux2_gate *g, double now)
     return when;
 }
 
-void flux2_gate_returned(struct flux2_profile *p, const struct flux2_outcome *o, bool multiplexed, double pause,
-                         double now)
+void flux2_gate_returned(struct flux2_profile *p, const struct flux2_outcome *o, bool multiplexed,
+                         double pause, double now)
 {
     bool answered = o->failure == FLUX2_FAILURE_NONE;
     p->worker.in_flight--;

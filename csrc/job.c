@@ -145,8 +145,8 @@ static struct flux2_event *end_with(struct flux2_job *j, struct flux2_transfer *
     return exchange_event(j, FLUX2_EVENT_ENDED, t, outcome, now);
 }
 
-struct flux2_event *flux2_job_end(struct flux2_job *j, const struct flux2_outcome *outcome, const char *message,
-                                  double now)
+struct flux2_event *flux2_job_end(struct flux2_job *j, const struct flux2_outcome *outcome,
+                                  const char *message, double now)
 {
     struct flux2_event_texts texts = {.message = message};
     j->phase = FLUX2_PHASE_ENDED;
@@ -180,8 +180,8 @@ static bool is_success(const struct flux2_outcome *o)
 
 static bool is_unreserved(unsigned char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-           c == '~' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_' || c == '~' || c == '.';
 }
 
 void flux2_job_escape(const char *text, size_t size, char *out)
@@ -268,8 +268,8 @@ static void poll_again(struct flux2_job *j, const struct flux2_outcome *o, doubl
 }
 
 /* A poll failed in a way that says nothing about the task: what is paid for is not given up for that. */
-static struct flux2_event *bad_poll(struct flux2_job *j, struct flux2_transfer *t, const struct flux2_outcome *o,
-                                    double now, uint64_t *random)
+static struct flux2_event *bad_poll(struct flux2_job *j, struct flux2_transfer *t,
+                                    const struct flux2_outcome *o, double now, uint64_t *random)
 {
     /* "Slow down" comes from a service that works: it costs time, not patience. */
     bool slow_down = o->failure == FLUX2_FAILURE_NONE && o->status == 429;
@@ -279,8 +279,8 @@ static struct flux2_event *bad_poll(struct flux2_job *j, struct flux2_transfer *
     return NULL;
 }
 
-static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t, const struct flux2_outcome *o,
-                                  double now, uint64_t *random)
+static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
+                                  const struct flux2_outcome *o, double now, uint64_t *random)
 {
     struct flux2_reading reading;
     if (!is_success(o)) {

@@ -20,8 +20,8 @@ void flux2_words_free(struct flux2_words *words);
 /* What to look at. A path is "data.output.0.url": names of members, and numbers for places in an array. Of several
  * paths the first that holds a usable value counts. */
 struct flux2_watch {
-    struct flux2_words id;       /* in an opening answer: what the polled URL is made of (string or integer) */
-    struct flux2_words status;   /* a string; reported when it changes */
+    struct flux2_words id;     /* in an opening answer: what the polled URL is made of (string or integer) */
+    struct flux2_words status; /* a string; reported when it changes */
     struct flux2_words progress; /* a number, or a string such as "50%"; reported when it changes */
     struct flux2_words done;     /* words of status that end the wait, in lower case */
     struct flux2_words result;   /* a text here ends the wait where there is no status, or in an opening */

@@ -1,0 +1,27 @@
+/* core.h - what the files of the Lua binding share.
+ *
+ * Each of them binds one thing and decides nothing. Run-time failures are returned as nil and a message; what only a
+ * bug in flux2's own Lua files can cause is raised. Lua may leave any function of the binding by longjmp, for want of
+ * memory: whatever is allocated belongs to a userdata or to the engine before the next call into Lua. */
+#ifndef FLUX2_CORE_H
+#define FLUX2_CORE_H
+
+#include "compat.h"
+#include "profile.h"
+
+/* Pushes nil and MESSAGE; returns 2. */
+int flux2_core_fail(lua_State *L, const char *message);
+
+/* Makes the metatable NAME with __gc, and leaves it on the stack. */
+void flux2_core_new_type(lua_State *L, const char *name, lua_CFunction gc);
+
+/* The profile at INDEX, which stays its userdata's; raises if there is none. */
+struct flux2_profile *flux2_core_check_profile(lua_State *L, int index);
+
+/* Each adds its functions to the table on top of the stack. */
+void flux2_core_add_engine(lua_State *L);
+void flux2_core_add_profile(lua_State *L);
+void flux2_core_add_tools(lua_State *L);
+void flux2_core_add_pure(lua_State *L);
+
+#endif

@@ -1,0 +1,334 @@
+/* core_engine.c - the engine of a Lua state as a userdata: jobs in, events out. */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "core.h"
+#include "engine.h"
+#include "platform.h"
+
+#define ENGINE_TYPE "flux2.engine"
+#define ENGINE_KEY "flux2.engine.instance"
+
+static const double WAIT_SLICE =
+    0.05; /* seconds: a signal that slips in before poll() is noticed this late */
+
+/* --- engine: life ------------------------------------------------------------------------------------------- */
+
+/* The engine, or NULL once it is closed. */
+static struct flux2_engine *test_engine(lua_State *L)
+{
+    struct flux2_engine **box = luaL_checkudata(L, 1, ENGINE_TYPE);
+    return *box;
+}
+
+/* The engine, usable; otherwise NULL with nil and the reason on the stack. */
+static struct flux2_engine *usable_engine(lua_State *L)
+{
+    struct flux2_engine *e = test_engine(L);
+    if (e && !flux2_engine_is_foreign(e))
+        return e;
+    flux2_core_fail(L,
+                    e ? "this process is a fork of the one that started flux2, and the engine stayed there: "
+                        "require flux2 in a fresh Lua state, or fork before its first use"
+                      : "the engine is closed: its Lua state is ending");
+    return NULL;
+}
+
+/* The engine of this Lua state, made when it is first asked for. */
+static int engine_get(lua_State *L)
+{
+    int error;
+    lua_getfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
+    if (lua_type(L, -1) == LUA_TUSERDATA)
+        return 1;
+    struct flux2_engine **box = lua_newuserdata(L, sizeof(struct flux2_engine *));
+    *box = NULL;
+    luaL_setmetatable(L, ENGINE_TYPE);
+    *box = flux2_engine_new(&error);
+    if (!*box)
+        return flux2_core_fail(L, strerror(error));
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
+    return 1;
+}
+
+static int engine_gc(lua_State *L)
+{
+    struct flux2_engine **box = luaL_checkudata(L, 1, ENGINE_TYPE);
+    struct flux2_engine *e = *box;
+    *box = NULL;
+    flux2_engine_close(e);
+    return 0;
+}
+
+static int engine_tostring(lua_State *L)
+{
+    struct flux2_engine *e = test_engine(L);
+    lua_pushfstring(L, ENGINE_TYPE " (%s)", e ? "open" : "closed");
+    return 1;
+}
+
+/* --- engine: jobs --------------------------------------------------------------------------------------------- */
+
+/* Starts a job made from SPEC. Everything SPEC points to is on the Lua stack; nothing here calls Lua before the
+ * engine owns the job. */
+static int start_job(lua_State *L, struct flux2_engine *e, struct flux2_profile *profile,
+                     const struct flux2_job_spec *spec)
+{
+    struct flux2_job *job = flux2_job_new(flux2_engine_next_id(e), profile, spec);
+    if (!job)
+        return flux2_core_fail(L, strerror(ENOMEM));
+    uint64_t id = job->id;
+    int rc = flux2_engine_start(e, job);
+    if (rc != 0) {
+        flux2_job_free(job);
+        return flux2_core_fail(L, strerror(rc));
+    }
+    lua_pushinteger(L, (lua_Integer)id);
+    return 1;
+}
+
+/* A string member of the table at index 3, which stays on the stack; NULL for nil. */
+static const char *push_text(lua_State *L, const char *name, size_t *size)
+{
+    lua_getfield(L, 3, name);
+    if (lua_isnil(L, -1))
+        return NULL;
+    if (lua_type(L, -1) != LUA_TSTRING)
+        luaL_error(L, "job: '%s' must be a string", name);
+    return lua_tolstring(L, -1, size);
+}
+
+static double get_deadline(lua_State *L)
+{
+    lua_getfield(L, 3, "deadline");
+    double seconds = lua_tonumber(L, -1);
+    return seconds > 0 ? seconds : 0;
+}
+
+static bool get_flag(lua_State *L, const char *name)
+{
+    lua_getfield(L, 3, name);
+    return lua_toboolean(L, -1);
+}
+
+/* engine:transfer(profile, { url, body, file, once, check, deadline }) -> id | nil, message */
+static int engine_transfer(lua_State *L)
+{
+    struct flux2_job_spec spec = {.kind = FLUX2_JOB_TRANSFER};
+    struct flux2_engine *e = usable_engine(L);
+    if (!e)
+        return 2;
+    struct flux2_profile *profile = flux2_core_check_profile(L, 2);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    spec.url = push_text(L, "url", NULL);
+    spec.body = push_text(L, "body", &spec.body_size);
+    spec.path = push_text(L, "file", NULL);
+    spec.nature = get_flag(L, "once") ? FLUX2_ONCE : FLUX2_SAFE;
+    spec.check_signature = get_flag(L, "check");
+    spec.deadline = get_deadline(L);
+    luaL_argcheck(L, spec.url, 3, "a transfer needs a url");
+    return start_job(L, e, profile, &spec);
+}
+
+/* engine:poll(profile, { url, opening, body, deadline }) -> id | nil, message */
+static int engine_poll(lua_State *L)
+{
+    struct flux2_job_spec spec = {.kind = FLUX2_JOB_POLL};
+    struct flux2_engine *e = usable_engine(L);
+    if (!e)
+        return 2;
+    struct flux2_profile *profile = flux2_core_check_profile(L, 2);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    spec.url = push_text(L, "url", NULL);
+    spec.opening = push_text(L, "opening", NULL);
+    spec.body = push_text(L, "body", &spec.body_size);
+    spec.deadline = get_deadline(L);
+    luaL_argcheck(L, spec.url, 3, "a poll needs a url");
+    return start_job(L, e, profile, &spec);
+}
+
+/* engine:timer(seconds) -> id | nil, message */
+static int engine_timer(lua_State *L)
+{
+    struct flux2_job_spec spec = {.kind = FLUX2_JOB_TIMER};
+    struct flux2_engine *e = usable_engine(L);
+    if (!e)
+        return 2;
+    double seconds = luaL_checknumber(L, 2);
+    /* Zero would be "none"; a timer without a time ends as soon as it is seen. */
+    spec.deadline = seconds > 1e-9 ? seconds : 1e-9;
+    return start_job(L, e, NULL, &spec);
+}
+
+/* engine:cancel(id): the job's last event still comes. Never fails from the caller's point of view. */
+static int engine_cancel(lua_State *L)
+{
+    struct flux2_engine *e = test_engine(L);
+    lua_Number id = luaL_checknumber(L, 2);
+    if (e && !flux2_engine_is_foreign(e) && !flux2_engine_cancel(e, (uint64_t)id))
+        return luaL_error(L, "not enough memory");
+    return 0;
+}
+
+/* --- engine: events ------------------------------------------------------------------------------------------- */
+
+static void set_string(lua_State *L, const char *name, const char *text)
+{
+    if (!text || !*text)
+        return;
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, name);
+}
+
+static void set_number(lua_State *L, const char *name, lua_Number n)
+{
+    lua_pushnumber(L, n);
+    lua_setfield(L, -2, name);
+}
+
+static void set_integer(lua_State *L, const char *name, uint64_t n)
+{
+    lua_pushinteger(L, (lua_Integer)n);
+    lua_setfield(L, -2, name);
+}
+
+static void set_boolean(lua_State *L, const char *name, bool value)
+{
+    lua_pushboolean(L, value);
+    lua_setfield(L, -2, name);
+}
+
+static const char *failure_word(enum flux2_failure failure)
+{
+    static const char *const words[] = {
+#define X(name, word) word,
+        FLUX2_FAILURES(X)
+#undef X
+    };
+    return words[failure];
+}
+
+static void push_event(lua_State *L, const struct flux2_event *ev)
+{
+    lua_createtable(L, 0, 16);
+    set_string(L, "status", ev->status);
+    if (ev->has_progress)
+        set_number(L, "progress", ev->progress);
+    set_number(L, "elapsed", ev->elapsed);
+    set_integer(L, "polls", ev->polls);
+    if (ev->kind == FLUX2_EVENT_CHANGED)
+        return;
+    if (ev->outcome.failure != FLUX2_FAILURE_NONE)
+        set_string(L, "failure", failure_word(ev->outcome.failure));
+    if (ev->outcome.status > 0)
+        set_integer(L, "http_status", (uint64_t)ev->outcome.status);
+    if (ev->outcome.retry_after >= 0)
+        set_number(L, "retry_after", ev->outcome.retry_after);
+    set_boolean(L, "sent", ev->outcome.sent);
+    set_boolean(L, "opening", ev->opening);
+    set_integer(L, "attempts", ev->attempts);
+    set_integer(L, "received", ev->received);
+    if (ev->signature >= 0)
+        set_integer(L, "signature", (uint64_t)ev->signature + 1);
+    set_string(L, "message", ev->texts.message);
+    set_string(L, "content_type", ev->texts.content_type);
+    set_string(L, "location", ev->texts.location);
+    set_string(L, "request_id", ev->texts.trace);
+    if (ev->body) {
+        lua_pushlstring(L, ev->body, ev->body_size);
+        lua_setfield(L, -2, "body");
+    }
+}
+
+/* engine:next() -> id, kind, event | nothing. An event is gone only once Lua has all of it. */
+static int engine_next(lua_State *L)
+{
+    static const char *const kinds[] = {"opened", "changed", "ended"};
+    struct flux2_engine *e = test_engine(L);
+    struct flux2_event *ev = e && !flux2_engine_is_foreign(e) ? flux2_engine_peek(e) : NULL;
+    if (!ev)
+        return 0;
+    lua_pushinteger(L, (lua_Integer)ev->job);
+    lua_pushstring(L, kinds[ev->kind]);
+    push_event(L, ev);
+    flux2_engine_drop(e);
+    return 3;
+}
+
+/* engine:ready() -> how many events wait; an atomic load */
+static int engine_ready(lua_State *L)
+{
+    struct flux2_engine *e = test_engine(L);
+    lua_pushinteger(L, e && !flux2_engine_is_foreign(e) ? (lua_Integer)flux2_engine_ready(e) : 0);
+    return 1;
+}
+
+/* engine:wait(seconds): returns when events wait, the time is over, or a signal has come that Lua has to see: the
+ * standalone interpreters answer Ctrl-C by setting a hook, which runs at the next instruction. */
+static int engine_wait(lua_State *L)
+{
+    struct flux2_engine *e = usable_engine(L);
+    if (!e)
+        return 2;
+    double until = flux2_platform_now() + luaL_checknumber(L, 2), left;
+    lua_Hook hook = lua_gethook(L);
+    int rc = 0;
+    while (flux2_engine_ready(e) == 0 && rc == 0 && lua_gethook(L) == hook) {
+        left = until - flux2_platform_now();
+        if (left <= 0)
+            break;
+        rc = flux2_platform_wait_readable(flux2_engine_fd(e), left < WAIT_SLICE ? left : WAIT_SLICE);
+    }
+    lua_pushboolean(L, flux2_engine_ready(e) > 0);
+    return 1;
+}
+
+/* engine:fileno() -> descriptor | nil, message */
+static int engine_fileno(lua_State *L)
+{
+    struct flux2_engine *e = usable_engine(L);
+    if (!e)
+        return 2;
+    lua_pushinteger(L, flux2_engine_fd(e));
+    return 1;
+}
+
+static int engine_stats(lua_State *L)
+{
+    struct flux2_engine_stats s = {0};
+    struct flux2_engine *e = test_engine(L);
+    if (e)
+        flux2_engine_read_stats(e, &s);
+    lua_createtable(L, 0, 6);
+    set_integer(L, "jobs", s.jobs);
+    set_integer(L, "in_flight", s.in_flight);
+    set_integer(L, "exchanges", s.exchanges);
+    set_integer(L, "connections", s.connections);
+    set_integer(L, "received", s.received);
+    set_integer(L, "ended", s.ended);
+    return 1;
+}
+
+/* --- registration ---------------------------------------------------------------------------------------- */
+
+static const luaL_Reg engine_methods[] = {
+    {"cancel", engine_cancel}, {"fileno", engine_fileno},
+    {"next", engine_next},     {"poll", engine_poll},
+    {"ready", engine_ready},   {"stats", engine_stats},
+    {"timer", engine_timer},   {"transfer", engine_transfer},
+    {"wait", engine_wait},     {NULL, NULL},
+};
+
+void flux2_core_add_engine(lua_State *L)
+{
+    flux2_core_new_type(L, ENGINE_TYPE, engine_gc);
+    lua_pushcfunction(L, engine_tostring);
+    lua_setfield(L, -2, "__tostring");
+    luaL_newlib(L, engine_methods);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+    lua_pushcfunction(L, engine_get);
+    lua_setfield(L, -2, "engine");
+}

@@ -1,0 +1,141 @@
+/* core_tools.c - small tools for the Lua side that need no engine: URLs, files, the clock. */
+#include <curl/curl.h>
+#include <string.h>
+
+#include "core.h"
+#include "job.h"
+#include "platform.h"
+
+#define URL_TYPE "flux2.url"
+
+struct url_box {
+    CURLU *url;
+    char *part;
+};
+
+static int url_gc(lua_State *L)
+{
+    struct url_box *box = lua_touserdata(L, 1);
+    curl_free(box->part);
+    curl_url_cleanup(box->url);
+    box->part = NULL;
+    box->url = NULL;
+    return 0;
+}
+
+static struct url_box *new_url_box(lua_State *L)
+{
+    struct url_box *box = lua_newuserdata(L, sizeof *box);
+    *box = (struct url_box){NULL, NULL};
+    luaL_setmetatable(L, URL_TYPE);
+    return box;
+}
+
+/* Sets a member of the table on top of the stack to PART, unless the URL has none. */
+static void set_part(lua_State *L, struct url_box *box, CURLUPart part, const char *name)
+{
+    if (curl_url_get(box->url, part, &box->part, CURLU_DEFAULT_PORT) != CURLUE_OK)
+        return;
+    lua_pushstring(L, box->part);
+    lua_setfield(L, -2, name);
+    curl_free(box->part);
+    box->part = NULL;
+}
+
+/* core.url(text) -> { scheme, host, port, path, query, user } | nil, message. The port is always there. */
+static int parse_url(lua_State *L)
+{
+    size_t size;
+    const char *text = luaL_checklstring(L, 1, &size);
+    if (strlen(text) != size)
+        return flux2_core_fail(L, "a NUL byte in a URL");
+    struct url_box *box = new_url_box(L);
+    box->url = curl_url();
+    CURLUcode rc = box->url ? curl_url_set(box->url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME)
+                            : CURLUE_OUT_OF_MEMORY;
+    if (rc != CURLUE_OK)
+        return flux2_core_fail(L, curl_url_strerror(rc));
+    lua_createtable(L, 0, 6);
+    set_part(L, box, CURLUPART_SCHEME, "scheme");
+    set_part(L, box, CURLUPART_HOST, "host");
+    set_part(L, box, CURLUPART_PORT, "port");
+    set_part(L, box, CURLUPART_PATH, "path");
+    set_part(L, box, CURLUPART_QUERY, "query");
+    set_part(L, box, CURLUPART_USER, "user");
+    return 1;
+}
+
+/* core.escape(text) -> text fit to be one segment of a URL's path, whatever it holds */
+static int escape(lua_State *L)
+{
+    size_t size;
+    const char *text = luaL_checklstring(L, 1, &size);
+    char *out = lua_newuserdata(L, FLUX2_ESCAPED_SIZE(size));
+    flux2_job_escape(text, size, out);
+    lua_pushstring(L, out);
+    return 1;
+}
+
+/* core.check_file(path) -> true | nil, message: could a file be written there? */
+static int check_file(lua_State *L)
+{
+    int rc = flux2_platform_file_try(luaL_checkstring(L, 1));
+    if (rc != 0)
+        return flux2_core_fail(L, strerror(rc));
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* core.write_file(path, bytes, durable) -> true | nil, message: whole or not at all */
+static int write_file(lua_State *L)
+{
+    struct flux2_file file;
+    size_t size;
+    const char *path = luaL_checkstring(L, 1), *data = luaL_checklstring(L, 2, &size);
+    int rc = flux2_platform_file_open(&file, path);
+    if (rc == 0)
+        rc = flux2_platform_file_write(&file, data, size);
+    if (rc == 0)
+        rc = flux2_platform_file_commit(&file, lua_toboolean(L, 3));
+    if (rc != 0) {
+        flux2_platform_file_discard(&file);
+        return flux2_core_fail(L, strerror(rc));
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* core.ca_file() -> the CA bundle that libcurl was built with, if it is there */
+static int ca_file(lua_State *L)
+{
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    if (info->age < CURLVERSION_SEVENTH || !info->cainfo || !flux2_platform_file_readable(info->cainfo))
+        return 0;
+    lua_pushstring(L, info->cainfo);
+    return 1;
+}
+
+/* core.suspend(...): coroutine.yield under a name of ours, by which a coroutine that waits for us is known */
+static int suspend(lua_State *L)
+{
+    return lua_yield(L, lua_gettop(L));
+}
+
+/* core.now() -> seconds on a clock that never goes back */
+static int now(lua_State *L)
+{
+    lua_pushnumber(L, flux2_platform_now());
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"ca_file", ca_file}, {"check_file", check_file}, {"escape", escape},         {"now", now},
+    {"suspend", suspend}, {"url", parse_url},         {"write_file", write_file}, {NULL, NULL},
+};
+
+void flux2_core_add_tools(lua_State *L)
+{
+    flux2_core_new_type(L, URL_TYPE, url_gc);
+    lua_pop(L, 1);
+    luaL_setfuncs(L, functions, 0);
+}

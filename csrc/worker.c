@@ -1,0 +1,287 @@
+/* worker.c - see worker.h. */
+#include "worker.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "platform.h"
+
+enum {
+    KEPT_CONNECTIONS =
+        64, /* libcurl would keep 4 for each transfer of the moment; polls mostly are not one */
+    LONGEST_SLEEP_MS = 60000, /* without anything to do */
+};
+
+static void add(atomic_uint_fast64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+static void subtract(atomic_uint_fast64_t *counter, uint64_t n)
+{
+    atomic_fetch_sub_explicit(counter, n, memory_order_relaxed);
+}
+
+/* --- jobs --------------------------------------------------------------------------------------- */
+
+static void queue_out(struct flux2_worker *w, struct flux2_event *events)
+{
+    if (!events)
+        return;
+    if (w->last_out)
+        w->last_out->next = events;
+    else
+        w->first_out = events;
+    while (events->next)
+        events = events->next;
+    w->last_out = events;
+}
+
+/* The last event of a job must come, or somebody waits for ever. Without memory for it the worker stalls, until there
+ * is some. */
+static struct flux2_event *insist_on_end(struct flux2_worker *w, const struct flux2_job *job)
+{
+    struct flux2_event *event;
+    int tries = 0;
+    while (!(event = flux2_event_new(job->id, FLUX2_EVENT_ENDED, NULL)) && tries++ < 1000)
+        curl_multi_poll(w->multi, NULL, 0, 10, NULL);
+    if (event)
+        event->outcome = (struct flux2_outcome){.failure = FLUX2_FAILURE_IO, .sent = true, .retry_after = -1};
+    return event;
+}
+
+/* Its last event is on the way: the job is freed once that is posted. */
+static void bury(struct flux2_worker *w, struct flux2_job *job)
+{
+    job->next = w->dead;
+    w->dead = job;
+    subtract(&w->count.jobs, 1);
+    add(&w->count.ended, 1);
+}
+
+/* Sends what happened to JOB on its way and puts the job where its phase says. */
+static void settle(struct flux2_worker *w, struct flux2_job *job, struct flux2_event *events)
+{
+    struct flux2_event *event;
+    for (event = events; event; event = event->next)
+        if (event->kind == FLUX2_EVENT_CHANGED)
+            event->slot = &job->queued_change;
+    if (job->phase == FLUX2_PHASE_ENDED) {
+        queue_out(w, events ? events : insist_on_end(w, job));
+        flux2_agenda_remove(&w->agenda, job);
+        bury(w, job);
+        return;
+    }
+    queue_out(w, events);
+    flux2_agenda_moved(&w->agenda, job);
+    if (job->phase == FLUX2_PHASE_READY)
+        flux2_gate_push(&w->gate, job);
+}
+
+static void post(struct flux2_worker *w)
+{
+    flux2_mailbox_post(w->mailbox, w->first_out);
+    w->first_out = w->last_out = NULL;
+    while (w->dead) {
+        struct flux2_job *job = w->dead;
+        w->dead = job->next;
+        flux2_mailbox_forget(w->mailbox, &job->queued_change);
+        flux2_job_free(job);
+    }
+}
+
+/* --- exchanges ------------------------------------------------------------------------------------ */
+
+static struct flux2_transfer *get_transfer(struct flux2_worker *w)
+{
+    return w->pooled > 0 ? w->pool[--w->pooled] : flux2_transfer_new();
+}
+
+static void put_transfer(struct flux2_worker *w, struct flux2_transfer *t)
+{
+    flux2_transfer_clear(t);
+    if (w->pooled < FLUX2_POOL_MAX)
+        w->pool[w->pooled++] = t;
+    else
+        flux2_transfer_free(t);
+}
+
+/* The exchange is over: counts it, and gives handle and place at the gate back. */
+static void release(struct flux2_worker *w, struct flux2_job *job, const struct flux2_outcome *outcome)
+{
+    struct flux2_transfer *t = job->transfer;
+    long opened = 0, version = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &opened);
+    curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
+    curl_multi_remove_handle(w->multi, t->easy);
+    double pause =
+        flux2_schedule_pause(&job->profile->backoff, job->attempts, outcome->retry_after, &w->random);
+    flux2_gate_returned(job->profile, outcome, version >= CURL_HTTP_VERSION_2_0, pause, flux2_platform_now());
+    add(&w->count.connections, (uint64_t)(opened > 0 ? opened : 0));
+    add(&w->count.received, t->sink.received);
+    subtract(&w->count.in_flight, 1);
+    put_transfer(w, t);
+    job->transfer = NULL;
+}
+
+static void give_up(struct flux2_worker *w, struct flux2_job *job, enum flux2_failure why,
+                    const char *message)
+{
+    struct flux2_outcome outcome = {.failure = why, .retry_after = -1};
+    if (job->transfer) {
+        outcome = flux2_transfer_abandon(job->transfer, why);
+        release(w, job, &outcome);
+    } else if (job->phase == FLUX2_PHASE_READY) {
+        flux2_gate_withdraw(&w->gate, job);
+    }
+    settle(w, job, flux2_job_end(job, &outcome, message, flux2_platform_now()));
+}
+
+static void begin_exchange(struct flux2_worker *w, struct flux2_job *job)
+{
+    struct flux2_request request;
+    struct flux2_transfer *t = get_transfer(w);
+    flux2_job_request(job, &request);
+    bool ok = t && flux2_transfer_prepare(t, job->profile, &request) &&
+              curl_multi_add_handle(w->multi, t->easy) == CURLM_OK;
+    if (!ok) {
+        struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
+        if (t)
+            put_transfer(w, t);
+        flux2_gate_returned(job->profile, &outcome, false, 0, flux2_platform_now());
+        settle(w, job, flux2_job_end(job, &outcome, "out of memory", flux2_platform_now()));
+        return;
+    }
+    t->owner = job;
+    job->transfer = t;
+    job->phase = FLUX2_PHASE_IN_FLIGHT;
+    flux2_agenda_moved(&w->agenda, job);
+    add(&w->count.in_flight, 1);
+    add(&w->count.exchanges, 1);
+}
+
+static void collect(struct flux2_worker *w)
+{
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(w->multi, &left))) {
+        char *private = NULL;
+        if (message->msg != CURLMSG_DONE)
+            continue;
+        CURLcode result = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &private);
+        struct flux2_transfer *t = (struct flux2_transfer *)(void *)private;
+        struct flux2_job *job = t->owner;
+        struct flux2_outcome outcome = flux2_transfer_finish(t, result);
+        struct flux2_event *events = flux2_job_answered(job, t, &outcome, flux2_platform_now(), &w->random);
+        release(w, job, &outcome);
+        settle(w, job, events);
+    }
+}
+
+/* --- commands ------------------------------------------------------------------------------------------ */
+
+void flux2_worker_begin(struct flux2_worker *w, struct flux2_job *job)
+{
+    flux2_job_begin(job, flux2_platform_now());
+    if (flux2_agenda_add(&w->agenda, job)) {
+        settle(w, job, NULL);
+        return;
+    }
+    struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
+    queue_out(w, flux2_job_end(job, &outcome, "out of memory", flux2_platform_now()));
+    bury(w, job);
+}
+
+void flux2_worker_cancel(struct flux2_worker *w, uint64_t id)
+{
+    struct flux2_job *job = flux2_agenda_find(&w->agenda, id);
+    if (job)
+        give_up(w, job, FLUX2_FAILURE_CANCELLED, "cancelled");
+}
+
+/* --- a turn --------------------------------------------------------------------------------------------- */
+
+static void wake_due(struct flux2_worker *w, double now)
+{
+    struct flux2_job *job;
+    while ((job = flux2_agenda_first(&w->agenda)) && flux2_agenda_time(job) <= now) {
+        if (job->deadline <= now)
+            give_up(w, job, FLUX2_FAILURE_TIMEOUT, "the deadline of the whole job passed");
+        else
+            settle(w, job, flux2_job_wake(job, now));
+    }
+}
+
+static void admit(struct flux2_worker *w, double now)
+{
+    struct flux2_job *job;
+    while ((job = flux2_gate_admit(&w->gate, now)))
+        begin_exchange(w, job);
+}
+
+/* Milliseconds until something is due without anything happening. */
+static int time_to_sleep(const struct flux2_worker *w, double now)
+{
+    double when = flux2_gate_opens(&w->gate, now);
+    const struct flux2_job *job = flux2_agenda_first(&w->agenda);
+    if (job && flux2_agenda_time(job) < when)
+        when = flux2_agenda_time(job);
+    double ms = ceil((when - now) * 1000);
+    return ms < 0 ? 0 : ms > LONGEST_SLEEP_MS ? LONGEST_SLEEP_MS : (int)ms;
+}
+
+int flux2_worker_turn(struct flux2_worker *w)
+{
+    int running;
+    double now = flux2_platform_now();
+    wake_due(w, now);
+    admit(w, now);
+    curl_multi_perform(w->multi, &running);
+    collect(w);
+    post(w);
+    return time_to_sleep(w, flux2_platform_now());
+}
+
+void flux2_worker_sleep(struct flux2_worker *w, int ms)
+{
+    curl_multi_poll(w->multi, NULL, 0, ms, NULL);
+}
+
+void flux2_worker_wake(struct flux2_worker *w)
+{
+    curl_multi_wakeup(w->multi);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------- */
+
+bool flux2_worker_open(struct flux2_worker *w, struct flux2_mailbox *mailbox)
+{
+    w->mailbox = mailbox;
+    w->random = flux2_platform_seed();
+    w->multi = curl_multi_init();
+    if (!w->multi)
+        return false;
+    curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
+    curl_multi_setopt(w->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+    return true;
+}
+
+void flux2_worker_close(struct flux2_worker *w)
+{
+    struct flux2_job *job;
+    while ((job = flux2_agenda_any(&w->agenda))) {
+        if (job->transfer) {
+            curl_multi_remove_handle(w->multi, job->transfer->easy);
+            flux2_transfer_free(job->transfer);
+        }
+        flux2_agenda_remove(&w->agenda, job);
+        flux2_mailbox_forget(w->mailbox, &job->queued_change);
+        flux2_job_free(job);
+    }
+    flux2_agenda_free(&w->agenda);
+    while (w->pooled > 0)
+        flux2_transfer_free(w->pool[--w->pooled]);
+    curl_multi_cleanup(w->multi);
+    w->multi = NULL;
+}
