@@ -1,0 +1,364 @@
+/* fault.c - what is to go wrong, and when; see fault.h. */
+#include "fault.h"
+
+#include "util.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct error {
+    char *text;
+    size_t size;
+};
+
+static bool wrong(const struct error *e, const char *name, const char *what)
+{
+    snprintf(e->text, e->size, "fault: %s %s", name, what);
+    return false;
+}
+
+static bool read_text(char **slot, const char *name, const json_t *value, const struct error *e)
+{
+    if (!json_is_string(value))
+        return wrong(e, name, "must be a string");
+    free(*slot);
+    *slot = strdup(json_string_value(value));
+    return *slot || wrong(e, name, "does not fit into memory");
+}
+
+static bool read_amount(double *slot, const char *name, const json_t *value, double least,
+                        const struct error *e)
+{
+    char what[64];
+    if (!json_is_number(value) || json_number_value(value) < least) {
+        snprintf(what, sizeof(what), "must be a number of at least %g", least);
+        return wrong(e, name, what);
+    }
+    *slot = json_number_value(value);
+    return true;
+}
+
+static bool read_loss(enum emu_loss *slot, const char *name, const json_t *value, const struct error *e)
+{
+    const char *text = json_string_value(value);
+    if (text && !strcmp(text, "before"))
+        *slot = EMU_LOSS_BEFORE;
+    else if (text && !strcmp(text, "after"))
+        *slot = EMU_LOSS_AFTER;
+    else
+        return wrong(e, name, "must be \"before\" or \"after\"");
+    return true;
+}
+
+static bool read_nth(struct emu_fault *f, const json_t *value, const struct error *e)
+{
+    const json_t *first = json_is_array(value) ? json_array_get(value, 0) : value;
+    const json_t *last = json_is_array(value) ? json_array_get(value, 1) : value;
+    if (!json_is_number(first) || !json_is_number(last) || json_number_value(first) < 1 ||
+        json_number_value(last) < json_number_value(first))
+        return wrong(e, "nth", "must be a number from 1, or { first, last }");
+    f->first = json_number_value(first);
+    f->last = json_number_value(last);
+    return true;
+}
+
+static bool set_header(struct emu_fault *f, const char *name, const json_t *value, const struct error *e)
+{
+    char number[32];
+    const char *text = json_string_value(value);
+    if (json_is_number(value)) {
+        snprintf(number, sizeof(number), "%.16g", json_number_value(value));
+        text = number;
+    }
+    if (!text || strpbrk(text, "\r\n") || !*name || strpbrk(name, "\r\n: "))
+        return wrong(e, "headers", "must be { name = value }, each of one line");
+    if (!f->headers)
+        f->headers = json_object();
+    return !json_object_set_new_nocheck(f->headers, name, json_string_nocheck(text)) ||
+           wrong(e, "headers", "do not fit into memory");
+}
+
+static bool read_headers(struct emu_fault *f, const json_t *value, const struct error *e)
+{
+    const char *name;
+    json_t *text;
+    if (!json_is_object(value))
+        return wrong(e, "headers", "must be a table of name = value");
+    json_object_foreach((json_t *)value, name, text)
+    {
+        if (!set_header(f, name, text, e))
+            return false;
+    }
+    return true;
+}
+
+static bool read_trickle(struct emu_fault *f, const json_t *value, const struct error *e)
+{
+    const json_t *bytes = json_object_get(value, "bytes"), *interval = json_object_get(value, "interval");
+    if (json_is_true(value)) {
+        f->trickle_bytes = 1;
+        f->trickle_interval = 0.1;
+        return true;
+    }
+    return (json_is_object(value) || wrong(e, "trickle", "must be { bytes = n, interval = seconds }")) &&
+           read_amount(&f->trickle_bytes, "trickle.bytes", bytes, 1, e) &&
+           read_amount(&f->trickle_interval, "trickle.interval", interval, 0, e);
+}
+
+static bool read_flag(bool *slot, const char *name, const json_t *value, const struct error *e)
+{
+    *slot = json_is_true(value);
+    return json_is_boolean(value) || wrong(e, name, "must be true or false");
+}
+
+static bool read_status(struct emu_fault *f, const json_t *value, const struct error *e)
+{
+    double status = json_number_value(value);
+    if (!json_is_number(value) || status < 200 || status > 999 || status != floor(status))
+        return wrong(e, "status", "must be a whole number from 200 to 999");
+    f->status = (int)status;
+    return true;
+}
+
+static bool read_garbage(struct emu_fault *f, const json_t *value, const struct error *e)
+{
+    f->garbage = json_is_true(value) || json_is_string(value);
+    if (json_is_string(value))
+        f->garbage_bytes = json_deep_copy(value);
+    return f->garbage || json_is_false(value) || wrong(e, "garbage", "must be true, or the bytes to send");
+}
+
+static bool read_body(struct emu_fault *f, const json_t *value, const struct error *e)
+{
+    json_decref(f->body);
+    f->body = json_is_string(value) ? json_deep_copy(value) : NULL;
+    return f->body || wrong(e, "body", "must be a string");
+}
+
+static bool read_redirect(struct emu_fault *f, const json_t *value, const struct error *e)
+{
+    if (!json_is_string(value))
+        return wrong(e, "redirect", "must be a URL");
+    return set_header(f, "Location", value, e);
+}
+
+enum field {
+    METHOD,
+    PATH,
+    NTH,
+    EVERY,
+    TIMES,
+    CHANCE,
+    STATUS,
+    HEADERS,
+    BODY,
+    DELAY,
+    TRICKLE,
+    CUT,
+    RESET,
+    CLOSE,
+    GARBAGE,
+    ENDLESS,
+    ENDLESS_HEADERS,
+    REDIRECT,
+    RETRY_AFTER,
+    BOMB,
+    HANG,
+    ACCEPT,
+    FIELDS
+};
+static const char *const fields[FIELDS] = {
+    "method",      "path",    "nth",  "every",  "times", "chance",  "status",  "headers",         "body",
+    "delay",       "trickle", "cut",  "reset",  "close", "garbage", "endless", "endless_headers", "redirect",
+    "retry_after", "bomb",    "hang", "accept",
+};
+
+static bool read_field(struct emu_fault *f, enum field field, const json_t *value, const struct error *e)
+{
+    const char *name = fields[field];
+    switch (field) {
+    case METHOD:
+        return read_text(&f->method, name, value, e);
+    case PATH:
+        return read_text(&f->path, name, value, e);
+    case NTH:
+        return read_nth(f, value, e);
+    case EVERY:
+        return read_amount(&f->every, name, value, 1, e);
+    case TIMES:
+        return read_amount(&f->times, name, value, 1, e);
+    case CHANCE:
+        return read_amount(&f->chance, name, value, 0, e);
+    case STATUS:
+        return read_status(f, value, e);
+    case HEADERS:
+        return read_headers(f, value, e);
+    case BODY:
+        return read_body(f, value, e);
+    case DELAY:
+        return read_amount(&f->delay, name, value, 0, e);
+    case TRICKLE:
+        return read_trickle(f, value, e);
+    case CUT:
+        return read_amount(&f->cut, name, value, 0, e);
+    case RESET:
+        return read_loss(&f->reset, name, value, e);
+    case CLOSE:
+        return read_loss(&f->close, name, value, e);
+    case GARBAGE:
+        return read_garbage(f, value, e);
+    case ENDLESS:
+        return read_flag(&f->endless, name, value, e);
+    case ENDLESS_HEADERS:
+        return read_flag(&f->endless_headers, name, value, e);
+    case REDIRECT:
+        return read_redirect(f, value, e);
+    case RETRY_AFTER:
+        return set_header(f, "Retry-After", value, e);
+    case BOMB:
+        return read_amount(&f->bomb, name, value, 1, e);
+    case HANG:
+        return read_flag(&f->hang, name, value, e);
+    case ACCEPT:
+        return read_flag(&f->accept, name, value, e);
+    case FIELDS:
+        break;
+    }
+    return false;
+}
+
+/* What follows from what was said, for what was not. */
+static void conclude(struct emu_fault *f, const json_t *spec)
+{
+    bool lost = f->reset || f->close || f->hang;
+    if (!f->status && json_object_get(spec, "redirect"))
+        f->status = 302;
+    if (!f->status && json_object_get(spec, "retry_after"))
+        f->status = 429;
+    f->answers_itself =
+        f->status || f->body || f->bomb > 0 || f->garbage || f->endless || f->endless_headers || lost;
+    if (!json_object_get(spec, "accept"))
+        f->accept = !f->answers_itself || f->reset == EMU_LOSS_AFTER || f->close == EMU_LOSS_AFTER || f->hang;
+    if (f->reset == EMU_LOSS_BEFORE || f->close == EMU_LOSS_BEFORE)
+        f->accept = false;
+    if (!json_object_get(spec, "times"))
+        f->times = json_object_get(spec, "nth") || f->every > 0 || f->chance < 1 ? HUGE_VAL : 1;
+}
+
+static bool read_spec(struct emu_fault *f, const json_t *spec, const struct error *e)
+{
+    const char *name;
+    json_t *value;
+    int i;
+    json_object_foreach((json_t *)spec, name, value)
+    {
+        for (i = 0; i < FIELDS && strcmp(name, fields[i]); i++)
+            ;
+        if (i == FIELDS)
+            return wrong(e, name, "is not a field of a fault");
+        if (!read_field(f, (enum field)i, value, e))
+            return false;
+    }
+    conclude(f, spec);
+    return true;
+}
+
+int flux2_emu_fault_add(struct emu_faults *faults, const json_t *spec, char *err, size_t err_size)
+{
+    const struct error e = {err, err_size};
+    struct emu_fault *f = calloc(1, sizeof(*f)), **list;
+    snprintf(err, err_size, "out of memory");
+    if (!f)
+        return 0;
+    f->refs = 1;
+    f->cut = -1;
+    f->chance = 1;
+    if (!read_spec(f, spec, &e) || !(list = realloc(faults->list, (faults->count + 1) * sizeof(*list)))) {
+        flux2_emu_fault_unref(f);
+        return 0;
+    }
+    f->index = ++faults->last_index;
+    faults->list = list;
+    faults->list[faults->count++] = f;
+    return f->index;
+}
+
+void flux2_emu_faults_clear(struct emu_faults *faults)
+{
+    size_t i;
+    for (i = 0; i < faults->count; i++)
+        flux2_emu_fault_unref(faults->list[i]);
+    faults->count = 0;
+}
+
+void flux2_emu_faults_free(struct emu_faults *faults)
+{
+    flux2_emu_faults_clear(faults);
+    free(faults->list);
+    faults->list = NULL;
+}
+
+void flux2_emu_fault_unref(struct emu_fault *f)
+{
+    if (!f || __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    free(f->method);
+    free(f->path);
+    json_decref(f->headers);
+    json_decref(f->body);
+    json_decref(f->garbage_bytes);
+    free(f);
+}
+
+static bool is_due(const struct emu_fault *f, uint64_t *random)
+{
+    if (f->fired >= f->times)
+        return false;
+    if (f->first > 0 && (f->seen < f->first || f->seen > f->last))
+        return false;
+    if (f->every > 0 && fmod(f->seen, f->every) != 0)
+        return false;
+    return f->chance >= 1 || flux2_emu_random_unit(random) < f->chance;
+}
+
+struct emu_fault *flux2_emu_fault_take(struct emu_faults *faults, const char *method, const char *path)
+{
+    struct emu_fault *taken = NULL;
+    size_t i;
+    for (i = 0; i < faults->count; i++) {
+        struct emu_fault *f = faults->list[i];
+        if ((f->method && strcmp(f->method, method)) || (f->path && !flux2_emu_glob(f->path, path)))
+            continue;
+        f->seen++;
+        if (taken || !is_due(f, &faults->random))
+            continue;
+        f->fired++;
+        faults->fired++;
+        __atomic_add_fetch(&f->refs, 1, __ATOMIC_RELAXED);
+        taken = f;
+    }
+    return taken;
+}
+
+json_t *flux2_emu_faults_view(const struct emu_faults *faults)
+{
+    json_t *view = json_array();
+    size_t i;
+    for (i = 0; i < faults->count; i++) {
+        const struct emu_fault *f = faults->list[i];
+        json_array_append_new(
+            view, json_pack("{s:i,s:f,s:f}", "index", f->index, "seen", f->seen, "fired", f->fired));
+    }
+    return view;
+}
+
+json_t *flux2_emu_fault_fields(void)
+{
+    json_t *names = json_array();
+    int i;
+    for (i = 0; i < FIELDS; i++)
+        json_array_append_new(names, json_string(fields[i]));
+    return names;
+}

@@ -1,0 +1,95 @@
+--- What the emulator's specs ask it with: the curl program, which shares no code with what is tested.
+
+local curl = {}
+
+local function quote(text)
+    return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+--- Runs curl; `exit` is its exit code, `output` what it wrote.
+function curl.run(...)
+    local words = { "curl", "-q", "-sS", "--noproxy", "'*'", "--max-time", "20" }
+    for _, word in ipairs { ... } do words[#words + 1] = quote(word) end
+    local pipe = assert(io.popen(table.concat(words, " ") .. " 2>/dev/null; printf '\\n%s' $?"))
+    local all = pipe:read "*a"
+    pipe:close()
+    local output, exit = all:match "^(.*)\n(%d+)$"
+    return output, tonumber(exit)
+end
+
+local function parse(output)
+    local answer = { headers = {} }
+    local head, body = output:match "^(HTTP/.-\r\n)\r\n(.*)$"
+    while head and head:find "^HTTP/1.1 100" do head, body = body:match "^(HTTP/.-\r\n)\r\n(.*)$" end
+    if not head then return answer end
+    answer.status, answer.body = tonumber(head:match "^HTTP/%S+ (%d+)"), body
+    for name, value in head:gmatch "\n([^:\r\n]+): *([^\r\n]*)" do answer.headers[name:lower()] = value end
+    return answer
+end
+
+--- One request. The answer: status, headers (by name in lower case), body, exit.
+---@param options table? method, headers (array of lines), body, args (array, for curl itself)
+function curl.request(url, options)
+    options = options or {}
+    local args, file = { "-i", "--path-as-is", url }, nil
+    local function add(...)
+        for _, arg in ipairs { ... } do args[#args + 1] = arg end
+    end
+    if options.method == "HEAD" then
+        add "-I"
+    elseif options.method then
+        add("-X", options.method)
+    end
+    for _, line in ipairs(options.headers or {}) do add("-H", line) end
+    if options.body then
+        file = os.tmpname()
+        local handle = assert(io.open(file, "wb"))
+        handle:write(options.body)
+        handle:close()
+        add("--data-binary", "@" .. file)
+    end
+    for _, arg in ipairs(options.args or {}) do add(arg) end
+    local output, exit = curl.run((table.unpack or unpack)(args)) -- luacheck: ignore 143
+    if file then os.remove(file) end
+    local answer = parse(output)
+    answer.exit = exit
+    return answer
+end
+
+--- A call of the service's API with the emulator's key; `content_type` is another option.
+function curl.api(emu, method, path, options)
+    local copy = { method = method, headers = { "Authorization: Bearer " .. emu.api_key } }
+    for name, value in pairs(options or {}) do
+        if name ~= "headers" then copy[name] = value end
+    end
+    local content_type = copy.content_type or copy.body and "application/json"
+    if content_type then table.insert(copy.headers, "Content-Type: " .. content_type) end
+    for _, line in ipairs(options and options.headers or {}) do table.insert(copy.headers, line) end
+    return curl.request(emu.url .. path, copy)
+end
+
+--- A submission of JSON text.
+function curl.submit(emu, body, options)
+    local copy = { body = body or '{"model":"flux-2","prompt":"a red fox"}' }
+    for name, value in pairs(options or {}) do copy[name] = value end
+    return curl.api(emu, "POST", "/api/v1/images/generations", copy)
+end
+
+--- A submission that must be accepted: its id.
+function curl.accepted(emu, body)
+    local answer = curl.submit(emu, body)
+    assert(answer.status == 200, answer.body)
+    return (assert(answer.body:match '"task_id":"([^"]+)"'))
+end
+
+function curl.poll(emu, id, options)
+    return curl.api(emu, "GET", "/api/v1/tasks/" .. id, options)
+end
+
+--- The URL of a finished task's image, in the default shape.
+function curl.image_url(emu, id)
+    local answer = curl.poll(emu, id)
+    return (assert(answer.body:match '"image_url":"([^"]+)"', answer.body))
+end
+
+return curl

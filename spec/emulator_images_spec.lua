@@ -1,0 +1,218 @@
+-- The emulator's pictures: real PNGs of the right size, the same for the same request, behind links that can expire.
+
+local cjson = require "cjson"
+local curl = require "emulator_curl"
+local emulator = require "flux2.emulator"
+
+local function number(bytes, i)
+    local a, b, c, d = bytes:byte(i, i + 3)
+    return ((a * 256 + b) * 256 + c) * 256 + d
+end
+
+--- Exclusive or, bit by bit: not every Lua has an operator for it.
+local function xor(a, b)
+    local sum, bit = 0, 1
+    while a > 0 or b > 0 do
+        if a % 2 ~= b % 2 then sum = sum + bit end
+        a, b, bit = (a - a % 2) / 2, (b - b % 2) / 2, bit * 2
+    end
+    return sum
+end
+
+local function crc32(bytes)
+    local crc = 4294967295
+    for i = 1, #bytes do
+        crc = xor(crc, bytes:byte(i))
+        for _ = 1, 8 do
+            local low = crc % 2
+            crc = (crc - low) / 2
+            if low == 1 then crc = xor(crc, 3988292384) end
+        end
+    end
+    return xor(crc, 4294967295)
+end
+
+--- The chunks of a PNG: { type, length, crc is right }; CHECK: whether to compute that, which is slow in Lua.
+local function chunks(png, check)
+    assert.equal("\137PNG\r\n\26\n", png:sub(1, 8))
+    local list, i = {}, 9
+    while i <= #png do
+        local length = number(png, i)
+        local body = png:sub(i + 4, i + 7 + length)
+        if check then assert.equal(number(png, i + 8 + length), crc32(body)) end
+        list[#list + 1] = { type = body:sub(1, 4), length = length }
+        i = i + 12 + length
+    end
+    assert.equal(#png + 1, i)
+    assert.equal("IEND", list[#list].type)
+    return list
+end
+
+describe("the emulator's pictures", function()
+    local emu
+
+    local function start(settings)
+        settings.duration = settings.duration or 0
+        emu = assert(emulator.start(settings))
+        return emu
+    end
+
+    --- Submits and downloads.
+    local function picture(one, fields)
+        local request = { model = "flux-2", prompt = "a red fox" }
+        for name, value in pairs(fields or {}) do request[name] = value end
+        local id = curl.accepted(one, cjson.encode(request))
+        return curl.request(curl.image_url(one, id)), id
+    end
+
+    after_each(function()
+        emu:stop()
+    end)
+
+    for _, row in ipairs {
+        { "1K", "1:1", 1024, 1024 }, { "2K", "1:1", 2048, 2048 }, { "2K", "16:9", 2720, 1536 },
+        { "1K", "9:16", 768, 1360 }, { "1K", "21:9", 1552, 656 }, { "1K", "4:5", 912, 1136 }, { "1K", "100:1", 2896, 352 },
+    } do
+        it(("are %dx%d for %s at %s"):format(row[3], row[4], row[2], row[1]), function()
+            start {}
+            local answer = picture(emu, { resolution = row[1], aspect_ratio = row[2] })
+            assert.equal(200, answer.status)
+            assert.equal("image/png", answer.headers["content-type"])
+            assert.equal(#answer.body, tonumber(answer.headers["content-length"]))
+            assert.truthy(answer.headers.date)
+            chunks(answer.body)
+            assert.same({ row[3], row[4] }, { number(answer.body, 17), number(answer.body, 21) })
+            assert.equal(0, row[3] % 16 + row[4] % 16)
+        end)
+    end
+
+    it("are the same for the same request, from whichever emulator", function()
+        start { picture_cache_bytes = 0 }
+        local other = assert(emulator.start { duration = 0 })
+        local first = picture(emu).body
+        assert.is_true(#first > 20000)
+        assert.is_true(first == picture(emu).body)
+        assert.is_true(first == picture(other).body)
+        other:stop()
+    end)
+
+    it("differ with each part of the request, and with the seed", function()
+        start {}
+        local seeded = assert(emulator.start { duration = 0, seed = 5 })
+        local seen = { [picture(emu).body] = true }
+        local function is_new(png)
+            local new = not seen[png]
+            seen[png] = true
+            return new
+        end
+        assert.is_true(is_new(picture(seeded).body))
+        for name, value in pairs {
+            prompt = "a red fax", type = "flex", resolution = "2K", aspect_ratio = "1:2", input_urls = { "http://a.b/c" },
+        } do
+            assert.is_true(is_new(picture(emu, { [name] = value }).body), name)
+        end
+        seeded:stop()
+    end)
+
+    for name, prompt in pairs {
+        ["of 5000 characters"] = ("wide "):rep(1000), ["without a blank"] = ("x"):rep(5000),
+        ["of wide characters"] = ("日本"):rep(1000), ["with control characters"] = "a\1b\n\tc\127d",
+        ["of blanks"] = "     ", ["of marks that combine"] = ("e\204\129"):rep(2000),
+    } do
+        it("are drawn for a prompt " .. name, function()
+            start {}
+            local answer = picture(emu, { prompt = prompt })
+            assert.equal(200, answer.status)
+            chunks(answer.body)
+        end)
+    end
+
+    it("are served to anyone, with GET and HEAD", function()
+        start { image_bytes = 5000 }
+        local _, id = picture(emu)
+        local url = emu.url .. "/images/" .. id .. "/1.png"
+        local head = curl.request(url, { method = "HEAD" })
+        assert.equal(200, head.status)
+        assert.equal("5000", head.headers["content-length"])
+        assert.equal("", head.body)
+        assert.is_nil(emu:requests()[4].headers.authorization)
+        assert.equal(1, emu:stats().downloads)
+    end)
+
+    it("are not there before the task is finished, nor under another name", function()
+        start { duration = 60, image_bytes = 300 }
+        local id = curl.accepted(emu)
+        local url = emu.url .. "/images/" .. id
+        assert.equal(404, curl.request(url .. "/1.png").status)
+        emu:finish()
+        curl.poll(emu, id)
+        assert.equal(200, curl.request(url .. "/1.png").status)
+        for _, other in ipairs { "/2.png", "/0.png", "/1.pngx", "/1.jpg", "", "/", "x/1.png" } do
+            assert.equal(404, curl.request(url .. other).status, other)
+        end
+    end)
+
+    describe("of a wanted size", function()
+        for _, size in ipairs { 300, 301, 5000, 1024 * 1024 + 7, 8 * 1024 * 1024 } do
+            it("have exactly " .. size .. " bytes and are valid", function()
+                start { image_bytes = size }
+                local png = picture(emu).body
+                assert.equal(size, #png)
+                local list = chunks(png, size <= 5000)
+                assert.same({ "IHDR", "PLTE", "IDAT", "tEXt", "paDd", "IEND" },
+                    { list[1].type, list[2].type, list[3].type, list[4].type, list[5].type, list[6].type })
+            end)
+        end
+
+        it("are as small as can be when that is too little", function()
+            start { image_bytes = 1 }
+            assert.is_true(#picture(emu).body < 300)
+        end)
+
+        it("differ with the request and only with it", function()
+            start { image_bytes = 400 }
+            local one = picture(emu).body
+            assert.is_true(one == picture(emu).body)
+            assert.is_false(one == picture(emu, { prompt = "a blue fox" }).body)
+        end)
+    end)
+
+    describe("behind links that expire", function()
+        it("are gone when told so, and back under a fresh link", function()
+            start { image_bytes = 300 }
+            local _, id = picture(emu)
+            local old = curl.image_url(emu, id)
+            assert.equal(200, curl.request(old).status)
+            emu:expire_images()
+            assert.equal(404, curl.request(old).status)
+            local fresh = curl.image_url(emu, id)
+            assert.not_equal(old, fresh)
+            assert.equal(200, curl.request(fresh).status)
+            assert.equal(404, curl.request(old).status)
+            assert.equal(fresh, curl.image_url(emu, id))
+            emu:set { image_expired_status = 410 }
+            local gone = curl.request(old)
+            assert.equal(410, gone.status)
+            assert.equal("expired", cjson.decode(gone.body).error.type)
+        end)
+
+        it("expire by time", function()
+            start { image_bytes = 300, image_ttl = 0.2, image_expired_status = 403 }
+            local id = curl.accepted(emu)
+            local url = curl.image_url(emu, id)
+            emu:wait(0.21)
+            assert.equal(403, curl.request(url).status)
+            emu:set { image_ttl = 60 }
+            assert.equal(200, curl.request(curl.image_url(emu, id)).status)
+        end)
+    end)
+
+    it("can have another path, host and type", function()
+        start { image_bytes = 300, image_path = "/cdn/v1", image_content_type = "application/octet-stream" }
+        local answer, id = picture(emu)
+        assert.equal(200, answer.status)
+        assert.equal("application/octet-stream", answer.headers["content-type"])
+        emu:set { image_base_url = "http://localhost:" .. emu.port }
+        assert.equal(("http://localhost:%d/cdn/v1/%s/1.png"):format(emu.port, id), curl.image_url(emu, id))
+    end)
+end)

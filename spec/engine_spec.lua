@@ -1,0 +1,126 @@
+-- The engine as the Lua side sees it: jobs in, events out, one descriptor that does not lie.
+local core = require "flux2.core"
+local flux2 = require "flux2"
+local service = require "support.service"
+
+describe("the descriptor", function()
+    it("is readable exactly while events wait", function()
+        local fd = assert(flux2.fileno())
+        assert.equal(fd, flux2.fileno())
+        local readable = core._pure.readable
+        service.pump_until(function() return flux2.stats().jobs == 0 end)
+        flux2.update()
+        assert.is_false(readable(fd))
+        local scheduler = require "flux2.scheduler"
+        for _ = 1, 20 do
+            local rang = 0
+            for _ = 1, 5 do scheduler.after(0.001, function() rang = rang + 1 end) end
+            while rang < 5 do
+                scheduler.block(5)
+                assert.is_true(readable(fd))
+                assert.is_true(flux2.update() > 0)
+            end
+            assert.is_false(readable(fd))
+            assert.equal(0, flux2.update())
+        end
+    end)
+    it("is non-blocking and not inherited", function()
+        local info = service.read("/proc/self/fdinfo/" .. ("%d"):format(flux2.fileno()))
+        local flags = tonumber(info:match "flags:%s*(%d+)", 8)
+        assert.equal(1, math.floor(flags / tonumber("2000000", 8)) % 2, "O_CLOEXEC")
+        assert.equal(1, math.floor(flags / tonumber("4000", 8)) % 2, "O_NONBLOCK")
+    end)
+end)
+
+describe("jobs", function()
+    local emu, client
+    before_each(function()
+        emu = service.start { duration = 0.3 }
+        client = service.client(emu)
+    end)
+    after_each(service.stop_all)
+
+    it("share a few kept connections: 200 tasks at once, 200 files, at most 16 connections", function()
+        local dir = service.directory()
+        local failed = {}
+        for i = 1, 200 do
+            flux2.spawn(function()
+                local image, err = client:generate("task " .. i, { save = ("%s/%d.png"):format(dir, i) })
+                if not image then failed[#failed + 1] = tostring(err) end
+            end)
+        end
+        assert.is_true(flux2.pending() >= 200)
+        service.pump_until(function() return flux2.pending() == 0 end, 60)
+        assert.same({}, failed)
+        assert.equal(200, #service.list(dir))
+        assert.equal(200, #emu:ledger())
+        assert.is_true(emu:stats().connections <= 16, "opened " .. emu:stats().connections)
+        service.remove(dir)
+    end)
+
+    it("that wait for their next poll hold no connection busy", function()
+        local lazy = service.client(emu, { poll = { interval = 5 } })
+        local tasks = {}
+        for i = 1, 30 do tasks[i] = assert(lazy:submit("lazy " .. i)) end
+        service.pump_until(function()
+            for i = 1, 30 do if not tasks[i].id then return false end end
+            return flux2.stats().in_flight == 0
+        end)
+        assert.is_true(flux2.stats().jobs >= 30)
+        for i = 1, 30 do tasks[i]:cancel() end
+        service.pump_until(function() return flux2.stats().jobs == 0 end)
+    end)
+
+    it("report a change once, and a busy host finds the latest", function()
+        local slow = service.start { duration = 1, progress = "percent" }
+        local count, last = 0, nil
+        local task = assert(service.client(slow):submit("changing", {
+            on_progress = function(t)
+                count = count + 1
+                last = t.progress
+            end,
+        }))
+        os.execute "sleep 0.7"
+        flux2.update()
+        assert.is_true(count <= 1, "one event for all the changes that nobody saw: " .. count)
+        assert.is_true(last == nil or last > 0)
+        assert(task:wait())
+    end)
+
+    it("end when they are cancelled, each with one last event", function()
+        local before = flux2.stats().ended
+        for i = 1, 50 do assert(client:submit("cancel me " .. i)):cancel() end
+        service.pump_until(function() return flux2.stats().jobs == 0 end)
+        assert.is_true(flux2.stats().ended >= before + 50)
+        assert.equal(0, flux2.pending())
+    end)
+
+    it("refuse what they do not know", function()
+        assert.has_error(function() core.profile { colour = "red" } end, "profile: unknown field 'colour'")
+        assert.has_error(function() core.profile { max_body = -1 } end)
+        assert.has_error(function() core.profile { headers = { 1 } } end)
+        assert.has_error(function() core.profile { signatures = { ("x"):rep(33) } } end)
+        assert.has_error(function() core.engine():transfer(core.profile {}, {}) end)
+        assert.has_error(function() core.engine():transfer({}, { url = "http://127.0.0.1" }) end)
+    end)
+end)
+
+describe("a silent server", function()
+    after_each(service.stop_all)
+    it("is given up after silence_timeout", function()
+        local emu = service.start { duration = 0 }
+        emu:fault { method = "GET", path = "/images/*", times = 10, hang = true }
+        local client = service.client(emu, { silence_timeout = 1, max_retries = 0 })
+        local image, err = client:generate "silence"
+        assert.is_nil(image)
+        assert.equal("timeout", err.kind)
+    end)
+    it("that speaks no TLS is a tls error, and nothing was sent", function()
+        local emu = service.start()
+        local client = service.client(emu, { base_url = emu.url:gsub("^http:", "https:"), max_retries = 0 })
+        local result, err = assert(client:submit "hello?"):wait()
+        assert.is_nil(result)
+        assert.equal("tls", err.kind, tostring(err))
+        assert.equal(0, #emu:ledger())
+    end)
+end)

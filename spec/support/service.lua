@@ -1,0 +1,99 @@
+--- What nearly every spec needs: an emulator, a client for it, and waiting for a condition.
+local emulator = require "flux2.emulator"
+local flux2 = require "flux2"
+
+local service = {}
+
+local started = {}
+
+--- An emulator that answers quickly and draws little; options override. Stopped by service.stop_all.
+function service.start(options)
+    local settings = { port = 0, duration = 0.02, image_bytes = 600, seed = 7 }
+    for name, value in pairs(options or {}) do settings[name] = value end
+    local emu = assert(emulator.start(settings))
+    started[#started + 1] = emu
+    return emu
+end
+
+--- A client for EMU that polls often; options override.
+function service.client(emu, options)
+    local settings = { api_key = emu.api_key, base_url = emu.url, poll = { interval = 0.02 }, timeout = 20 }
+    for name, value in pairs(options or {}) do settings[name] = value end
+    return assert(flux2.new(settings))
+end
+
+function service.stop_all()
+    for i = #started, 1, -1 do
+        started[i]:stop()
+        started[i] = nil
+    end
+end
+
+--- Pumps until `condition()` is true; fails after `seconds`.
+function service.pump_until(condition, seconds)
+    local core = require "flux2.core"
+    local scheduler = require "flux2.scheduler"
+    local until_ = core.now() + (seconds or 10)
+    while not condition() do
+        if core.now() > until_ then error("still waiting after " .. (seconds or 10) .. " s", 2) end
+        scheduler.block(0.01)
+        scheduler.update()
+    end
+end
+
+--- Runs fn in a coroutine and pumps until it has ended; errors come out.
+function service.in_coroutine(fn)
+    local handle = flux2.spawn(fn)
+    service.pump_until(function() return handle.state ~= "running" end, 20)
+    local ok, err = handle:join()
+    if handle.state == "failed" then error(err, 0) end
+    return ok, err
+end
+
+--- A directory of its own, removed by service.remove.
+function service.directory()
+    local path = os.tmpname()
+    os.remove(path)
+    assert(os.execute("mkdir -p '" .. path .. "'"))
+    return path
+end
+
+function service.remove(path)
+    os.execute("chmod -R u+rwx '" .. path .. "' 2>/dev/null; rm -rf '" .. path .. "'")
+end
+
+--- The names in a directory, hidden ones included, sorted.
+function service.list(path)
+    local names = {}
+    local pipe = assert(io.popen("ls -A '" .. path .. "'"))
+    for name in pipe:lines() do names[#names + 1] = name end
+    pipe:close()
+    table.sort(names)
+    return names
+end
+
+function service.read(path)
+    local file = assert(io.open(path, "rb"))
+    local bytes = file:read "*a"
+    file:close()
+    return bytes
+end
+
+--- Runs a Lua program in an interpreter like the one that runs the specs; `prefix` goes before the command. Returns
+--- its exit code and what it printed, errors too.
+function service.run_lua(program, arguments, prefix)
+    local file = os.tmpname()
+    local out = assert(io.open(file, "w"))
+    out:write(program)
+    out:close()
+    local lua = os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua"
+    local command = ("%s timeout -k 5 60 '%s' '%s' %s 2>&1; echo \"exit:$?\""):format(prefix or "", lua, file, arguments or "")
+    local pipe = assert(io.popen(command))
+    local printed = pipe:read "*a"
+    pipe:close()
+    os.remove(file)
+    local before, code = printed:match "^(.*)exit:(%d+)%s*$"
+    return tonumber(code), before
+end
+
+return service
