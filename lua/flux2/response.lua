@@ -63,9 +63,12 @@ local function a_word(value)
     return type(value) == "string" and value ~= "" and value or nil
 end
 
+local LONGEST_ID = 512 -- as the engine has it; what is longer is no name of a task
+
 local function an_id(value)
     if type(value) == "number" and value % 1 == 0 and value > 0 and value < 2 ^ 53 then return text.number(value) end
-    return a_word(value)
+    value = a_word(value)
+    return value and #value <= LONGEST_ID and value or nil
 end
 
 --- An id of more digits than a double holds, read from the text: rounded, it would be the id of another task, and

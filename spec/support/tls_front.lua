@@ -1,0 +1,122 @@
+--- nginx in front of an emulator: TLS and HTTP/2, with a certificate of its own making.
+local service = require "support.service"
+
+local tls_front = {}
+
+local CONFIG = [[
+daemon on;
+master_process off;
+pid %(dir)/pid;
+error_log %(dir)/error.log;
+events { worker_connections 512; }
+http {
+    log_format protocol '$server_protocol $connection $status $request_method $uri';
+    access_log %(dir)/access.log protocol;
+    client_body_temp_path %(dir)/body;
+    proxy_temp_path %(dir)/proxy;
+    fastcgi_temp_path %(dir)/fastcgi;
+    uwsgi_temp_path %(dir)/uwsgi;
+    scgi_temp_path %(dir)/scgi;
+    server {
+        listen 127.0.0.1:%(port) ssl %(http2);
+        ssl_certificate %(dir)/cert.pem;
+        ssl_certificate_key %(dir)/key.pem;
+        location / {
+            proxy_pass http://127.0.0.1:%(behind);
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+        }
+    }
+}
+]]
+
+local function run(command)
+    local pipe = assert(io.popen("(" .. command .. ") 2>&1; echo \"exit:$?\""))
+    local printed = pipe:read "*a"
+    pipe:close()
+    local code = tonumber(printed:match "exit:(%d+)%s*$")
+    return code == 0, printed
+end
+
+local CA_CONFIG = [[
+[ca]
+default_ca = spec
+[spec]
+new_certs_dir = .
+database = index
+serial = serial
+default_md = sha256
+policy = any
+x509_extensions = extensions
+[any]
+commonName = supplied
+[extensions]
+]]
+
+--- A certificate that signs itself: for two days from now, or for a day long ago.
+local function make_certificate(dir, options)
+    local name = options.name or "subjectAltName=IP:127.0.0.1,DNS:localhost"
+    local out = assert(io.open(dir .. "/ca.cnf", "w"))
+    out:write(CA_CONFIG, (name:gsub("=", " = ", 1)), "\n")
+    out:close()
+    local dates = options.expired and "-startdate 20200101000000Z -enddate 20200102000000Z" or "-days 2"
+    assert(run(("cd '%s' && touch index && echo 01 > serial && "
+        .. "openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out request.pem "
+        .. "-subj '/CN=flux2 spec' && openssl ca -batch -notext -selfsign -config ca.cnf -keyfile key.pem "
+        .. "-in request.pem -out cert.pem %s"):format(dir, dates)))
+end
+
+--- A port that was free a moment ago.
+local function free_port()
+    local probe = require("flux2.emulator").start { port = 0 }
+    local port = probe.port
+    probe:stop()
+    return port
+end
+
+--- Starts nginx before the emulator. options: http2 (default true), name of the certificate, and whether it has expired.
+function tls_front.start(emu, options)
+    options = options or {}
+    local front = { dir = service.directory() }
+    make_certificate(front.dir, options)
+    for _ = 1, 10 do
+        front.port = free_port()
+        local values = {
+            dir = front.dir, port = front.port, behind = emu.port, http2 = options.http2 ~= false and "http2" or "",
+        }
+        local out = assert(io.open(front.dir .. "/nginx.conf", "w"))
+        out:write((CONFIG:gsub("%%%((%w+)%)", function(name)
+            local value = values[name]
+            return type(value) == "number" and ("%d"):format(value) or value
+        end)))
+        out:close()
+        local started, printed = run(("PATH=$PATH:/usr/sbin nginx -p '%s' -c '%s/nginx.conf'"):format(front.dir, front.dir))
+        if started then
+            front.url = ("https://127.0.0.1:%d"):format(front.port)
+            front.ca_file = front.dir .. "/cert.pem"
+            return setmetatable(front, { __index = tls_front })
+        end
+        assert(printed:find("Address already in use", 1, true), printed)
+    end
+    error "no port for nginx"
+end
+
+--- What was asked: { protocol, connection, status, method, path } for each request.
+function tls_front:log()
+    local list = {}
+    for line in io.lines(self.dir .. "/access.log") do
+        local protocol, connection, status, method, path = line:match "^(%S+) (%d+) (%d+) (%S+) (.*)$"
+        list[#list + 1] = { protocol = protocol, connection = connection, status = status, method = method, path = path }
+    end
+    return list
+end
+
+function tls_front:stop()
+    run(("kill $(cat '%s/pid')"):format(self.dir))
+    -- It removes its pid file when it has ended.
+    run(("for i in $(seq 200); do [ -e '%s/pid' ] || break; sleep 0.02; done"):format(self.dir))
+    service.remove(self.dir)
+end
+
+return tls_front

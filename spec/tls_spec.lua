@@ -1,0 +1,98 @@
+-- TLS and HTTP/2, with nginx in front of the emulator.
+local flux2 = require "flux2"
+local service = require "support.service"
+local tls_front = require "support.tls_front"
+
+describe("over TLS", function()
+    local emu, front
+    local function begin(options, emulator_options)
+        emu = service.start(emulator_options)
+        front = tls_front.start(emu, options)
+    end
+    local function client(options)
+        options = options or {}
+        options.base_url = options.base_url or front.url
+        options.ca_file = options.ca_file or front.ca_file
+        return service.client(emu, options)
+    end
+    after_each(function()
+        if front then front:stop() end
+        front = nil
+        service.stop_all()
+    end)
+
+    it("200 tasks share a few connections by HTTP/2", function()
+        begin(nil, { duration = 0.2 })
+        local c, done, failed = client(), 0, nil
+        for i = 1, 200 do
+            flux2.spawn(function()
+                local result, err = assert(c:submit("multiplexed " .. i)):wait()
+                if not result then failed = tostring(err) end
+                done = done + 1
+            end)
+        end
+        service.pump_until(function() return done == 200 end, 60)
+        assert.is_nil(failed)
+        assert.equal(200, #emu:ledger())
+        local connections, n = {}, 0
+        for _, request in ipairs(front:log()) do
+            assert.equal("HTTP/2.0", request.protocol)
+            if not connections[request.connection] then n = n + 1 end
+            connections[request.connection] = true
+        end
+        assert.is_true(n <= 4, "opened " .. n)
+    end)
+
+    it("HTTP/1.1 works as well, on a few connections", function()
+        begin { http2 = false }
+        local c, done = client(), 0
+        for i = 1, 60 do
+            flux2.spawn(function()
+                assert(assert(c:submit("one after the other " .. i)):wait())
+                done = done + 1
+            end)
+        end
+        service.pump_until(function() return done == 60 end, 60)
+        local connections, n = {}, 0
+        for _, request in ipairs(front:log()) do
+            assert.equal("HTTP/1.1", request.protocol)
+            if not connections[request.connection] then n = n + 1 end
+            connections[request.connection] = true
+        end
+        assert.is_true(n <= 8, "opened " .. n)
+    end)
+
+    it("pictures come too", function()
+        begin(nil, { image_bytes = 300000 })
+        local task = assert(client():submit "over https")
+        local image = assert(task:wait()).images[1]
+        image.url = image.url:gsub("^http://127.0.0.1:%d+", front.url)
+        assert.equal(300000, #assert(image:bytes()))
+    end)
+
+    local function refused(c, pattern)
+        local result, err = assert(c:submit "trust me"):wait()
+        assert.is_nil(result)
+        assert.equal("tls", err.kind, tostring(err))
+        assert.matches(pattern, tostring(err):lower())
+        assert.equal(0, #emu:ledger())
+        assert.equal(0, emu:stats().requests)
+    end
+
+    it("an unknown issuer is refused, and the error says so", function()
+        begin()
+        refused(client { ca_file = "/etc/ssl/certs/ca-certificates.crt", max_retries = 0 }, "self.signed")
+    end)
+    it("an expired certificate is refused, and the error says so", function()
+        begin { expired = true }
+        refused(client { max_retries = 0 }, "expired")
+    end)
+    it("a certificate for another name is refused, and the error says so", function()
+        begin { name = "subjectAltName=DNS:another.example" }
+        refused(client { max_retries = 0 }, "no alternative certificate subject name matches")
+    end)
+    it("a CA file that is not there is a tls error that names it", function()
+        begin()
+        refused(client { ca_file = "/no/such/bundle.pem", max_retries = 0 }, "/no/such/bundle.pem")
+    end)
+end)
