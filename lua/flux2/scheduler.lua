@@ -10,6 +10,7 @@ local engine -- started by the first job
 local handlers = {} -- job id -> function(kind, event)
 local quiet = {} -- job id -> true: nobody counts it as work (the time-out of a wait)
 local work = 0 -- jobs that count
+local most = 0 -- the largest `work` since the tables were made
 local waiting = setmetatable({}, { __mode = "k" }) -- coroutine -> the waiter it is suspended for
 local failures = {} -- errors of callbacks and coroutines that nobody has heard of yet
 local running = 0 -- depth of run()
@@ -17,6 +18,10 @@ local blocking_threads = setmetatable({}, { __mode = "k" }) -- coroutines whose 
 local owners = setmetatable({}, { __mode = "k" }) -- coroutine -> who wants to know of its error
 local hosts = {} -- schedulers of others whose coroutines must wait in their way
 local cancelled = setmetatable({}, { __mode = "k" }) -- coroutines whose waits end at once
+local watchers = {} -- functions that hear of work beginning and ending
+local busy -- what they heard last: nil before the first job, then whether there is work
+local blocker -- how a host lets the time of a blocking wait pass
+local later -- how a host calls a function at the next turn of its loop
 
 local SLICE = 60 -- seconds of one blocking wait; events and signals end it earlier
 local COUNTERS = { "jobs", "in_flight", "exchanges", "connections", "received", "ended" }
@@ -44,8 +49,21 @@ local function tell(e)
     return false
 end
 
+local function write_to_stderr(message)
+    io.stderr:write(message, "\n")
+end
+local last_resort = write_to_stderr
+
 local function shout(e)
-    io.stderr:write("flux2: uncaught error in a callback or coroutine: ", tostring(e), "\n")
+    last_resort("flux2: uncaught error in a callback or coroutine: " .. tostring(e))
+end
+
+--- For hosts whose programs have a loop and never call `run`: an error in a coroutine that nobody has joined when
+--- `defer` calls back, at the loop's next turn, is told then.
+---@param defer? fun(fn: function)
+---@param tell_user? fun(message: string) where such errors go; stderr by default
+function scheduler.tell_by(defer, tell_user)
+    later, last_resort = defer, tell_user or write_to_stderr
 end
 
 --- Takes an error that has no caller to go to: to on_error, or out of run(), or at least to stderr.
@@ -66,6 +84,11 @@ end
 function scheduler.leave(e)
     local entry = { e, tell(e) }
     failures[#failures + 1] = entry
+    if later and running == 0 then
+        later(function()
+            if remove(failures, entry) and not entry[2] then shout(e) end
+        end)
+    end
     return function() remove(failures, entry) end
 end
 
@@ -100,6 +123,20 @@ local function get_engine()
     return engine
 end
 
+local function announce()
+    if busy == (work > 0) then return end
+    busy = work > 0
+    for i = 1, #watchers do scheduler.guard(watchers[i], busy) end
+end
+
+--- For hosts: calls `fn(busy)` at the first job, and then whenever work begins (true) or none is left (false). At once
+--- if the first job has been. Even when not busy, a wait may have a time-out that `update` has to deliver.
+---@param fn fun(busy: boolean)
+function scheduler.on_work(fn)
+    watchers[#watchers + 1] = fn
+    if busy ~= nil then scheduler.guard(fn, busy) end
+end
+
 local function begin(handler, background, id, reason)
     if not id then return nil, reason end
     handlers[id] = handler
@@ -107,7 +144,9 @@ local function begin(handler, background, id, reason)
         quiet[id] = true
     else
         work = work + 1
+        if work > most then most = work end
     end
+    announce()
     return id
 end
 
@@ -147,6 +186,15 @@ function scheduler.after(seconds, fn, background)
     return begin(fn, background, e:timer(seconds))
 end
 
+--- A table that was large stays so until something is put into it. After a burst ours start anew.
+local function shrink()
+    if most < 256 or next(handlers) ~= nil then return end
+    handlers, quiet, most = {}, {}, 0
+    local still = setmetatable({}, { __mode = "k" })
+    for co, waiter in pairs(waiting) do still[co] = waiter end
+    waiting = still
+end
+
 local function forget(id)
     if not handlers[id] then return end
     handlers[id] = nil
@@ -154,14 +202,18 @@ local function forget(id)
         quiet[id] = nil
     else
         work = work - 1
+        if work == 0 then shrink() end
     end
+    announce()
 end
 
---- Gives a job up. Its handler is not called again.
+--- Gives a job up. Its handler is not called again; `heard`, if given, gets what still comes, its end at least.
 ---@param id integer?
-function scheduler.cancel(id)
+---@param heard? fun(kind: string, event: table)
+function scheduler.cancel(id, heard)
     if not id or not handlers[id] then return end
     forget(id)
+    if heard then handlers[id], quiet[id] = heard, true end
     engine:cancel(id)
 end
 
@@ -173,28 +225,44 @@ end
 
 -- The pump --------------------------------------------------------------------------------------------------------
 
+local function hand_out(handler, id, kind, event)
+    if kind == "ended" then forget(id) end
+    handler(kind, event)
+end
+
+-- What handlers call is guarded, so that nothing but want of memory ends one early. It is told once more then: the id
+-- of a paid task would be lost, or somebody would wait for ever.
 local function dispatch(id, kind, event)
     local handler = handlers[id]
-    if not handler then return end
-    if kind == "ended" then forget(id) end
-    local ok, e = xpcall(function() handler(kind, event) end, with_traceback)
+    if not handler or pcall(hand_out, handler, id, kind, event) then return end
+    local ok, e = xpcall(function() hand_out(handler, id, kind, event) end, with_traceback)
     if not ok then scheduler.report(e) end
 end
 
 --- Hands out what has happened since the last call: updates tasks, calls callbacks, resumes coroutines. Costs an atomic
 --- load when nothing has. Never blocks and never raises.
+---@param seconds? number leaves the rest for the next call when so much time has passed
 ---@return integer events how many were handed out
 -- Example: `function love.update() flux2.update() end`
-function scheduler.update()
+function scheduler.update(seconds)
     if not engine then return 0 end
-    local n = engine:ready()
+    local n, began = engine:ready(), seconds and core.now()
     -- What arrives meanwhile waits for the next call, so that one call is bounded.
     for i = 1, n do
         local id, kind, event = engine:next()
         if not id then return i - 1 end
         dispatch(id, kind, event)
+        -- At least an eighth, so that what is left does not pile up.
+        if began and core.now() - began >= seconds and 8 * i >= n then return i end
     end
     return n
+end
+
+--- For hosts that must stay alive in a blocking wait: `fn(engine, seconds)` takes the place of `engine:wait(seconds)`.
+--- It may return early, and may have called `update`; nil and a reason end the wait with an error.
+---@param fn? fun(engine: userdata, seconds: number): boolean?, string?
+function scheduler.block_by(fn)
+    blocker = fn
 end
 
 --- Blocks until events wait, a signal came, or `seconds` have passed. Hands nothing out.
@@ -203,7 +271,7 @@ end
 function scheduler.block(seconds)
     local e, reason = get_engine()
     if not e then error(reason, 2) end
-    local ready, why = e:wait(seconds or SLICE)
+    local ready, why = (blocker or e.wait)(e, seconds or SLICE)
     if ready == nil then error(why, 2) end
     return ready
 end
@@ -233,6 +301,8 @@ end
 ---@class flux2.Latch something that is closed and opens once
 ---@field open boolean
 ---@field waiters table[] those who wait: coroutines, and functions to be called
+
+local NOBODY = {} -- waits for a latch that is open; opening one needs no memory
 
 ---@return flux2.Latch
 function scheduler.latch()
@@ -267,20 +337,24 @@ function scheduler.own(co, on_error)
     owners[co] = on_error
 end
 
+-- Want of memory must not cost anybody their turn.
+local function insist(fn, ...)
+    local ok, value = pcall(fn, ...)
+    if ok then return value end
+    return fn(...)
+end
+
 local function wake(waiter, reason)
     if waiter.woken then return end
     waiter.woken = reason
-    if waiter.call then
-        scheduler.guard(waiter.call)
-        return
-    end
+    if waiter.call then return insist(scheduler.guard, waiter.call) end
     if waiter.timer then
-        scheduler.cancel(waiter.timer)
+        pcall(scheduler.cancel, waiter.timer) -- one that is left finds the waiter woken
         waiter.timer = nil
     end
     if waiter.host then
-        scheduler.guard(waiter.host.wake, waiter.token)
-    elseif is_suspended_for(waiter) then
+        insist(scheduler.guard, waiter.host.wake, waiter.token)
+    elseif insist(is_suspended_for, waiter) then
         scheduler.resume(waiter.co)
     end
 end
@@ -289,9 +363,8 @@ end
 ---@param latch flux2.Latch
 function scheduler.open(latch)
     if latch.open then return end
-    latch.open = true
     local waiters = latch.waiters
-    latch.waiters = {}
+    latch.open, latch.waiters = true, NOBODY
     for i = 1, #waiters do wake(waiters[i], "open") end
 end
 
@@ -312,8 +385,11 @@ end
 local is_yieldable = coroutine.isyieldable
 if not is_yieldable then
     -- Lua 5.1 and 5.2 cannot tell. What can be seen is a function of C on the stack, which on 5.1 none may yield
-    -- across, and on 5.2 only those that were written for it.
-    local transparent = _VERSION == "Lua 5.2" and { [pcall] = true, [xpcall] = true, [dofile] = true } or {}
+    -- across, and on 5.2 only those that were written for it. LuaJIT can tell, but nginx takes that function away: it
+    -- yields across these two, iterators and metamethods.
+    local luajit = jit ~= nil
+    local transparent = _VERSION == "Lua 5.2" and { [pcall] = true, [xpcall] = true, [dofile] = true }
+        or luajit and { [pcall] = true, [xpcall] = true } or {}
     function is_yieldable()
         local co, main = coroutine.running()
         if not co or main then return false end
@@ -321,7 +397,7 @@ if not is_yieldable then
             local info = debug.getinfo(level, "Snf")
             if not info then return true end
             if info.what == "C" and not transparent[info.func] then return false end
-            if _VERSION == "Lua 5.1" and info.name == "(for generator)" then return false end
+            if _VERSION == "Lua 5.1" and not luajit and info.name == "(for generator)" then return false end
         end
     end
 end

@@ -51,7 +51,9 @@ function spawn.spawn(fn, ...)
     self._co = coroutine.create(function() body(self, fn, unpack(args, 1, args.n)) end)
     scheduler.own(self._co, function(e, traceback)
         self._traceback = traceback
-        if self.state == "running" then finish(self, "failed", nil, e) else scheduler.leave(traceback) end
+        if self.state == "running" then return finish(self, "failed", nil, e) end
+        scheduler.open(self._latch) -- want of memory may have ended `finish` before that
+        scheduler.leave(traceback)
     end)
     scheduler.resume(self._co)
     return self

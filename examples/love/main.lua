@@ -1,0 +1,86 @@
+-- A gallery: type a prompt, press Enter, and the picture fades in. Run it with:  love examples/love
+--
+-- With FLUX2_API_KEY set it asks the real service, which costs credits. Without, the emulator in this very process.
+-- `love examples/love --help` lists what can be said on the command line; scripts drive it in the tests.
+
+-- In a checkout the modules are two folders up; where flux2 is installed, these three lines can go.
+local root = love.filesystem.getSource() .. "/../.."
+package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
+package.cpath = root .. "/build/5.1/?.so;" .. package.cpath
+
+local flux2 = require "flux2"
+local host = require "flux2.host.love"
+local driver = require "driver"
+local Gallery = require "gallery"
+local meter = require "meter"
+local options = require "options"
+local view = require "view"
+
+local gallery, emulator
+
+-- On the emulator a picture takes as long as one likes to watch the ring turn.
+local DURATION = { 1.5, 4 }
+
+local function connect(given)
+    local settings, name = { ca_file = given["ca-file"] }, "the service"
+    local key = os.getenv "FLUX2_API_KEY"
+    if not key or key == "" then
+        local seconds = tonumber(given.duration)
+        emulator = assert(require("flux2.emulator").start { duration = seconds or DURATION })
+        settings.base_url, settings.api_key, name = emulator.url, emulator.api_key, "the emulator"
+        settings.poll = { interval = 0.1 }
+    end
+    return assert(flux2.new(settings)), name
+end
+
+function love.load(arguments)
+    local given = options.read(arguments)
+    if not given then return love.event.quit(2) end
+    love.keyboard.setKeyRepeat(true)
+    local width, height = (given.window or ""):match "^(%d+)x(%d+)$"
+    if width then love.window.updateMode(tonumber(width), tonumber(height)) end
+    local client, name = connect(given)
+    gallery = Gallery.new(client, { resolution = given.resolution or "1K" })
+    view.load(name)
+    driver.start(given, gallery)
+end
+
+function love.update(dt)
+    meter.note(dt, host.spent)
+    gallery:update(dt)
+    view.update(gallery, dt)
+    driver.update()
+end
+
+function love.draw()
+    view.draw(gallery)
+    meter.draw(love.graphics.getWidth() - 24, 20)
+end
+
+function love.textinput(text) gallery:type(text) end
+
+function love.keypressed(key)
+    if key == "return" or key == "kpenter" then
+        gallery:submit()
+    elseif key == "backspace" then
+        gallery:erase()
+    elseif key == "tab" then
+        gallery:suggest()
+    elseif key == "v" and love.keyboard.isDown("lctrl", "rctrl", "lgui", "rgui") then
+        gallery:type(love.system.getClipboardText())
+    elseif key == "escape" and not gallery:close() then
+        love.event.quit()
+    end
+end
+
+function love.mousepressed(x, y, button)
+    if gallery:close() then return end
+    local card = view.card_at(gallery, x, y)
+    if card and button == 1 then gallery:open(card) end
+    if card and button == 2 then gallery:cancel(card) end
+end
+
+function love.quit()
+    driver.finish()
+    if emulator then emulator:stop() end
+end

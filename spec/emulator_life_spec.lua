@@ -1,0 +1,336 @@
+-- The emulator as a guest in the host's process: settings, start and end, threads, descriptors, signals, its log.
+
+local curl = require "emulator_curl"
+local emulator = require "flux2.emulator"
+
+local function read(path)
+    local file = io.open(path, "rb")
+    if not file then return nil end
+    local text = file:read "*a"
+    file:close()
+    return text
+end
+
+local function sh(command)
+    local pipe = assert(io.popen(command .. "; printf '\\n%s' $?"))
+    local all = pipe:read "*a"
+    pipe:close()
+    local output, exit = all:match "^(.*)\n(%d+)$"
+    return output, tonumber(exit)
+end
+
+--- The interpreter that runs this, to be run again.
+local function interpreter()
+    local i = 0
+    while arg[i - 1] do i = i - 1 end
+    return arg[i]
+end
+
+--- Runs a program in a process of its own, with the modules of this one; what it wrote and its exit code.
+local function run_lua(program)
+    local path = os.tmpname()
+    local file = assert(io.open(path, "w"))
+    file:write(("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath), program)
+    file:close()
+    local output, exit = sh(("timeout 20 '%s' %s 2>&1"):format(interpreter(), path))
+    os.remove(path)
+    return output, exit
+end
+
+describe("the emulator's settings", function()
+    for _, row in ipairs {
+        { "unknown setting durations, did you mean duration?", { durations = 3 } },
+        { "unknown setting xyzzy", { xyzzy = 3 } },
+        { "unknown setting 1", { "port" } },
+        { "unknown shape output_strin, did you mean output_string?", { shape = "output_strin" } },
+        { "unknown failure_shape failmessage", { failure_shape = "failmessage" } },
+        { "shape must be the text of a JSON object", { shape = "{" } },
+        { "port must be a whole number from 0 to 65535", { port = 70000 } },
+        { "port must be a whole number from 0 to 65535", { port = "80" } },
+        { "credits must be a number from 0 to 1000000000000000", { credits = -1 } },
+        { "duration must be a number of seconds, or {least, most}", { duration = { 3, 1 } } },
+        { "duration must be a number of seconds, or {least, most}", { duration = "long" } },
+        { "failure_rate must be a number from 0 to 1", { failure_rate = 2 } },
+        { "progress must be one of none|percent|fraction|string", { progress = "perc" } },
+        { "api_key must be a string of one line", { api_key = "a\nb" } },
+        { "rate_limit must be { requests = n, per_seconds = s }, both above 0", { rate_limit = { requests = 1 } } },
+        { "status_words must be { running, succeeded, failed, moderated = strings }", { status_words = { ready = "x" } } },
+        { "a function has no place here", { credits = print } },
+    } do
+        it("raise, at the caller: " .. row[1], function()
+            local ok, err = pcall(function()
+                emulator.start(row[2])
+            end)
+            assert.is_false(ok)
+            assert.truthy(err:find("flux2.emulator: " .. row[1], 1, true), err)
+            assert.truthy(err:find "^%S*emulator_life_spec.lua:%d+: ", err)
+        end)
+    end
+
+    it("raise when they are no table", function()
+        assert.has_error(function()
+            emulator.start(8080)
+        end, "flux2.emulator: a table of settings expected, got number")
+    end)
+
+    it("of a running emulator raise the same way, and change nothing then", function()
+        local emu = assert(emulator.start { credits = 30, duration = 60 })
+        for message, settings in pairs {
+            ["unknown setting credit, did you mean credits?"] = { credit = 3 },
+            ["port can only be set at the start"] = { port = 3, credits = 5 },
+            ["image_expired_status must be a whole number from 400 to 599"] = { image_expired_status = 200 },
+        } do
+            local ok, err = pcall(function()
+                emu:set(settings)
+            end)
+            assert.is_false(ok)
+            assert.truthy(err:find("^%S*emulator_life_spec.lua:%d+: ") and err:find(message, 1, true), err)
+        end
+        assert.equal(30, emu:stats().credits_left)
+        emu:set { credits = false }
+        assert.equal(1000000, emu:stats().credits_left)
+        emu:stop()
+    end)
+
+    it("are left alone: the table is the caller's", function()
+        local settings = { shape = "url", credits = 7 }
+        assert(emulator.start(settings)):stop()
+        assert.same({ shape = "url", credits = 7 }, settings)
+    end)
+
+    for _, row in ipairs {
+        { "unknown fault field statu, did you mean status?", { statu = 500 } },
+        { "fault: status must be a whole number from 200 to 999", { status = 99 } },
+        { 'fault: reset must be "before" or "after"', { reset = true } },
+        { "fault: nth must be a number from 1, or { first, last }", { nth = 0, status = 500 } },
+        { "fault: headers must be { name = value }, each of one line", { headers = { ["X-A"] = "b\r\nX-C: d" } } },
+        { "fault: trickle.bytes must be a number of at least 1", { trickle = { interval = 1 } } },
+        { "fault: hang must be true or false", { hang = "yes" } },
+        { "fault: body must be a string", { body = 5 } },
+    } do
+        it("of a fault raise too: " .. row[1], function()
+            local emu = assert(emulator.start())
+            local ok, err = pcall(function()
+                emu:fault(row[2])
+            end)
+            assert.is_false(ok)
+            assert.truthy(err:find("^%S*emulator_life_spec.lua:%d+: ") and err:find(row[1], 1, true), err)
+            assert.same({}, emu:faults())
+            emu:stop()
+        end)
+    end
+end)
+
+describe("the emulator's life", function()
+    it("begins on a port that the kernel picks, on 127.0.0.1 only", function()
+        local emu = assert(emulator.start())
+        assert.equal("http://127.0.0.1:" .. emu.port, emu.url)
+        assert.equal("aio_emulator_key", emu.api_key)
+        assert.equal("flux2.Emulator(" .. emu.url .. ")", tostring(emu))
+        local sockets = read "/proc/net/tcp"
+        if sockets then
+            local address = sockets:match(("(%%x+):%04X %%x+:0000 0A"):format(emu.port))
+            assert.equal("0100007F", address)
+        end
+        emu:stop()
+    end)
+
+    it("fails with a reason when the port is taken", function()
+        local emu = assert(emulator.start())
+        local other, err = emulator.start { port = emu.port }
+        assert.is_nil(other)
+        assert.equal(("flux2.emulator: 127.0.0.1:%d: Address already in use"):format(emu.port), err)
+        emu:stop()
+        other = assert(emulator.start { port = emu.port })
+        assert.equal(404, curl.request(other.url).status)
+        other:stop()
+    end)
+
+    it("is one of several, each with its own key, tasks and faults", function()
+        local one, two = assert(emulator.start { api_key = "one" }), assert(emulator.start { api_key = "two" })
+        curl.accepted(one)
+        one:fault { status = 500, times = 9 }
+        assert.equal(404, curl.poll(two, one:ledger()[1].task_id).status)
+        assert.same({ 1, 0 }, { #one:ledger(), #two:ledger() })
+        one:stop()
+        assert.equal(404, curl.request(two.url).status)
+        two:stop()
+    end)
+
+    it("ends once, and what it knows can still be asked", function()
+        local emu = assert(emulator.start { duration = 60 })
+        local id = curl.accepted(emu)
+        emu:stop()
+        emu:stop()
+        assert.equal(7, curl.request(emu.url).exit) -- refused
+        assert.equal(id, emu:ledger()[1].task_id)
+        assert.equal(1, emu:stats().submissions)
+        assert.equal(0, emu:stats().open_connections)
+        assert.equal("running", emu:task(id).state)
+    end)
+
+    it("ends with its last reference", function()
+        local emu = assert(emulator.start())
+        local port = emu.port
+        emu = nil -- luacheck: ignore 311
+        collectgarbage()
+        collectgarbage()
+        assert(emulator.start { port = port }):stop()
+    end)
+
+    it("ends with its scope, where Lua has that", function()
+        local load_text = loadstring or load -- luacheck: ignore 113
+        local scope = load_text "local emu <close> = ...; return emu.url"
+        if not scope then return end
+        local url = scope(assert(emulator.start()))
+        assert.equal(7, curl.request(url).exit)
+    end)
+
+    -- Each program leaves with a client that waits for an answer, half of which is there.
+    local busy = [[
+        local emu = assert(require("flux2.emulator").start())
+        emu:fault { path = "/hang", hang = true }
+        emu:fault { path = "/late", delay = 60 }
+        emu:fault { path = "/slow", body = "0123456789", trickle = { bytes = 1, interval = 60 } }
+        emu:fault { path = "/more", endless = true }
+        emu:fault { path = "/head", endless_headers = true }
+        for _, path in ipairs { "hang", "late", "slow", "more", "head" } do
+            os.execute("curl -q -s --noproxy '*' -m 15 --limit-rate 1k -o /dev/null " .. emu.url .. "/" .. path .. " >/dev/null 2>&1 &")
+        end
+        assert(emu:wait(10, 5))
+    ]]
+    for name, ending in pairs {
+        ["the end of the program"] = "",
+        ["os.exit"] = "os.exit(0)",
+        ["os.exit that closes the state"] = "os.exit(0, true)",
+        ["stop, within 100 ms,"] = [[
+            local before = io.popen "date +%s%N":read "*n"
+            emu:stop()
+            local took = (io.popen "date +%s%N":read "*n" - before) / 1e6
+            print(took < 100 and "quick" or took)
+        ]],
+        ["an error"] = "error 'wanted'",
+    } do
+        it("is ended by " .. name .. " in the middle of everything", function()
+            local output, exit = run_lua(busy .. ending)
+            if name == "an error" then
+                assert.equal(1, exit)
+                assert.truthy(output:find "wanted", output)
+            else
+                assert.equal(0, exit, output)
+                assert.equal(name:find "^stop" and "quick\n" or "", output)
+            end
+        end)
+    end
+
+    it("goes on while the host is blocked, and takes 200 connections at once", function()
+        local emu = assert(emulator.start())
+        emu:fault { path = "/late*", status = 200, body = "x", delay = 0.5, times = 200 }
+        local output, exit = curl.run("-Z", "--parallel-max", "200", "--parallel-immediate", "-o", "/dev/null", "-w",
+            "%{http_code}\n", emu.url .. "/late[1-200]")
+        assert.equal(0, exit)
+        local _, count = output:gsub("200\n", "")
+        assert.equal(200, count)
+        assert.equal(200, emu:stats().connections)
+        emu:stop()
+    end)
+
+    it("leaves signals and descriptors to the host", function()
+        local own = read "/proc/self/status"
+        if not own then return end
+        local emu = assert(emulator.start())
+        emu:fault { path = "/hang", hang = true }
+        os.execute("curl -q -s --noproxy '*' -m 5 -o /dev/null " .. emu.url .. "/hang &")
+        assert.is_true(emu:wait(5, 1))
+        local pid = own:match "\nPid:%s*(%d+)"
+        local threads, blocked = 0, 0
+        for thread in sh("ls /proc/" .. pid .. "/task"):gmatch "%d+" do
+            local mask = (read("/proc/" .. pid .. "/task/" .. thread .. "/status") or ""):match "\nSigBlk:%s*(%x+)"
+            if thread ~= pid and mask then
+                threads = threads + 1
+                -- All but KILL and STOP, and those that the C library keeps for itself.
+                if mask == "fffffffe7ffbfeff" or mask == "fffffffc7ffbfeff" then blocked = blocked + 1 end
+            end
+        end
+        assert.is_true(threads >= 2)
+        assert.equal(threads, blocked)
+        assert.falsy(sh("ls -l /proc/self/fd"):find "socket:")
+        emu:stop()
+    end)
+end)
+
+describe("the emulator's log", function()
+    it("has each request as it came", function()
+        local emu = assert(emulator.start { duration = 0 })
+        local id = curl.accepted(emu, '{"model":"flux-2","prompt":"a red fox"}')
+        curl.request(emu.url .. "/images/" .. id .. "/1.png?a=%20", { headers = { "X-Mixed: Case" } })
+        local first, second = emu:requests()[1], emu:requests()[2]
+        assert.same({ "POST", "/api/v1/images/generations", 200 }, { first.method, first.path, first.status })
+        assert.equal("Bearer aio_emulator_key", first.headers.authorization)
+        assert.equal('{"model":"flux-2","prompt":"a red fox"}', first.body)
+        assert.same({ "GET", "/images/" .. id .. "/1.png?a=%20", 404 }, { second.method, second.path, second.status })
+        assert.equal("Case", second.headers["x-mixed"])
+        assert.is_nil(second.headers.authorization)
+        assert.same({ 1, 2 }, { first.connection, second.connection })
+        assert.is_true(second.at >= first.at)
+        emu:stop()
+    end)
+
+    it("keeps the last so many, and so much of each", function()
+        local emu = assert(emulator.start { log_requests = 2, log_body_bytes = 4, duration = 60 })
+        for i = 1, 5 do curl.request(emu.url .. "/" .. i) end
+        curl.accepted(emu)
+        local log = emu:requests()
+        assert.same({ 2, "/5", '{"mo' }, { #log, log[1].path, log[2].body })
+        assert.equal('{"mo', emu:ledger()[1].body)
+        assert.equal(6, emu:stats().requests)
+        emu:stop()
+    end)
+
+    it("counts", function()
+        local emu = assert(emulator.start { duration = 0, image_bytes = 500 })
+        local id = curl.accepted(emu)
+        local url = curl.image_url(emu, id)
+        curl.run(url, url)
+        curl.request(emu.url .. "/nothing")
+        local stats = emu:stats()
+        assert.same({ 5, 1, 1, 2, 4, 999990, 0 }, {
+            stats.requests, stats.submissions, stats.polls, stats.downloads, stats.connections, stats.credits_left,
+            stats.faults_fired,
+        })
+        assert.same({ [200] = 4, [404] = 1 }, stats.by_status)
+        assert.is_true(stats.bytes_out > 1000)
+        emu:stop()
+    end)
+
+    it("shows connections that were told to close, or closed while idle", function()
+        local emu = assert(emulator.start { max_requests_per_connection = 2 })
+        curl.run(emu.url .. "/1", emu.url .. "/2", emu.url .. "/3")
+        assert.equal(2, emu:stats().connections)
+        emu:set { max_requests_per_connection = 0, idle_close = 1 }
+        local other = assert(emulator.start())
+        other:fault { delay = 2.2 }
+        curl.run(emu.url .. "/4", other.url, emu.url .. "/5")
+        assert.equal(4, emu:stats().connections)
+        emu:fault { delay = 1.5 } -- an answer that takes longer is not an idle connection
+        assert.equal(404, curl.request(emu.url .. "/6").status)
+        emu:stop()
+        other:stop()
+    end)
+end)
+
+describe("the emulator as a program", function()
+    it("prints where it is, serves, and ends in order by Ctrl-C", function()
+        local output = sh(([[
+            cd /; dir=$(mktemp -d)
+            env -u LUA_PATH -u LUA_CPATH sh -c 'exec "$@"' sh %s '%s/examples/emulator.lua' --port 0 >$dir/out 2>&1 & pid=$!
+            for i in $(seq 200); do grep -q 'Ctrl-C' $dir/out && break; sleep 0.02; done
+            curl -q -s --noproxy '*' $(sed -n 's/^url  //p' $dir/out)/nothing
+            kill -INT $pid; wait $pid; echo " exit $?"; cat $dir/out; rm -r $dir]]):format(interpreter(),
+            sh("pwd"):gsub("\n", "")))
+        assert.truthy(output:find('"code":404', 1, true), output)
+        assert.truthy(output:find(" exit 0\n", 1, true), output)
+        assert.truthy(output:find("url  http://127.0.0.1:%d+\nkey  aio_emulator_key\n"), output)
+        assert.truthy(output:find("/api/v1/images/generations", 1, true))
+    end)
+end)

@@ -1,0 +1,305 @@
+-- flux2 in the loop of libuv: when it lives, when it ends, and that nothing holds it up. Debian's luv serves every Lua.
+
+local uv = require "luv"
+local flux2 = require "flux2"
+local scheduler = require "flux2.scheduler"
+
+local BOUND = 30 -- seconds: longer is a hang
+
+local function interpreter()
+    local given = os.getenv "FLUX2_TEST_LUA"
+    if given then return given end
+    local pipe = io.popen("tools/find-lua " .. (rawget(_G, "jit") and "luajit" or _VERSION:match "%d%.%d"))
+    return pipe:read "*l", pipe:close()
+end
+
+--- Runs Lua code or a file in a process of its own: its output, and its exit status.
+local function run_lua(arguments)
+    local command = ("LUA_PATH='%s' LUA_CPATH='%s' timeout -k 5 %d '%s' %s 2>&1; echo \"exit $?\""):format(
+        package.path, package.cpath, BOUND, interpreter(), arguments)
+    local pipe = io.popen(command)
+    local output, status = pipe:read("*a"):match "^(.-)exit (%d+)%s*$"
+    pipe:close()
+    return output, tonumber(status)
+end
+
+local function new_folder()
+    local path = os.tmpname()
+    os.remove(path)
+    os.execute("mkdir '" .. path .. "'")
+    return path
+end
+
+local function head_of(path)
+    local file = assert(io.open(path, "rb"))
+    local head = file:read(8)
+    file:close()
+    return head
+end
+
+local PNG = "\137PNG\r\n\26\n"
+
+describe("the host for luv", function()
+    local host, emulator, client, folder
+
+    setup(function()
+        host = require "flux2.host.luv"
+        emulator = assert(require("flux2.emulator").start { duration = 0.2 })
+        client = assert(flux2.new { api_key = emulator.api_key, base_url = emulator.url, poll = { interval = 0.05 } })
+        folder = new_folder()
+    end)
+
+    teardown(function()
+        host.stop()
+        scheduler.tell_by(nil)
+        uv.run()
+        emulator:stop()
+        os.execute("rm -rf '" .. folder .. "'")
+    end)
+
+    after_each(function() flux2.on_error = nil end)
+
+    --- Runs the loop to its end. True if it came to one by itself.
+    local function run_loop()
+        local hangs, watchdog = false, uv.new_timer()
+        watchdog:start(BOUND * 1000, 0, function()
+            hangs = true
+            uv.stop()
+        end)
+        watchdog:unref()
+        uv.run()
+        watchdog:close()
+        uv.run "nowait"
+        return not hangs
+    end
+
+    local function handles()
+        local n = 0
+        uv.walk(function(handle)
+            if not handle:is_closing() then n = n + 1 end
+        end)
+        return n
+    end
+
+    it("keeps the loop alive until the work is done, and not longer", function()
+        local image
+        flux2.spawn(function() image = assert(client:generate("a fox", { save = folder .. "/fox.png" })) end)
+        assert.is_true(run_loop())
+        assert.equal(folder .. "/fox.png", image.path)
+        assert.equal(PNG, head_of(image.path))
+        assert.equal(0, flux2.pending())
+        assert.is_true(run_loop()) -- with nothing to do it ends at once, handle or not
+        assert.equal(1, handles())
+    end)
+
+    it("serves one round after another in one run", function()
+        local states = {}
+        flux2.spawn(function()
+            for i = 1, 3 do
+                states[i] = assert(client:submit("round " .. i):wait()).images[1].url and "url"
+                assert(flux2.sleep(0.02))
+            end
+        end)
+        assert.is_true(run_loop())
+        assert.same({ "url", "url", "url" }, states)
+    end)
+
+    it("lets the program's own timers run while many wait", function()
+        local ticks, done, timer = 0, 0, uv.new_timer()
+        timer:start(5, 5, function() ticks = ticks + 1 end)
+        for i = 1, 8 do
+            flux2.spawn(function()
+                assert(#assert(client:generate("picture " .. i)):bytes() > 8)
+                done = done + 1
+                if done == 8 then timer:close() end
+            end)
+        end
+        assert.equal(0, done) -- nothing has waited yet
+        assert.is_true(run_loop())
+        assert.equal(8, done)
+        assert.is_true(ticks > 1)
+    end)
+
+    it("calls listeners from the loop, and survives their errors", function()
+        local errors, states = {}, {}
+        flux2.on_error = function(message) errors[#errors + 1] = message end
+        local task = assert(client:submit "a fox")
+        task:on("status", function() error "in a listener" end)
+        task:on("done", function(t) states[#states + 1] = t.state end)
+        assert.is_true(run_loop())
+        assert.same({ "succeeded" }, states)
+        assert.matches("in a listener", errors[1])
+    end)
+
+    it("lets the loop end when the work is cancelled", function()
+        local task, timer = assert(client:submit "a fox"), uv.new_timer()
+        local state
+        task:on("done", function(t) state = t.state end)
+        timer:start(1, 0, function()
+            task:cancel()
+            timer:close()
+        end)
+        assert.is_true(run_loop())
+        assert.equal("cancelled", state)
+    end)
+
+    it("delivers time-outs of waits for something else, while that keeps the loop alive", function()
+        local timer, co = uv.new_timer(), nil
+        local handle = flux2.spawn(function()
+            co = coroutine.running()
+            coroutine.yield()
+            return "the timer"
+        end)
+        local first, second
+        flux2.spawn(function()
+            first = { handle:join(0.02) }
+            timer:start(1, 0, function()
+                timer:close()
+                coroutine.resume(co)
+            end)
+            second = { handle:join(20) }
+        end)
+        timer:start(BOUND * 2000, 0, function() end) -- alive until the join has timed out
+        assert.equal(0, flux2.pending())
+        assert.is_true(run_loop())
+        assert.equal("timeout", first[2].kind)
+        assert.same({ "the timer" }, second)
+    end)
+
+    it("blocks, without harm, in a wait that a callback of the loop makes outside a coroutine", function()
+        local timer, result, other = uv.new_timer(), nil, nil
+        flux2.spawn(function() other = assert(client:generate "the other") end)
+        timer:start(1, 0, function()
+            timer:close()
+            result = assert(client:submit("blocking"):wait(BOUND))
+        end)
+        assert.is_true(run_loop())
+        assert.equal(1, #result.images)
+        assert.equal(PNG, other:bytes():sub(1, 8))
+    end)
+
+    it("takes its hands off the loop with stop(), and goes on after start()", function()
+        local image
+        flux2.spawn(function() image = assert(client:generate "a fox") end)
+        host.stop()
+        host.stop()
+        assert.is_true(run_loop())
+        assert.equal(0, handles())
+        assert.is_nil(image)
+        assert.equal(1, flux2.pending())
+
+        assert.is_true(host.start())
+        assert.is_true(host.start())
+        assert.is_true(run_loop())
+        assert.equal(1, handles())
+        assert.equal(PNG, image:bytes():sub(1, 8))
+    end)
+
+    it("stays stopped when new work begins", function()
+        host.stop()
+        local task = assert(client:submit "a fox")
+        assert.is_true(run_loop())
+        assert.equal(0, handles())
+        task:cancel()
+        assert.is_true(host.start())
+    end)
+
+    it("can be stopped from a callback", function()
+        local task = assert(client:submit "a fox")
+        task:on("done", host.stop)
+        assert.is_true(run_loop())
+        assert.equal("succeeded", task.state)
+        assert.equal(0, handles())
+        assert.is_true(host.start())
+    end)
+
+    it("makes nothing before the first job", function()
+        local output, status = run_lua [[-e '
+            local uv = require "luv"
+            local function count()
+                local n = 0
+                uv.walk(function() n = n + 1 end)
+                return n
+            end
+            local flux2, host = require "flux2", require "flux2.host.luv"
+            local none = count()
+            uv.run()
+            flux2.spawn(function() flux2.sleep(0.01) print(none, count()) end)
+            uv.run()
+        ']]
+        assert.equal("0\t1\n", output)
+        assert.equal(0, status)
+    end)
+
+    it("delivers a time-out though there has never been any work", function()
+        local output, status = run_lua [[-e '
+            local uv, flux2 = require "luv", require "flux2"
+            require "flux2.host.luv"
+            local timer = uv.new_timer() -- what keeps the loop alive
+            timer:start(5000, 0, function() timer:close() end)
+            local handle = flux2.spawn(coroutine.yield)
+            flux2.spawn(function()
+                print(select(2, handle:join(0.02)).kind)
+                timer:close()
+            end)
+            uv.run()
+        ']]
+        assert.equal("timeout\n", output)
+        assert.equal(0, status)
+    end)
+
+    it("serves work that began before it was required", function()
+        local output, status = run_lua [[-e '
+            local uv, flux2 = require "luv", require "flux2"
+            flux2.spawn(function() flux2.sleep(0.05) print "slept" end)
+            require "flux2.host.luv"
+            uv.run()
+        ']]
+        assert.equal("slept\n", output)
+        assert.equal(0, status)
+    end)
+
+    it("tells of an error in a coroutine that nobody joins, though nothing ever calls run()", function()
+        local output, status = run_lua [[-e '
+            local uv, flux2 = require "luv", require "flux2"
+            require "flux2.host.luv"
+            flux2.spawn(error, "before any wait")
+            flux2.spawn(function() flux2.sleep(0.01) error "after a wait" end)
+            local joined = flux2.spawn(error, "but joined")
+            joined:join()
+            uv.run()
+            print "the end"
+        ']]
+        assert.matches("before any wait", output)
+        assert.matches("after a wait", output)
+        assert.not_matches("but joined", output)
+        assert.matches("the end", output)
+        assert.equal(0, status)
+    end)
+
+    it("lets a program leave with work alive", function()
+        local output, status = run_lua(([[-e '
+            local uv, flux2 = require "luv", require "flux2"
+            require "flux2.host.luv"
+            local client = flux2.new { api_key = "%s", base_url = "%s", poll = { interval = 0.01 } }
+            local task = assert(client:submit "never to be seen")
+            task:on("status", function() uv.stop() end)
+            uv.run()
+            print(task.state, flux2.pending())
+            os.exit(3, true)
+        ']]):format(emulator.api_key, emulator.url))
+        assert.equal("running\t1\n", output)
+        assert.equal(3, status)
+    end)
+
+    it("is shown by examples/luv.lua", function()
+        local output, status = run_lua("examples/luv.lua '" .. folder .. "'")
+        assert.equal(0, status, output)
+        for i = 1, 3 do
+            local path = ("%s/luv-%d.png"):format(folder, i)
+            assert.equal(PNG, head_of(path))
+            local ticks = output:match(path:gsub("%p", "%%%0") .. "  [^(]*%((%d+) ticks")
+            assert.is_true(tonumber(ticks) > 1, output)
+        end
+    end)
+end)

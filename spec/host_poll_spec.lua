@@ -1,0 +1,85 @@
+-- flux2 in somebody else's poll loop: examples/poll.c, compiled against the Lua that runs this, and run.
+
+local service = require "support.service"
+
+local BOUND = 60 -- seconds: longer is a hang
+
+local PNG = "\137PNG\r\n\26\n"
+
+--- As the Makefile finds the headers of this Lua.
+local function packages()
+    if rawget(_G, "jit") then return "luajit" end
+    local version = _VERSION:match "%d%.%d"
+    return ("lua%s lua-%s lua%s"):format(version, version, (version:gsub("%.", "")))
+end
+
+--- An instrumented build of the core needs a program that is.
+local function sanitizer()
+    local flavour = (os.getenv "FLUX2_BUILD" or ""):match "/(%a+)$"
+    return ({ asan = "-fsanitize=address,undefined", tsan = "-fsanitize=thread" })[flavour] or ""
+end
+
+local function run(command)
+    local pipe = io.popen("{ " .. command .. "\n} 2>&1; echo \"exit $?\"")
+    local output, status = pipe:read("*a"):match "^(.-)exit (%d+)%s*$"
+    pipe:close()
+    return output, tonumber(status)
+end
+
+describe("a poll loop in C", function()
+    local folder, program
+
+    setup(function()
+        folder = os.tmpname()
+        os.remove(folder)
+        os.execute("mkdir '" .. folder .. "'")
+        local output, status = run(([[
+            for p in %s; do if pkg-config --exists $p; then package=$p; break; fi; done
+            ${CC:-gcc} -Wall -Wextra -Werror %s examples/poll.c -o '%s/poll' $(pkg-config --cflags --libs $package) -Wl,-E
+        ]]):format(packages(), sanitizer(), folder))
+        assert.equal(0, status, output)
+        program = ("LUA_PATH='%s' LUA_CPATH='%s' timeout -k 5 %d '%s/poll' '%s'"):format(
+            package.path, package.cpath, BOUND, folder, folder)
+    end)
+
+    teardown(function()
+        service.stop_all()
+        os.execute("rm -rf '" .. folder .. "'")
+    end)
+
+    local function check_picture(n)
+        local file = assert(io.open(("%s/poll-%d.png"):format(folder, n), "rb"))
+        assert.equal(PNG, file:read(8))
+        file:close()
+    end
+
+    it("makes a picture of each line of its input, and ends after the last", function()
+        local output, status = run("printf 'a red fox\\n\\na lighthouse\\na boat without a newline' | " .. program)
+        assert.equal(0, status, output)
+        assert.matches("poll%-1%.png  a red fox\n", output)
+        assert.matches("poll%-2%.png  a lighthouse\n", output)
+        assert.matches("poll%-3%.png  a boat without a newline\n", output)
+        for n = 1, 3 do check_picture(n) end
+    end)
+
+    it("serves flux2 while its input is open and silent", function()
+        -- The input says nothing more, and ends only when the picture has been announced. The emulator is in here.
+        local emu = service.start()
+        local elsewhere = ("env FLUX2_API_KEY='%s' FLUX2_BASE_URL='%s' "):format(emu.api_key, emu.url)
+        local output, status = run(([[
+            mkfifo '%s/in' && { %s%s <'%s/in' >'%s/out' & } && exec 3>'%s/in' && echo 'a red fox' >&3
+            for i in $(seq 300); do grep -q 'red fox' '%s/out' && break; sleep 0.1; done
+            grep 'red fox' '%s/out'; found=$?
+            exec 3>&-; wait $! || found=2; (exit $found)
+        ]]):format(folder, elsewhere, program, folder, folder, folder, folder, folder))
+        assert.equal(0, status, output)
+        assert.matches("poll%-1%.png  a red fox\n", output)
+        check_picture(1)
+    end)
+
+    it("ends with nothing to do when there is no input", function()
+        local output, status = run(program .. " </dev/null")
+        assert.equal(0, status, output)
+        assert.equal("", output)
+    end)
+end)

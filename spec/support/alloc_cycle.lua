@@ -1,0 +1,61 @@
+-- alloc_cycle.lua - the generation that alloc_host.c runs while its allocator fails. Requires what it needs before that.
+
+local flux2 = require "flux2"
+local errors = require "flux2.errors"
+
+-- Whoever waits is told of what went wrong for lack of memory, at the latest by this time-out.
+local PATIENCE = 5
+
+local function show(err)
+    if type(err) ~= "table" or not errors.is(err) then return "not an error of flux2: " .. tostring(err) end
+    return err.kind .. ": " .. tostring(err)
+end
+
+-- In steps, on the main coroutine: blocks.
+local function in_steps(client, path)
+    local statuses = 0
+    local task, err = client:submit { prompt = "a fox", aspect_ratio = "16:9" }
+    if not task then return nil, show(err) end
+    task:on("status", function() statuses = statuses + 1 end)
+    local result
+    result, err = task:wait(PATIENCE)
+    if not result then return nil, show(err) end
+    local image = result.images[1]
+    local ok
+    ok, err = image:save(path, PATIENCE)
+    if not ok then return nil, show(err) end
+    local bytes
+    bytes, err = image:bytes(PATIENCE)
+    if not bytes then return nil, show(err) end
+    return true
+end
+
+-- At once, in coroutines: yields.
+local function in_coroutines(client, path)
+    local function generate(save)
+        local image, err = client:generate("a fox", { save = save, timeout = PATIENCE })
+        if not image then return nil, show(err) end
+        return true
+    end
+    local ok, err
+    flux2.run(function()
+        local one, two = flux2.spawn(generate, path), flux2.spawn(generate)
+        ok, err = one:join(PATIENCE)
+        if ok then ok, err = two:join(PATIENCE) end
+    end)
+    return ok, type(err) == "table" and show(err) or err
+end
+
+return function(base_url, api_key, path)
+    local reported
+    flux2.on_error = function(message) reported = message end
+    local client, err = flux2.new { base_url = base_url, api_key = api_key, poll = { interval = 0.02 }, timeout = PATIENCE }
+    if not client then return nil, show(err) end
+    local ok
+    ok, err = in_steps(client, path)
+    if ok then ok, err = in_coroutines(client, path) end
+    -- Told to nobody who could act on it, and the one who waits has waited in vain.
+    if reported and not ok and tostring(err):find("^timeout") then return nil, "lost: " .. err end
+    if reported then return nil, "reported: " .. tostring(reported) .. "; " .. tostring(err or "it went on") end
+    return ok, err
+end

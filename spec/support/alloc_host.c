@@ -1,0 +1,230 @@
+/* alloc_host.c - runs a generation in a Lua state whose allocator fails, at each allocation in turn.
+ *
+ *   alloc-host CYCLE.lua FAILURES STEP FIRST [ARGUMENT...]
+ *
+ * CYCLE.lua is loaded in a fresh state for each n = FIRST, FIRST + STEP, ...; it returns a function, which is then called
+ * with the ARGUMENTs while the n-th allocation (and FAILURES - 1 after it) returns NULL: Lua since 5.2 collects garbage
+ * after the first and tries again, so that 1 tests collections at awkward moments there, and 2 errors. It ends with the
+ * first n that the call does not reach. The call may return true, or raise or return (nil, text) something that says "not
+ * enough memory". Then the state is closed, and nothing may be left: no memory of Lua's, no thread, no descriptor; what
+ * malloc gave is LeakSanitizer's to find. Writes a line for everything else, and a summary; status 1 if there was any.
+ *
+ * A call may take CALL_SECONDS, closing a state CLOSE_SECONDS. */
+#include <dirent.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/lsan_interface.h>
+#endif
+
+enum { CALL_SECONDS = 30, CLOSE_SECONDS = 5, LEAK_CHECK_EVERY = 50 };
+
+struct memory {
+    long count; /* allocations since it was armed */
+    long fail_from, fail_to;
+    size_t live; /* bytes */
+    bool armed;
+};
+
+static long current; /* n, for the watchdog */
+static const char *doing;
+
+/* LuaJIT itself loses a few bytes when its allocator fails, also in programs without any module: what it has asked for
+ * is not counted there. What modules get from malloc is. */
+#if defined(LUA_JITLIBNAME)
+static const bool lua_is_tidy = false;
+#else
+static const bool lua_is_tidy = true;
+#endif
+
+static void disown(void *block)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    if (!lua_is_tidy)
+        __lsan_ignore_object(block);
+#else
+    (void)block;
+#endif
+}
+
+static void *allocate(void *arg, void *old, size_t old_size, size_t size)
+{
+    struct memory *m = arg;
+    size_t had = old ? old_size : 0;
+    if (size == 0) {
+        m->live -= had;
+        free(old);
+        return NULL;
+    }
+    if (m->armed && size > had) {
+        m->count++;
+        if (m->count >= m->fail_from && m->count <= m->fail_to)
+            return NULL;
+    }
+    void *new = realloc(old, size);
+    if (!new)
+        return NULL;
+    m->live += size - had;
+    disown(new);
+    return new;
+}
+
+static void on_alarm(int signal_number)
+{
+    char text[100];
+    int n = snprintf(text, sizeof text, "n = %ld: hangs in %s\n", current, doing);
+    (void)signal_number;
+    if (write(STDOUT_FILENO, text, (size_t)n) < 0)
+        _exit(4);
+    _exit(3);
+}
+
+static void watch(const char *what, unsigned seconds)
+{
+    doing = what;
+    alarm(seconds);
+}
+
+static int count_entries(const char *path)
+{
+    DIR *dir = opendir(path);
+    int n = 0;
+    while (dir && readdir(dir))
+        n++;
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+struct outcome {
+    bool reached; /* the n-th allocation came */
+    bool fine;    /* it returned true */
+    char text[300];
+};
+
+/* Loads the cycle and arguments; nothing fails yet. */
+static void prepare(lua_State *L, char **args)
+{
+    int i;
+    luaL_openlibs(L);
+    if (luaL_loadfile(L, args[0]) != 0 || lua_pcall(L, 0, 1, 0) != 0) {
+        printf("cannot prepare: %s\n", lua_tostring(L, -1));
+        exit(2);
+    }
+    luaL_checkstack(L, 60, "arguments");
+    for (i = 1; args[i]; i++)
+        lua_pushstring(L, args[i]);
+}
+
+static struct outcome run(struct memory *m, lua_State *L, long n, long failures)
+{
+    struct outcome out = {.fine = false};
+    int arguments = lua_gettop(L) - 1;
+    *m = (struct memory){.live = m->live, .fail_from = n, .fail_to = n + failures - 1, .armed = true};
+    watch("the call", CALL_SECONDS);
+    int rc = lua_pcall(L, arguments, 2, 0);
+    m->armed = false;
+    out.reached = m->count >= n;
+    out.fine = rc == 0 && lua_toboolean(L, -2);
+    const char *text = lua_isstring(L, -1) ? lua_tostring(L, -1) : "no text";
+    snprintf(out.text, sizeof out.text, "%s%s", rc ? "raised: " : "", text);
+    return out;
+}
+
+/* Says what is left of a closed state, into TEXT. */
+static bool is_clean(const struct memory *m, int descriptors, char *text, size_t size)
+{
+    int left = count_entries("/proc/self/fd") - descriptors, threads = count_entries("/proc/self/task") - 2;
+    snprintf(text, size, "%zu bytes of Lua's, %d descriptors and %d threads are left", m->live, left,
+             threads - 1);
+    return (m->live == 0 || !lua_is_tidy) && left == 0 && threads == 1;
+}
+
+static bool leaks(void)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    return __lsan_do_recoverable_leak_check() != 0;
+#else
+    return false;
+#endif
+}
+
+/* One state from its beginning to its end. Returns the number of findings. */
+static int one(char **args, long n, long failures, int *descriptors, struct outcome *out)
+{
+    struct memory memory = {.armed = false};
+    char left[200];
+    int found = 0;
+    current = n;
+    lua_State *L = lua_newstate(allocate, &memory);
+    if (!L) {
+        printf("this Lua takes no allocator\n");
+        exit(5);
+    }
+    prepare(L, args);
+    *out = run(&memory, L, n, failures);
+    if (!out->fine && !strstr(out->text, "not enough memory"))
+        found++, printf("n = %ld: %s\n", n, out->text);
+    watch("lua_close", CLOSE_SECONDS);
+    lua_close(L);
+    watch("the checks", CALL_SECONDS);
+    /* The first state opens what the process keeps. */
+    if (*descriptors == 0)
+        *descriptors = count_entries("/proc/self/fd");
+    if (!is_clean(&memory, *descriptors, left, sizeof left))
+        found++, printf("n = %ld: after \"%s\": %s\n", n, out->text, left);
+    return found;
+}
+
+/* A state that stays: modules are unloaded with the last state that uses them, and then a leak has no name. */
+static lua_State *volatile keeper;
+
+static lua_State *keep_modules(void)
+{
+    lua_State *L = luaL_newstate();
+    luaL_openlibs(L);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "cjson");
+    lua_call(L, 1, 0);
+    return L;
+}
+
+int main(int argc, char **argv)
+{
+    int descriptors = 0, found = 0;
+    long runs = 0, fine = 0;
+    struct outcome out;
+    if (argc < 5)
+        return 2;
+    char *args[64] = {argv[1]};
+    memcpy(args + 1, argv + 5, (size_t)(argc - 5 < 60 ? argc - 5 : 60) * sizeof *args);
+    long failures = atol(argv[2]), step = atol(argv[3]), n = atol(argv[4]);
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    signal(SIGALRM, on_alarm);
+    keeper = keep_modules();
+    one(args, 1000000000, failures, &descriptors, &out); /* nothing fails: has to be fine */
+    if (!out.fine) {
+        printf("does not work with all the memory there is: %s\n", out.text);
+        return 2;
+    }
+    do {
+        found += one(args, n, failures, &descriptors, &out);
+        fine += out.fine;
+        if (++runs % LEAK_CHECK_EVERY == 0 && leaks())
+            found++, printf("a leak between n = %ld and %ld\n", n - LEAK_CHECK_EVERY * step, n);
+        n += step;
+    } while (out.reached);
+    alarm(0);
+    if (leaks())
+        found++, printf("a leak before n = %ld\n", n);
+    lua_close(keeper);
+    printf("%ld runs up to allocation %ld: %ld went on, %d found\n", runs, n - step, fine, found);
+    return found > 0;
+}
