@@ -52,7 +52,7 @@ static bool reserve(struct flux2_sink *s, size_t need, size_t expected)
 
 static enum flux2_failure open_file(struct flux2_sink *s)
 {
-    int rc = s->file.temporary ? 0 : flux2_platform_file_open(&s->file, s->path);
+    int rc = s->file.temporary ? 0 : flux2_platform_file_open(&s->file, s->path, 0666);
     return rc == 0 ? FLUX2_FAILURE_NONE : fail_io(s, rc);
 }
 

@@ -1,10 +1,10 @@
 /* transfer.c - see transfer.h. */
 #include "transfer.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     EXCERPT_MAX = 64 * 1024, /* of an error's body */
@@ -30,70 +30,15 @@ static int before_send(void *arg, char *ip, char *local_ip, int port, int local_
     return CURL_PREREQFUNC_OK;
 }
 
-/* Copies a header's value without the white space around it; cut if it is longer than OUT. */
-static void copy_value(char *out, size_t size, const char *value, size_t n)
-{
-    while (n > 0 && (*value == ' ' || *value == '\t'))
-        value++, n--;
-    while (n > 0 && strchr(" \t\r\n", value[n - 1]))
-        n--;
-    if (n >= size)
-        n = size - 1;
-    memcpy(out, value, n);
-    out[n] = '\0';
-}
-
-static bool is_header(const char *line, size_t name_size, const char *name)
-{
-    return strlen(name) == name_size && strncasecmp(line, name, name_size) == 0;
-}
-
-static void forget_headers(struct flux2_transfer *t)
-{
-    t->retry_after = -1;
-    t->retry_after_text[0] = t->date[0] = t->content_type[0] = t->location[0] = t->trace[0] = '\0';
-    t->trace_rank = (size_t)-1;
-}
-
-static void read_header(struct flux2_transfer *t, const char *line, size_t n)
-{
-    const char *colon = memchr(line, ':', n);
-    size_t i, name = colon ? (size_t)(colon - line) : 0;
-    if (!colon)
-        return;
-    const char *value = colon + 1;
-    size_t rest = n - name - 1;
-    if (is_header(line, name, "retry-after"))
-        copy_value(t->retry_after_text, sizeof t->retry_after_text, value, rest);
-    else if (is_header(line, name, "date"))
-        copy_value(t->date, sizeof t->date, value, rest);
-    else if (is_header(line, name, "content-type"))
-        copy_value(t->content_type, sizeof t->content_type, value, rest);
-    else if (is_header(line, name, "location"))
-        copy_value(t->location, sizeof t->location, value, rest);
-    for (i = 0; i < t->profile->traces.count && i < t->trace_rank; i++)
-        if (is_header(line, name, t->profile->traces.at[i])) {
-            copy_value(t->trace, sizeof t->trace, value, rest);
-            t->trace_rank = i;
-        }
-}
-
 static size_t on_header(char *line, size_t one, size_t n, void *arg)
 {
     struct flux2_transfer *t = arg;
     n *= one;
-    t->header_bytes += n;
-    if (t->header_bytes > t->profile->max_headers) {
-        t->failure = FLUX2_FAILURE_HEADERS_TOO_LARGE;
-        snprintf(t->error, sizeof t->error, "the headers passed %zu bytes", t->profile->max_headers);
-        return n + 1; /* anything but n ends the transfer */
-    }
-    /* A status line begins anew: after 1xx, or after a redirect that was followed. */
-    if (n >= 5 && memcmp(line, "HTTP/", 5) == 0)
-        forget_headers(t);
-    else
-        read_header(t, line, n);
-    return n;
+    flux2_headers_read(&t->headers, t->profile->traces.at, t->profile->traces.count, line, n);
+    if (t->headers.bytes <= t->profile->max_headers)
+        return n;
+    t->failure = FLUX2_FAILURE_HEADERS_TOO_LARGE;
+    return n + 1; /* anything but n ends the transfer */
 }
 
 /* Only the body of a success goes where the caller wants it; of an error's body the beginning is enough. */
@@ -245,9 +190,8 @@ bool flux2_transfer_prepare(struct flux2_transfer *t, struct flux2_profile *prof
     t->sink_is_excerpt = t->started_body = false;
     t->sends = 0;
     t->failure = FLUX2_FAILURE_NONE;
-    t->header_bytes = 0;
     t->error[0] = '\0';
-    forget_headers(t);
+    flux2_headers_clear(&t->headers);
     return set_request(t) != CURLE_OUT_OF_MEMORY;
 }
 
@@ -292,14 +236,18 @@ static enum flux2_failure classify(CURLcode code)
     }
 }
 
-static void describe_sink_failure(struct flux2_transfer *t)
+/* What we know better than libcurl, which has the last word in its error buffer. */
+static void describe_failure(struct flux2_transfer *t)
 {
     switch (t->failure) {
+    case FLUX2_FAILURE_HEADERS_TOO_LARGE:
+        snprintf(t->error, sizeof t->error, "the headers passed %zu bytes", t->profile->max_headers);
+        break;
     case FLUX2_FAILURE_TOO_LARGE:
         snprintf(t->error, sizeof t->error, "the body passed %zu bytes", t->sink.limit);
         break;
     case FLUX2_FAILURE_IO:
-        snprintf(t->error, sizeof t->error, "%s", strerror(t->sink.error));
+        snprintf(t->error, sizeof t->error, "%s", strerror(t->sink.error ? t->sink.error : ENOMEM));
         break;
     case FLUX2_FAILURE_SIGNATURE:
         snprintf(t->error, sizeof t->error, "the first bytes are of no kind that is accepted");
@@ -314,13 +262,11 @@ static struct flux2_outcome outcome_of(struct flux2_transfer *t)
     long status = 0;
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     struct flux2_outcome out = {
-        .failure = t->failure, .status = (int)status, .sent = t->sends > 0, .retry_after = -1};
-    if (t->retry_after_text[0]) {
-        time_t date = t->date[0] ? curl_getdate(t->date, NULL) : (time_t)-1;
-        double seconds;
-        if (flux2_schedule_retry_after(t->retry_after_text, date, time(NULL), &seconds))
-            out.retry_after = t->retry_after = seconds;
-    }
+        .failure = t->failure,
+        .status = (int)status,
+        .sent = t->sends > 0,
+        .retry_after = flux2_headers_retry_after(&t->headers, time(NULL)),
+    };
     return out;
 }
 
@@ -330,15 +276,15 @@ struct flux2_outcome flux2_transfer_finish(struct flux2_transfer *t, CURLcode re
     bool cut = result == CURLE_WRITE_ERROR && t->sink_is_excerpt && t->failure == FLUX2_FAILURE_NONE;
     if (t->failure == FLUX2_FAILURE_NONE && !cut)
         t->failure = classify(result);
-    /* "Unsupported" after the request has left means that what came back was not HTTP. */
+    /* "Unsupported" after the request has left: a redirect to another protocol, or what came back was not HTTP. */
     if (t->failure == FLUX2_FAILURE_PROTOCOL && t->sends > 0)
-        t->failure = FLUX2_FAILURE_NETWORK;
+        t->failure = t->headers.location[0] ? FLUX2_FAILURE_REDIRECT : FLUX2_FAILURE_NETWORK;
     if (t->failure == FLUX2_FAILURE_NONE) {
         if (!t->started_body)
             choose_sink(t);
         t->failure = flux2_sink_finish(&t->sink);
     }
-    describe_sink_failure(t);
+    describe_failure(t);
     if (t->failure != FLUX2_FAILURE_NONE && !t->error[0])
         snprintf(t->error, sizeof t->error, "%s", curl_easy_strerror(result));
     struct flux2_outcome out = outcome_of(t);

@@ -1,6 +1,6 @@
 /* transfer.h - one HTTP exchange.
  *
- * Owns: an easy handle with its options, the sink, and what was read of the answer's headers. Reused from exchange
+ * Owns: an easy handle with its options, the sink, and what was kept of the answer's headers. Reused from exchange
  * to exchange. Never: repeats anything, waits, or knows why the exchange takes place. */
 #ifndef FLUX2_TRANSFER_H
 #define FLUX2_TRANSFER_H
@@ -9,11 +9,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "headers.h"
 #include "outcome.h"
 #include "profile.h"
 #include "sink.h"
-
-enum { FLUX2_HEADER_MAX = 160 };
 
 /* What to send. All of it is borrowed and must outlive the exchange. */
 struct flux2_request {
@@ -36,14 +35,7 @@ struct flux2_transfer {
     bool started_body;
     unsigned sends; /* how often the request was about to leave */
     enum flux2_failure failure;
-    size_t header_bytes;
-    double retry_after; /* seconds, < 0: none */
-    char retry_after_text[FLUX2_HEADER_MAX];
-    char date[FLUX2_HEADER_MAX];
-    char content_type[FLUX2_HEADER_MAX];
-    char location[FLUX2_HEADER_MAX * 4];
-    char trace[FLUX2_HEADER_MAX];
-    size_t trace_rank;
+    struct flux2_headers headers;
     char error[CURL_ERROR_SIZE];
 };
 

@@ -28,6 +28,8 @@ json.null = cjson.null
 function json.decode(body)
     if type(body) ~= "string" then return nil, "there is no text" end
     local ok, value = pcall(codec.decode, body)
+    -- Not the fault of the text, which may hold the id of a paid task: once more, after a collection of garbage.
+    if not ok and value == "not enough memory" then ok, value = pcall(codec.decode, body) end
     if not ok then return nil, text.clean(tostring(value), 200) end
     return value
 end
@@ -120,19 +122,28 @@ function json.encode(value, where)
     return encoded
 end
 
+-- Path -> its steps. The paths are those of flux2.shapes, and each answer is tried on more than a hundred of them:
+-- taking them apart anew would be most of what an answer costs.
+local STEPS = setmetatable({}, {
+    __index = function(all, path)
+        local steps = {}
+        for step in path:gmatch("[^.]+") do
+            steps[#steps + 1] = step:find("^%d+$") and tonumber(step) + 1 or step
+        end
+        all[path] = steps
+        return steps
+    end,
+})
+
 --- Follows a dotted path such as "data.0.url"; a number is a place in an array, from 0.
 ---@param value any
 ---@param path string "" is the value itself
 ---@return any found nil when there is nothing, or a null
 function json.dig(value, path)
-    for step in path:gmatch("[^.]+") do
+    local steps = STEPS[path]
+    for i = 1, #steps do
         if type(value) ~= "table" then return nil end
-        local place = step:match("^%d+$")
-        if place then
-            value = value[tonumber(place) + 1]
-        else
-            value = value[step]
-        end
+        value = value[steps[i]]
     end
     if value == json.null then return nil end
     return value

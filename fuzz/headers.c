@@ -1,0 +1,50 @@
+/* headers.c - fuzzes the reading of header lines (csrc/headers.c).
+ *
+ * Input: the header lines of one or more answers, each with its line feed, as libcurl hands them over. */
+#include <math.h>
+
+#include "../csrc/headers.h"
+#include "fuzz.h"
+
+static char *traces[] = {(char *)"x-request-id", (char *)"request-id", (char *)"x-trace-id",
+                         (char *)"cf-ray"};
+enum { TRACES = sizeof traces / sizeof *traces };
+
+static void check_value(const char *value, size_t size)
+{
+    PROMISE(memchr(value, '\0', size) != NULL);
+    PROMISE(value[0] != ' ' && value[0] != '\t');
+}
+
+static void check(const struct flux2_headers *h)
+{
+    check_value(h->retry_after, sizeof h->retry_after);
+    check_value(h->date, sizeof h->date);
+    check_value(h->content_type, sizeof h->content_type);
+    check_value(h->location, sizeof h->location);
+    check_value(h->trace, sizeof h->trace);
+    PROMISE(h->trace_rank < TRACES || (h->trace_rank == (size_t)-1 && h->trace[0] == '\0'));
+    double seconds = flux2_headers_retry_after(h, 1700000000);
+    PROMISE(seconds == -1 || (isfinite(seconds) && seconds >= 0));
+    PROMISE(h->retry_after[0] || seconds == -1);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct input in = {data, size};
+    struct flux2_headers headers;
+    size_t bytes = 0;
+    flux2_headers_clear(&headers);
+    while (in.size > 0) {
+        struct input line = take_until(&in, '\n');
+        char *copy = exact_copy(line);
+        flux2_headers_read(&headers, traces, TRACES, copy, line.size);
+        free(copy);
+        bytes += line.size;
+        check(&headers);
+        PROMISE(headers.bytes == bytes);
+        if (line.size >= 5 && memcmp(line.at, "HTTP/", 5) == 0)
+            PROMISE(!headers.retry_after[0] && !headers.location[0] && !headers.trace[0]);
+    }
+    return 0;
+}

@@ -1,0 +1,57 @@
+-- Lua runs out of memory at any moment of a generation: nothing crashes, hangs, leaks, or is lost. See
+-- support/alloc_host.c, which fails the n-th allocation. ALLOC_STEP=1 (make test-alloc) is for every n.
+
+local service = require "support.service"
+
+local is_jit = rawget(_G, "jit") ~= nil
+local step = tonumber(os.getenv "ALLOC_STEP") or (is_jit and 1 or 9)
+local build = os.getenv "FLUX2_BUILD" or "build"
+
+local function run(command)
+    local pipe = assert(io.popen(command .. " 2>&1; echo \"status $?\""))
+    local output = pipe:read "*a"
+    pipe:close()
+    local text, status = output:match "^(.*)status (%d+)\n$"
+    return tonumber(status), text
+end
+
+local function quote(s) return "'" .. s:gsub("'", "'\\''") .. "'" end
+
+describe("a Lua state without memory", function()
+    local emu, directory, host
+
+    setup(function()
+        local flavour = build:match "build/(%w+)/*$" or ""
+        local name = is_jit and "luajit" or _VERSION:match "%d%.%d"
+        -- Beside the module that it loads, and instrumented like it.
+        host = ("build/%salloc-host-%s"):format(flavour ~= "" and flavour .. "/" or "", name)
+        local status, text = run(("env -u MAKEFLAGS ${MAKE:-make} --no-print-directory -s FLAVOUR=%s %s"):format(flavour, host))
+        assert(status == 0, text)
+        directory = service.directory()
+        emu = service.start()
+    end)
+    teardown(function()
+        service.stop_all()
+        service.remove(directory)
+    end)
+
+    local function fail_each(failures)
+        local limit = step == 1 and 500 or 150
+        local status, text = run(("timeout -k 5 %d %s spec/support/alloc_cycle.lua %d %d 1 %s %s %s"):format(limit,
+            quote(host), failures, step, quote(emu.url), quote(emu.api_key), quote(directory .. "/fox.png")))
+        assert.equal(0, status, text)
+        local runs, last = text:match "(%d+) runs up to allocation (%d+)"
+        -- A generation takes some hundreds of allocations: fewer would mean that nothing was tried. On LuaJIT only those
+        -- of the core fail.
+        assert.is_true(tonumber(last) > (is_jit and 30 or 300) and tonumber(runs) >= tonumber(last) / step - 1, text)
+        print("\n" .. text:match "[^\n]*\n*$")
+        for _, left in ipairs(service.list(directory)) do assert.equal("fox.png", left) end
+    end
+
+    it("goes on or says so, wherever one allocation fails", function() fail_each(1) end)
+
+    -- Lua 5.1 and LuaJIT do not try again.
+    if _VERSION ~= "Lua 5.1" then
+        it("goes on or says so, wherever an allocation and its repetition fail", function() fail_each(2) end)
+    end
+end)

@@ -1,0 +1,189 @@
+-- A service that lies: damaged, absurd and endless answers to every request of a whole generation. Each generation ends
+-- as a picture or as an error of a known kind, in time, and no submission is ever repeated into a second sale. Seeded;
+-- HOSTILE_ROUNDS and HOSTILE_SEED for more of it.
+
+local core = require "flux2.core"
+local errors = require "flux2.errors"
+local flux2 = require "flux2"
+local service = require "support.service"
+local text = require "flux2.text"
+
+local ROUNDS = tonumber(os.getenv "HOSTILE_ROUNDS") or 10
+local AT_ONCE = 12
+local SUBMIT, TASKS, IMAGES = "/api/v1/images/generations", "/api/v1/tasks/*", "/images/*"
+
+local seed = tonumber(os.getenv "HOSTILE_SEED") or 20240229
+local function random(n)
+    seed = (seed * 16807) % 2147483647
+    return seed % n + 1
+end
+local function one_of(list) return list[random(#list)] end
+
+-- Answers ---------------------------------------------------------------------------------------------------------
+
+local ANSWERS = {
+    '{"code":200,"message":"success","data":{"task_id":"{task_id}","status":"IN_PROGRESS","progress":"50%"}}',
+    '{"code":200,"data":{"task_id":"{task_id}","status":"SUCCESS","output":{"image_url":"{url}/images/x.png"}}}',
+    '{"code":200,"data":{"task_id":"other","status":"IN_PROGRESS"}}',
+    '{"data":{"status":"FAILED","error":{"code":"task_failed","message":"no"}}}',
+    '{"data":{"status":"SUCCESS","result":{"images":[{"url":["{url}/images/y.png"]}]}}}',
+    '{"created":1,"data":[{"b64_json":"iVBORw0KGgoAAAANSUhEUg=="}]}',
+    '{"error":{"code":402,"message":"not enough credits","type":"insufficient_credits"}}',
+    '{"code":200,"data":{"state":"success","resultJson":"{\\"resultUrls\\":[\\"{url}/images/z.png\\"]}"}}',
+    "<html><body>502 Bad Gateway</body></html>", "", "null", "[]", "{}", '"SUCCESS"',
+}
+local VALUES = {
+    "null", "true", "-1", "1e999", "99999999999999999999", "0.1", '""', '"SUCCESS"', '"\\u0000"', '"\255\254"', "[]",
+    "{}", "[[[[[[]]]]]]", '{"url":{"url":1}}', '"../../x"', '"http://[::1"', '"file:///etc/passwd"',
+    '"gopher://127.0.0.1/"', '"http://127.0.0.1:1/x.png"', '"' .. ("x"):rep(3000) .. '"', '"data:image/png;base64,AAAA"',
+}
+
+local damage = {
+    function(s) return s:sub(1, random(#s + 1) - 1) end,
+    function(s) return s .. s end,
+    function(s)
+        local at = random(#s + 1)
+        return s:sub(1, at - 1) .. string.char(random(256) - 1) .. s:sub(at + random(3) - 1)
+    end,
+    -- Another value in the place of one that is there.
+    function(s)
+        local at, count = random(6), 0
+        return (s:gsub("(:)(%s*\"?[%w_%%{}/.]+\"?)", function(colon)
+            count = count + 1
+            if count == at then return colon .. one_of(VALUES) end
+        end))
+    end,
+    function(s) return (s:gsub("\"data\":", "\"" .. one_of { "date", "output", "", "data\\u0000" } .. "\":", 1)) end,
+    function(s) return ("["):rep(random(3000)) .. s end,
+}
+
+local function make_answer()
+    local body = one_of(ANSWERS)
+    for _ = 1, random(3) - 1 do body = one_of(damage)(body) end
+    return body
+end
+
+local STATUSES = { 200, 200, 200, 201, 204, 301, 400, 401, 402, 404, 422, 429, 500, 503, 599 }
+
+local function make_fault(path)
+    local fault = { path = path, chance = 0.2 + random(6) / 10, times = 1000, status = one_of(STATUSES), body = make_answer() }
+    local headers = {
+        ["Retry-After"] = { "0", "1", "-1", "1e9", "999999999999999999999", "soon", "Wed, 21 Oct 2099 07:28:00 GMT" },
+        ["Content-Type"] = { "application/json", "image/png", ("x"):rep(500), "text/html; charset=\"" },
+        Location = { "/", "file:///etc/passwd", "http://", "//", ("/x"):rep(600) },
+        Date = { "Thu, 01 Jan 1970 00:00:00 GMT", "yesterday" },
+    }
+    fault.headers = {}
+    for name, values in pairs(headers) do
+        if random(4) == 1 then fault.headers[name] = one_of(values) end
+    end
+    fault.accept = path == SUBMIT and random(2) == 1 or nil
+    return fault
+end
+
+-- Running ---------------------------------------------------------------------------------------------------------
+
+local function impatient(emu, more)
+    local options = { timeout = 1, max_retries = 1, max_response_bytes = 2 ^ 16, max_image_bytes = 2 ^ 17 }
+    for name, value in pairs(more or {}) do options[name] = value end
+    return service.client(emu, options)
+end
+
+--- What a caller may see of a generation, and nothing else.
+local function check(image, err, key)
+    if image then return assert.equal("string", type(image:bytes())) end
+    assert.is_true(errors.is(err), tostring(err))
+    assert.is_truthy(flux2.errors.kinds[err.kind], "unknown kind " .. tostring(err.kind))
+    local shown = tostring(err)
+    assert.is_truthy(text.length(shown), "not UTF-8")
+    assert.is_nil(shown:find "%c", shown)
+    assert.is_nil(shown:find(key, 1, true), "the key is in it")
+end
+
+local function assert_no_double(emu)
+    local seen = {}
+    for _, entry in ipairs(emu:ledger()) do
+        assert.is_nil(seen[entry.prompt], "sold twice: " .. entry.prompt)
+        seen[entry.prompt] = true
+    end
+end
+
+local function count_kinds(kinds, err)
+    local kind = err and err.kind or "a picture"
+    kinds[kind] = (kinds[kind] or 0) + 1
+end
+
+describe("a service that answers", function()
+    local emu
+    before_each(function() emu = service.start() end)
+    after_each(service.stop_all)
+
+    it("with damaged and absurd texts", function()
+        local kinds, raised, n = {}, nil, 0
+        flux2.on_error = function(e) raised = raised or e end
+        for round = 1, ROUNDS do
+            local client, began, from = impatient(emu), core.now(), seed
+            emu:clear_faults()
+            for _, path in ipairs { SUBMIT, TASKS, IMAGES } do
+                if random(3) > 1 then emu:fault(make_fault(path)) end
+            end
+            local handles = {}
+            for i = 1, AT_ONCE do
+                handles[i] = flux2.spawn(function() return client:generate(("round %d, %d"):format(round, i)) end)
+            end
+            for _, handle in ipairs(handles) do
+                local image, err = handle:join(20)
+                assert.equal("done", handle.state, ("HOSTILE_SEED=%d: %s"):format(from, tostring(err)))
+                check(image, err, emu.api_key)
+                count_kinds(kinds, err)
+                n = n + 1
+            end
+            assert.is_true(core.now() - began < 20)
+        end
+        flux2.on_error = nil
+        assert.is_nil(raised)
+        assert_no_double(emu)
+        -- The rounds are not all of one kind, or they test nothing.
+        local different = 0
+        for _ in pairs(kinds) do different = different + 1 end
+        assert.is_true(different >= 4, ("only %d different ends of %d"):format(different, n))
+        assert.equal(0, flux2.pending())
+    end)
+
+    -- The fault, and the kind of error when it strikes the submission, the polls, the image. What says nothing about the
+    -- task ends no polling before the time-out.
+    local lies = {
+        { "noise instead of HTTP", { garbage = true }, "unknown_outcome", "timeout", "network" },
+        { "an endless body", { endless = true }, "unknown_outcome", "too_large", "not_an_image" },
+        { "an endless JSON text", { endless = true, body = '{"data":"' }, "unknown_outcome", "too_large", "not_an_image" },
+        { "an endless PNG", { endless = true, body = "\137PNG\r\n\26\n" }, "unknown_outcome", "too_large", "too_large" },
+        { "endless headers", { endless_headers = true }, "unknown_outcome", "too_large", "too_large" },
+        { "a gzip bomb", { bomb = 2 ^ 24 }, "unknown_outcome", "too_large", "not_an_image" },
+        { "fewer bytes than announced", { cut = 20 }, "unknown_outcome", "timeout", "network" },
+        { "a reset", { reset = "after" }, "unknown_outcome", "timeout", "network" },
+        { "silence", { hang = true }, "unknown_outcome", "timeout", "timeout" },
+        { "a body that drips", { trickle = { bytes = 1, interval = 0.2 } }, "unknown_outcome", "timeout", "timeout" },
+        { "nesting without end", { body = ("["):rep(60000) }, "unknown_outcome", "timeout", "not_an_image" },
+        { "a redirect to itself", { redirect = "/images/x" }, "protocol", "protocol", "protocol" },
+        { "a redirect to a file", { redirect = "file:///etc/passwd" }, "protocol", "protocol", "protocol" },
+    }
+    for _, lie in ipairs(lies) do
+        for stage, path in ipairs { SUBMIT, TASKS, IMAGES } do
+            it(("with %s to %s"):format(lie[1], path), function()
+                local fault, began = { path = path, times = 1000 }, core.now()
+                for name, value in pairs(lie[2]) do fault[name] = value end
+                emu:fault(fault)
+                local image, err = impatient(emu):generate "a fox"
+                assert.is_nil(image)
+                check(nil, err, emu.api_key)
+                assert.equal(lie[2 + stage], err.kind, tostring(err))
+                assert.is_true(core.now() - began < 15)
+                assert_no_double(emu)
+                assert.equal(0, flux2.pending())
+                -- And it works again once the service does.
+                emu:clear_faults()
+                assert(impatient(emu, { timeout = 10 }):generate "another fox")
+            end)
+        end
+    end
+end)
