@@ -132,7 +132,7 @@ static int engine_transfer(lua_State *L)
     return start_job(L, e, profile, &spec);
 }
 
-/* engine:poll(profile, { url, opening, body, deadline }) -> id | nil, message */
+/* engine:poll(profile, { url, opening, body, deadline, record_path, record_text }) -> id | nil, message */
 static int engine_poll(lua_State *L)
 {
     struct flux2_job_spec spec = {.kind = FLUX2_JOB_POLL};
@@ -143,6 +143,8 @@ static int engine_poll(lua_State *L)
     luaL_checktype(L, 3, LUA_TTABLE);
     spec.url = push_text(L, "url", NULL);
     spec.opening = push_text(L, "opening", NULL);
+    spec.record_path = push_text(L, "record_path", NULL);
+    spec.record_text = push_text(L, "record_text", NULL);
     spec.body = push_text(L, "body", &spec.body_size);
     spec.deadline = get_deadline(L);
     luaL_argcheck(L, spec.url, 3, "a poll needs a url");

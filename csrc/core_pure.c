@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core.h"
+#include "platform.h"
 #include "probe.h"
 #include "schedule.h"
 #include "signature.h"
@@ -90,10 +91,16 @@ static int signature(lua_State *L)
     return 1;
 }
 
+/* _pure.readable(fd) -> boolean: what poll(2) says, for the promise about the descriptor */
+static int readable(lua_State *L)
+{
+    lua_pushboolean(L, flux2_platform_wait_readable((int)luaL_checknumber(L, 1), 0) == 1);
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
-    {"gap", gap_of},  {"may_retry", may_retry},     {"pause", pause_of},
-    {"probe", probe}, {"retry_after", retry_after}, {"signature", signature},
-    {NULL, NULL},
+    {"gap", gap_of},        {"may_retry", may_retry},     {"pause", pause_of},      {"probe", probe},
+    {"readable", readable}, {"retry_after", retry_after}, {"signature", signature}, {NULL, NULL},
 };
 
 void flux2_core_add_pure(lua_State *L)

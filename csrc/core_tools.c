@@ -1,5 +1,8 @@
 /* core_tools.c - small tools for the Lua side that need no engine: URLs, files, the clock. */
 #include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core.h"
@@ -7,6 +10,8 @@
 #include "platform.h"
 
 #define URL_TYPE "flux2.url"
+#define NAMES_TYPE "flux2.names"
+#define LOCK_TYPE "flux2.lock"
 
 struct url_box {
     CURLU *url;
@@ -86,13 +91,14 @@ static int check_file(lua_State *L)
     return 1;
 }
 
-/* core.write_file(path, bytes, durable) -> true | nil, message: whole or not at all */
+/* core.write_file(path, bytes, durable, private) -> true | nil, message: whole or not at all; private: nobody else may
+ * read it */
 static int write_file(lua_State *L)
 {
     struct flux2_file file;
     size_t size;
     const char *path = luaL_checkstring(L, 1), *data = luaL_checklstring(L, 2, &size);
-    int rc = flux2_platform_file_open(&file, path);
+    int rc = flux2_platform_file_open(&file, path, lua_toboolean(L, 4) ? 0600 : 0666);
     if (rc == 0)
         rc = flux2_platform_file_write(&file, data, size);
     if (rc == 0)
@@ -103,6 +109,90 @@ static int write_file(lua_State *L)
     }
     lua_pushboolean(L, 1);
     return 1;
+}
+
+/* --- directories and locks --------------------------------------------------------------------------------- */
+
+static int names_gc(lua_State *L)
+{
+    char **names = lua_touserdata(L, 1);
+    free(*names);
+    *names = NULL;
+    return 0;
+}
+
+/* core.list(directory) -> { name... } | nil, message, in no order */
+static int list(lua_State *L)
+{
+    size_t size, at, n = 0;
+    const char *path = luaL_checkstring(L, 1);
+    char **names = lua_newuserdata(L, sizeof(char *));
+    *names = NULL;
+    luaL_setmetatable(L, NAMES_TYPE);
+    int rc = flux2_platform_list(path, names, &size);
+    if (rc != 0)
+        return flux2_core_fail(L, strerror(rc));
+    lua_newtable(L);
+    for (at = 0; at < size; at += strlen(*names + at) + 1) {
+        lua_pushstring(L, *names + at);
+        lua_rawseti(L, -2, (int)++n);
+    }
+    return 1;
+}
+
+/* core.directory(path) -> true | nil, message: it is there now; made for its owner only if it was not */
+static int directory(lua_State *L)
+{
+    int rc = flux2_platform_directory(luaL_checkstring(L, 1));
+    if (rc != 0)
+        return flux2_core_fail(L, strerror(rc));
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+struct lock_box {
+    int fd; /* -1: let go */
+    unsigned forks;
+    char *owned; /* the path to remove at the end, NULL for one who tries */
+};
+
+/* Lets go. In a child the descriptor is a copy of the parent's, whose lock stays. */
+static int lock_release(lua_State *L)
+{
+    struct lock_box *box = luaL_checkudata(L, 1, LOCK_TYPE);
+    bool here = box->forks == flux2_platform_forks();
+    flux2_platform_unlock(box->fd, here ? box->owned : NULL);
+    free(box->owned);
+    box->owned = NULL;
+    box->fd = -1;
+    return 0;
+}
+
+/* lock:mine() -> boolean: held, and by this process rather than by one that it is a fork of */
+static int lock_mine(lua_State *L)
+{
+    struct lock_box *box = luaL_checkudata(L, 1, LOCK_TYPE);
+    lua_pushboolean(L, box->fd >= 0 && box->forks == flux2_platform_forks());
+    return 1;
+}
+
+/* core.lock(path, own) -> lock | nil, message, "busy" | "missing" | nil. OWN makes the file, which must not be there, and
+ * takes it away at the end; otherwise it must be there, and is busy while somebody who lives owns it. */
+static int lock(lua_State *L)
+{
+    const char *path = luaL_checkstring(L, 1);
+    bool own = lua_toboolean(L, 2);
+    struct lock_box *box = lua_newuserdata(L, sizeof *box);
+    *box = (struct lock_box){.fd = -1, .forks = flux2_platform_forks()};
+    luaL_setmetatable(L, LOCK_TYPE);
+    box->owned = own ? strdup(path) : NULL;
+    int rc = own && !box->owned ? ENOMEM
+                                : flux2_platform_lock(path, own ? FLUX2_LOCK_OWN : FLUX2_LOCK_TRY, &box->fd);
+    if (rc == 0)
+        return 1;
+    flux2_core_fail(L, strerror(rc));
+    lua_pushstring(L, rc == EWOULDBLOCK ? "busy" : rc == ENOENT ? "missing" : NULL);
+    return 3;
 }
 
 /* core.ca_file() -> the CA bundle that libcurl was built with, if it is there */
@@ -121,6 +211,15 @@ static int suspend(lua_State *L)
     return lua_yield(L, lua_gettop(L));
 }
 
+/* core.token() -> 16 hexadecimal digits that nobody else has: a name, not a secret */
+static int token(lua_State *L)
+{
+    char out[17];
+    snprintf(out, sizeof out, "%016llx", (unsigned long long)flux2_platform_seed());
+    lua_pushstring(L, out);
+    return 1;
+}
+
 /* core.now() -> seconds on a clock that never goes back */
 static int now(lua_State *L)
 {
@@ -129,13 +228,31 @@ static int now(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"ca_file", ca_file}, {"check_file", check_file}, {"escape", escape},         {"now", now},
-    {"suspend", suspend}, {"url", parse_url},         {"write_file", write_file}, {NULL, NULL},
+    {"ca_file", ca_file},
+    {"check_file", check_file},
+    {"directory", directory},
+    {"escape", escape},
+    {"list", list},
+    {"lock", lock},
+    {"now", now},
+    {"suspend", suspend},
+    {"token", token},
+    {"url", parse_url},
+    {"write_file", write_file},
+    {NULL, NULL},
 };
+
+static const luaL_Reg lock_methods[] = {{"mine", lock_mine}, {"release", lock_release}, {NULL, NULL}};
 
 void flux2_core_add_tools(lua_State *L)
 {
     flux2_core_new_type(L, URL_TYPE, url_gc);
+    lua_pop(L, 1);
+    flux2_core_new_type(L, NAMES_TYPE, names_gc);
+    lua_pop(L, 1);
+    flux2_core_new_type(L, LOCK_TYPE, lock_release);
+    luaL_newlib(L, lock_methods);
+    lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
 }

@@ -31,7 +31,8 @@ struct flux2_job *flux2_job_new(uint64_t id, struct flux2_profile *profile, cons
     j->nature = spec->nature;
     j->check_signature = spec->check_signature;
     j->heap_index = SIZE_MAX;
-    bool ok = copy(&j->url, spec->url) && copy(&j->opening, spec->opening) && copy(&j->path, spec->path);
+    bool ok = copy(&j->url, spec->url) && copy(&j->opening, spec->opening) && copy(&j->path, spec->path) &&
+              flux2_record_init(&j->record, spec->record_path, spec->record_text);
     if (ok && spec->body) {
         j->body = malloc(spec->body_size + 1);
         ok = j->body != NULL;
@@ -57,6 +58,7 @@ void flux2_job_free(struct flux2_job *j)
     free(j->opening);
     free(j->body);
     free(j->path);
+    flux2_record_free(&j->record);
     free(j);
 }
 
@@ -80,7 +82,7 @@ static bool is_polling(const struct flux2_job *j)
     return j->kind == FLUX2_JOB_POLL && !j->opening;
 }
 
-void flux2_job_request(struct flux2_job *j, struct flux2_request *r)
+int flux2_job_request(struct flux2_job *j, struct flux2_request *r)
 {
     memset(r, 0, sizeof *r);
     j->attempts++;
@@ -88,7 +90,7 @@ void flux2_job_request(struct flux2_job *j, struct flux2_request *r)
         j->polls++;
         r->url = j->url;
         r->nature = FLUX2_SAFE;
-        return;
+        return 0;
     }
     r->url = j->opening ? j->opening : j->url;
     r->body = j->body;
@@ -96,6 +98,7 @@ void flux2_job_request(struct flux2_job *j, struct flux2_request *r)
     r->path = j->path;
     r->nature = j->opening ? FLUX2_ONCE : j->nature;
     r->check_signature = j->check_signature;
+    return j->opening ? flux2_record_write(&j->record, "") : 0;
 }
 
 /* --- events ------------------------------------------------------------------------------------------- */
@@ -125,9 +128,9 @@ static struct flux2_event *exchange_event(struct flux2_job *j, enum flux2_event_
 {
     struct flux2_event_texts texts = {
         .message = t->error,
-        .content_type = t->content_type,
-        .location = t->location,
-        .trace = t->trace,
+        .content_type = t->headers.content_type,
+        .location = t->headers.location,
+        .trace = t->headers.trace,
     };
     struct flux2_event *e = new_event(j, kind, &texts, outcome, now);
     if (!e)
@@ -149,8 +152,15 @@ struct flux2_event *flux2_job_end(struct flux2_job *j, const struct flux2_outcom
                                   const char *message, double now)
 {
     struct flux2_event_texts texts = {.message = message};
+    flux2_job_drop(j, outcome->sent);
     j->phase = FLUX2_PHASE_ENDED;
     return new_event(j, FLUX2_EVENT_ENDED, &texts, outcome, now);
+}
+
+void flux2_job_drop(struct flux2_job *j, bool sent)
+{
+    if (j->opening && !sent)
+        flux2_record_remove(&j->record);
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------ */
@@ -221,12 +231,31 @@ static bool fill_in_id(struct flux2_job *j, const char *id)
     return true;
 }
 
+/* Nothing new: looks again later, and later still if the service asks for that within reason. */
+static void poll_again(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    double gap = flux2_schedule_gap(&j->profile->cadence, now - j->polling_since, random);
+    double most = j->profile->backoff.ceiling;
+    double asked = o->retry_after < most ? o->retry_after : most;
+    j->attempts = 0;
+    wait_until(j, now + (asked > gap ? asked : gap));
+}
+
+/* An id must not be lost, whatever becomes of the host. What is paid goes on all the same if the disk says no. */
+static void record_id(struct flux2_job *j, struct flux2_transfer *t, const char *id)
+{
+    int rc = id[0] ? flux2_record_write(&j->record, id) : 0;
+    if (rc != 0)
+        snprintf(t->error, sizeof t->error, "its id could not be recorded: %s", strerror(rc));
+}
+
 /* The opening was answered with a success: polling begins, unless the answer leaves nothing to wait for. */
 static struct flux2_event *opened(struct flux2_job *j, struct flux2_transfer *t,
                                   const struct flux2_outcome *o, double now, uint64_t *random)
 {
     struct flux2_reading reading;
     flux2_probe_read(&j->profile->watch, t->sink.data, t->sink.received, true, &reading);
+    record_id(j, t, reading.id);
     if (reading.verdict != FLUX2_VERDICT_RUNNING || !fill_in_id(j, reading.id))
         return end_with(j, t, o, now);
     memcpy(j->status, reading.status, sizeof j->status);
@@ -235,10 +264,8 @@ static struct flux2_event *opened(struct flux2_job *j, struct flux2_transfer *t,
     free(j->body);
     j->opening = j->body = NULL;
     j->opened = true;
-    j->attempts = 0;
     j->polling_since = now;
-    double gap = flux2_schedule_gap(&j->profile->cadence, 0, random);
-    wait_until(j, now + (o->retry_after > gap ? o->retry_after : gap));
+    poll_again(j, o, now, random);
     return e;
 }
 
@@ -256,15 +283,6 @@ static bool note_change(struct flux2_job *j, const struct flux2_reading *r)
         changed = true;
     }
     return changed;
-}
-
-static void poll_again(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
-{
-    double gap = flux2_schedule_gap(&j->profile->cadence, now - j->polling_since, random);
-    double most = j->profile->backoff.ceiling;
-    double asked = o->retry_after < most ? o->retry_after : most;
-    j->attempts = 0;
-    wait_until(j, now + (asked > gap ? asked : gap));
 }
 
 /* A poll failed in a way that says nothing about the task: what is paid for is not given up for that. */
@@ -311,7 +329,10 @@ struct flux2_event *flux2_job_answered(struct flux2_job *j, struct flux2_transfe
     if (is_success(o))
         return j->opening ? opened(j, t, o, now, random) : end_with(j, t, o, now);
     enum flux2_nature nature = j->opening ? FLUX2_ONCE : j->nature;
-    if (j->attempts >= j->profile->max_attempts || !flux2_schedule_may_retry(nature, o))
+    bool again = flux2_schedule_may_retry(nature, o);
+    /* What may be repeated was certainly not acted upon. */
+    flux2_job_drop(j, o->sent && !again);
+    if (j->attempts >= j->profile->max_attempts || !again)
         return end_with(j, t, o, now);
     wait_until(j, now + flux2_schedule_pause(&j->profile->backoff, j->attempts, o->retry_after, random));
     return NULL;

@@ -12,6 +12,7 @@
 
 #include "event.h"
 #include "profile.h"
+#include "record.h"
 #include "transfer.h"
 
 enum flux2_job_kind {
@@ -38,6 +39,8 @@ struct flux2_job_spec {
     enum flux2_nature nature; /* of the transfer; an opening is always FLUX2_ONCE */
     bool check_signature;     /* TRANSFER: the body must match one of the profile's signatures */
     double deadline;          /* seconds for the whole job, 0: none; TIMER: its time */
+    const char *record_path;  /* POLL: where to keep a record of the opening, see record.h; NULL: nowhere */
+    const char *record_text;
 };
 
 struct flux2_job {
@@ -62,7 +65,8 @@ struct flux2_job {
     char *path;
     enum flux2_nature nature;
     bool check_signature;
-    bool opened; /* it began with an opening, which was accepted */
+    bool opened;                /* it began with an opening, which was accepted */
+    struct flux2_record record; /* of the opening */
 
     /* how far it is */
     double began;
@@ -83,12 +87,16 @@ void flux2_job_free(struct flux2_job *job);
 /* The job begins. */
 void flux2_job_begin(struct flux2_job *job, double now);
 
-/* What a READY job wants to send; it points into the job. Counts as an attempt. */
-void flux2_job_request(struct flux2_job *job, struct flux2_request *request);
+/* What a READY job wants to send; it points into the job. Counts as an attempt. Returns 0, or an errno value when the
+ * record of it could not be written: then it must not leave. */
+int flux2_job_request(struct flux2_job *job, struct flux2_request *request);
 
 /* Its exchange ended. Returns a list of events (through ->next), NULL for none. */
 struct flux2_event *flux2_job_answered(struct flux2_job *job, struct flux2_transfer *transfer,
                                        const struct flux2_outcome *outcome, double now, uint64_t *random);
+
+/* The job is given up without an event; SENT says whether a request that is under way may have left. */
+void flux2_job_drop(struct flux2_job *job, bool sent);
 
 /* Its time has come: WAITING becomes READY, or a timer ends. */
 struct flux2_event *flux2_job_wake(struct flux2_job *job, double now);

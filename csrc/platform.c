@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "platform.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -205,7 +207,7 @@ static int target_usable(const char *target)
     return 0;
 }
 
-int flux2_platform_file_open(struct flux2_file *file, const char *target)
+int flux2_platform_file_open(struct flux2_file *file, const char *target, unsigned mode)
 {
     int rc = target_usable(target), i;
     file->fd = -1;
@@ -221,7 +223,7 @@ int flux2_platform_file_open(struct flux2_file *file, const char *target)
             rc = ENOMEM;
             break;
         }
-        file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
         rc = file->fd < 0 ? errno : 0;
     }
     if (rc != 0) {
@@ -297,6 +299,24 @@ void flux2_platform_file_discard(struct flux2_file *file)
     file->temporary = file->target = NULL;
 }
 
+int flux2_platform_file_overwrite(const char *path, const void *data, size_t size)
+{
+    struct flux2_file file = {.fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC)};
+    if (file.fd < 0)
+        return errno;
+    int rc = flux2_platform_file_write(&file, data, size);
+    if (fsync(file.fd) != 0 && rc == 0)
+        rc = errno;
+    if (close(file.fd) != 0 && rc == 0)
+        rc = errno;
+    return rc;
+}
+
+void flux2_platform_file_remove(const char *path)
+{
+    unlink(path);
+}
+
 bool flux2_platform_file_readable(const char *path)
 {
     struct stat st;
@@ -306,8 +326,87 @@ bool flux2_platform_file_readable(const char *path)
 int flux2_platform_file_try(const char *target)
 {
     struct flux2_file file;
-    int rc = flux2_platform_file_open(&file, target);
+    int rc = flux2_platform_file_open(&file, target, 0666);
     if (rc == 0)
         flux2_platform_file_discard(&file);
     return rc;
+}
+
+/* --- directories and locks -------------------------------------------------------------------- */
+
+int flux2_platform_directory(const char *path)
+{
+    struct stat st;
+    if (mkdir(path, 0700) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return errno;
+    if (stat(path, &st) != 0)
+        return errno;
+    return S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+}
+
+static bool append_name(char **names, size_t *size, size_t *capacity, const char *name)
+{
+    size_t n = strlen(name) + 1;
+    if (*capacity - *size < n) {
+        size_t more = (*capacity + n) * 2;
+        char *grown = realloc(*names, more);
+        if (!grown)
+            return false;
+        *names = grown;
+        *capacity = more;
+    }
+    memcpy(*names + *size, name, n);
+    *size += n;
+    return true;
+}
+
+int flux2_platform_list(const char *path, char **names, size_t *size)
+{
+    size_t capacity = 0;
+    struct dirent *entry;
+    DIR *dir = opendir(path);
+    *names = NULL;
+    *size = 0;
+    if (!dir)
+        return errno;
+    int rc = 0;
+    while (rc == 0 && (errno = 0, entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            rc = append_name(names, size, &capacity, entry->d_name) ? 0 : ENOMEM;
+    }
+    rc = rc != 0 ? rc : errno;
+    closedir(dir);
+    return rc;
+}
+
+int flux2_platform_lock(const char *path, enum flux2_lock_mode mode, int *fd)
+{
+    struct stat st;
+    bool own = mode == FLUX2_LOCK_OWN;
+    int rc;
+    *fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (own ? O_CREAT | O_EXCL : 0), 0600);
+    if (*fd < 0)
+        return errno;
+    do
+        rc = flock(*fd, (own ? LOCK_EX : LOCK_SH) | LOCK_NB) == 0 ? 0 : errno;
+    while (rc == EINTR);
+    /* Between the two calls somebody may have found it free, and removed it. */
+    if (rc == 0 && own && (fstat(*fd, &st) != 0 || st.st_nlink == 0))
+        rc = EWOULDBLOCK;
+    if (rc != 0) {
+        close(*fd);
+        *fd = -1;
+    }
+    return rc;
+}
+
+void flux2_platform_unlock(int fd, const char *path)
+{
+    if (fd < 0)
+        return;
+    if (path)
+        unlink(path);
+    close(fd);
 }

@@ -53,17 +53,39 @@ struct flux2_file {
     char *temporary; /* its name until it is whole */
     char *target;
 };
-/* Creates the temporary file, exclusively and without following a link. Returns 0 or an errno value. */
-int flux2_platform_file_open(struct flux2_file *file, const char *target);
+/* Creates the temporary file with MODE, as the umask allows, exclusively and without following a link. Returns 0 or an
+ * errno value. */
+int flux2_platform_file_open(struct flux2_file *file, const char *target, unsigned mode);
 int flux2_platform_file_write(struct flux2_file *file, const void *data, size_t size);
 /* Gives the file its name; with DURABLE it outlives a power cut. On failure nothing is left. */
 int flux2_platform_file_commit(struct flux2_file *file, bool durable);
 /* Removes what was written. Does nothing on a file that is not open. */
 void flux2_platform_file_discard(struct flux2_file *file);
 
+/* Writes over the beginning of a file that is there, in place: not whole if it is interrupted. 0 or an errno value. */
+int flux2_platform_file_overwrite(const char *path, const void *data, size_t size);
+void flux2_platform_file_remove(const char *path);
+
 /* True if PATH can be read as a regular file. */
 bool flux2_platform_file_readable(const char *path);
 /* Says whether TARGET could be written: creates and removes a temporary file beside it. 0 or an errno value. */
 int flux2_platform_file_try(const char *target);
+
+/* Makes the directory PATH, for its owner only, unless it is there. Returns 0 or an errno value. */
+int flux2_platform_directory(const char *path);
+/* The names in a directory without "." and "..", each ended by a NUL, in *NAMES, which the caller frees (NULL for none).
+ * Returns 0 or an errno value. */
+int flux2_platform_list(const char *path, char **names, size_t *size);
+
+/* A lock that the system lets go of when this process ends, however it ends. */
+enum flux2_lock_mode {
+    FLUX2_LOCK_OWN, /* makes the file, which must not be there */
+    FLUX2_LOCK_TRY, /* the file must be there; several may try at the same time */
+};
+/* Returns 0 with a descriptor in *FD, EWOULDBLOCK if somebody owns the file (or, for an owner, tries it), or another
+ * errno value. */
+int flux2_platform_lock(const char *path, enum flux2_lock_mode mode, int *fd);
+/* Lets go of FD (-1: nothing), and first removes the file PATH unless it is NULL. */
+void flux2_platform_unlock(int fd, const char *path);
 
 #endif

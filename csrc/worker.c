@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "platform.h"
 
@@ -137,19 +138,29 @@ static void give_up(struct flux2_worker *w, struct flux2_job *job, enum flux2_fa
     settle(w, job, flux2_job_end(job, &outcome, message, flux2_platform_now()));
 }
 
+/* JOB was admitted and cannot send: it ends. */
+static void cannot_begin(struct flux2_worker *w, struct flux2_job *job, const char *why)
+{
+    struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
+    flux2_gate_returned(job->profile, &outcome, false, 0, flux2_platform_now());
+    settle(w, job, flux2_job_end(job, &outcome, why, flux2_platform_now()));
+}
+
 static void begin_exchange(struct flux2_worker *w, struct flux2_job *job)
 {
     struct flux2_request request;
+    int error = flux2_job_request(job, &request);
+    if (error != 0) {
+        cannot_begin(w, job, strerror(error));
+        return;
+    }
     struct flux2_transfer *t = get_transfer(w);
-    flux2_job_request(job, &request);
     bool ok = t && flux2_transfer_prepare(t, job->profile, &request) &&
               curl_multi_add_handle(w->multi, t->easy) == CURLM_OK;
     if (!ok) {
-        struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
         if (t)
             put_transfer(w, t);
-        flux2_gate_returned(job->profile, &outcome, false, 0, flux2_platform_now());
-        settle(w, job, flux2_job_end(job, &outcome, "out of memory", flux2_platform_now()));
+        cannot_begin(w, job, "out of memory");
         return;
     }
     t->owner = job;
@@ -271,6 +282,7 @@ void flux2_worker_close(struct flux2_worker *w)
 {
     struct flux2_job *job;
     while ((job = flux2_agenda_any(&w->agenda))) {
+        flux2_job_drop(job, job->transfer && job->transfer->sends > 0);
         if (job->transfer) {
             curl_multi_remove_handle(w->multi, job->transfer->easy);
             flux2_transfer_free(job->transfer);

@@ -72,15 +72,15 @@ struct emu_blob *flux2_emu_bomb_make(uint64_t size)
     memset(run, ' ', sizeof(run));
     crc = flux2_emu_bomb_crc32(0, run, 1);
     flux2_emu_buf_append(&b.out, head, sizeof(head));
-    put(&b, 1, 1);                   /* the last block */
-    put(&b, 1, 2);                   /* of the fixed code */
-    put_code(&b, 0x30 + ' ', 8);     /* a blank */
+    put(&b, 1, 1);               /* the last block */
+    put(&b, 1, 2);               /* of the fixed code */
+    put_code(&b, 0x30 + ' ', 8); /* a blank */
     for (i = 0; i < runs; i++) {
         put_code(&b, 0xc5, 8); /* length 258 */
         put_code(&b, 0, 5);    /* distance 1 */
         crc = flux2_emu_bomb_crc32(crc, run, sizeof(run));
     }
-    put_code(&b, 0, 7);             /* the end */
+    put_code(&b, 0, 7); /* the end */
     put(&b, 0, (8 - b.count) % 8);
     put_le32(&b, crc);
     put_le32(&b, (uint32_t)(runs * 258 + 1));

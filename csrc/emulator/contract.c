@@ -40,7 +40,8 @@ static bool is_authorized(const struct emu_request *r, struct emu_answer *a)
     static const char scheme[] = "Bearer ";
     const char *key = r->authorization;
     if (!key || strncasecmp(key, scheme, sizeof(scheme) - 1)) {
-        flux2_emu_answer_error(a, 401, "authentication_error", "an API key is required: Authorization: Bearer <key>");
+        flux2_emu_answer_error(a, 401, "authentication_error",
+                               "an API key is required: Authorization: Bearer <key>");
         return false;
     }
     if (strcmp(key + sizeof(scheme) - 1, r->settings->api_key)) {
@@ -63,7 +64,8 @@ static void http_date(char *out, size_t size, time_t when)
 }
 
 /* Counts the request in the window that runs, and begins the next when that is over. */
-static bool is_within_rate(struct flux2_emu *emu, const struct emu_request *r, struct emu_answer *a, bool submission)
+static bool is_within_rate(struct flux2_emu *emu, const struct emu_request *r, struct emu_answer *a,
+                           bool submission)
 {
     const struct emu_settings *s = r->settings;
     double now = flux2_emu_now(), wait = 0;
@@ -144,7 +146,8 @@ static struct emu_task *accept(struct flux2_emu *emu, const struct emu_request *
     }
     unlock(emu);
     if (price > left) {
-        snprintf(complaint, sizeof(complaint), "not enough credits: this costs %.16g, %.16g are left", price, left);
+        snprintf(complaint, sizeof(complaint), "not enough credits: this costs %.16g, %.16g are left", price,
+                 left);
         flux2_emu_answer_error(a, 402, "insufficient_credits", complaint);
     } else if (!task) {
         flux2_emu_answer_error(a, 500, "server_error", "out of memory");
@@ -161,7 +164,8 @@ static void submit(struct flux2_emu *emu, const struct emu_request *r, struct em
     if (!method_is(r, a, "POST") || !is_authorized(r, a) || !is_within_rate(emu, r, a, true))
         return;
     if (r->too_large) {
-        snprintf(complaint, sizeof(complaint), "the body is longer than %lld bytes", r->settings->max_body_bytes);
+        snprintf(complaint, sizeof(complaint), "the body is longer than %lld bytes",
+                 r->settings->max_body_bytes);
         flux2_emu_answer_error(a, 413, "payload_too_large", complaint);
     } else if (!is_json_type(r->content_type)) {
         flux2_emu_answer_error(a, 415, "unsupported_media_type", "Content-Type must be application/json");
@@ -209,7 +213,8 @@ static void serve_image(struct flux2_emu *emu, const struct emu_request *r, stru
     if (state == EMU_LINK_UNKNOWN) {
         flux2_emu_answer_error(a, 404, "not_found", "there is no such image");
     } else if (state == EMU_LINK_EXPIRED) {
-        flux2_emu_answer_error(a, (int)s->image_expired_status, "expired", "the link to this image has expired");
+        flux2_emu_answer_error(a, (int)s->image_expired_status, "expired",
+                               "the link to this image has expired");
     } else {
         a->body = flux2_emu_links_picture(emu, s, &link);
         a->status = 200;

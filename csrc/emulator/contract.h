@@ -20,6 +20,7 @@ struct emu_request {
 };
 
 /* Processes the request, with all that it changes, and sets the answer. */
-void flux2_emu_contract_answer(struct flux2_emu *emu, const struct emu_request *request, struct emu_answer *answer);
+void flux2_emu_contract_answer(struct flux2_emu *emu, const struct emu_request *request,
+                               struct emu_answer *answer);
 
 #endif

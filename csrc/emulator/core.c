@@ -304,15 +304,9 @@ static void new_type(lua_State *L, const char *name, lua_CFunction gc)
 }
 
 static const luaL_Reg functions[] = {
-    {"call", emulator_call},
-    {"fault_fields", fault_names},
-    {"port", emulator_port},
-    {"settings", setting_names},
-    {"start", emulator_start},
-    {"stop", emulator_stop},
-    {"url", emulator_url},
-    {"wait", emulator_wait},
-    {NULL, NULL},
+    {"call", emulator_call},     {"fault_fields", fault_names}, {"port", emulator_port},
+    {"settings", setting_names}, {"start", emulator_start},     {"stop", emulator_stop},
+    {"url", emulator_url},       {"wait", emulator_wait},       {NULL, NULL},
 };
 
 int luaopen_flux2_emulator_core(lua_State *L)

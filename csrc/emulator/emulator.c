@@ -222,10 +222,17 @@ static const struct {
     const char *name;
     verb *call;
 } verbs[] = {
-    {"clear_faults", do_clear_faults}, {"expire_images", do_expire_images}, {"fail_next", do_fail_next},
-    {"fault", do_fault},               {"faults", do_faults},               {"finish", do_finish},
-    {"ledger", do_ledger},             {"requests", do_requests},           {"set", do_set},
-    {"stats", do_stats},               {"task", do_task},
+    {"clear_faults", do_clear_faults},
+    {"expire_images", do_expire_images},
+    {"fail_next", do_fail_next},
+    {"fault", do_fault},
+    {"faults", do_faults},
+    {"finish", do_finish},
+    {"ledger", do_ledger},
+    {"requests", do_requests},
+    {"set", do_set},
+    {"stats", do_stats},
+    {"task", do_task},
 };
 
 json_t *flux2_emu_call(struct flux2_emu *emu, const char *name, const json_t *arg, char *err, size_t err_size)

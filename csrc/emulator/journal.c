@@ -103,7 +103,8 @@ json_t *flux2_emu_journal_stats(const struct emu_journal *j)
     json_object_set_new(stats, "downloads", json_integer((json_int_t)j->downloads));
     json_object_set_new(stats, "connections", json_integer((json_int_t)j->connections));
     json_object_set_new(stats, "open_connections", json_integer((json_int_t)j->open_connections));
-    json_object_set_new(stats, "bytes_out", json_integer((json_int_t)__atomic_load_n(&j->bytes_out, __ATOMIC_RELAXED)));
+    json_object_set_new(stats, "bytes_out",
+                        json_integer((json_int_t)__atomic_load_n(&j->bytes_out, __ATOMIC_RELAXED)));
     json_object_set_new(stats, "by_status", by_status);
     return stats;
 }

@@ -67,7 +67,8 @@ struct emu_blob *flux2_emu_links_picture(struct flux2_emu *emu, const struct emu
     const struct emu_order *order = &link->task->order;
     struct emu_sketch sketch = {0};
     int image = link->image;
-    sketch.seed = image == 1 ? link->task->picture : flux2_emu_hash(link->task->picture, &image, sizeof(image));
+    sketch.seed =
+        image == 1 ? link->task->picture : flux2_emu_hash(link->task->picture, &image, sizeof(image));
     sketch.prompt = order->prompt;
     sketch.type = order->type;
     sketch.resolution = order->resolution;

@@ -65,8 +65,8 @@ static const struct rule {
     {"resolution", offsetof(struct emu_order, resolution), "1K", check_resolution},
 };
 
-static const char *read_text(struct emu_order *order, const struct rule *rule, const json_t *request, char *complaint,
-                             size_t size)
+static const char *read_text(struct emu_order *order, const struct rule *rule, const json_t *request,
+                             char *complaint, size_t size)
 {
     const json_t *value = json_object_get(request, rule->name);
     const char *text = value ? json_string_value(value) : rule->missing;
@@ -109,7 +109,8 @@ static const char *read_inputs(struct emu_order *order, const json_t *request)
     return order->input_urls ? NULL : "out of memory";
 }
 
-const char *flux2_emu_order_read(struct emu_order *order, const char *body, size_t len, char *complaint, size_t size)
+const char *flux2_emu_order_read(struct emu_order *order, const char *body, size_t len, char *complaint,
+                                 size_t size)
 {
     json_error_t error;
     json_t *request = json_loadb(body ? body : "", len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);

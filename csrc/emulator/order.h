@@ -9,7 +9,8 @@
 
 /* The order that BODY asks for, with defaults filled in; free it with flux2_emu_order_free in any case.
  * NULL if all is well, else what is wrong, for people. */
-const char *flux2_emu_order_read(struct emu_order *order, const char *body, size_t len, char *complaint, size_t size);
+const char *flux2_emu_order_read(struct emu_order *order, const char *body, size_t len, char *complaint,
+                                 size_t size);
 
 /* What it costs. Flex at 2K is not in the price list: that price is FLEX_2K. */
 double flux2_emu_order_price(const struct emu_order *order, double flex_2k);

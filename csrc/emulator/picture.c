@@ -111,7 +111,8 @@ struct emu_blob *flux2_emu_picture_padded(uint64_t seed, size_t size)
     snprintf(text, sizeof(text), "flux2%c%016llx", 0, (unsigned long long)seed);
     put_chunk(&b, "tEXt", text, sizeof(text) - 1);
     least = b.len + 12 + 12; /* an empty chunk of padding, and the end */
-    for (left = size > least ? size - least : 0; left && !pad.failed; left -= left < sizeof(nothing) ? left : sizeof(nothing))
+    for (left = size > least ? size - least : 0; left && !pad.failed;
+         left -= left < sizeof(nothing) ? left : sizeof(nothing))
         flux2_emu_buf_append(&pad, nothing, left < sizeof(nothing) ? left : sizeof(nothing));
     put_chunk(&b, "paDd", pad.data, pad.len); /* ancillary, private: readers pass over it */
     put_chunk(&b, "IEND", NULL, 0);

@@ -99,8 +99,10 @@ static struct MHD_Response *spoilt_response(const struct emu_answer *a, const st
     s->trickle_bytes = (size_t)f->trickle_bytes;
     s->trickle_interval = f->trickle_interval;
     s->endless = f->endless;
-    return MHD_create_response_from_callback(f->endless ? MHD_SIZE_UNKNOWN : s->body ? s->body->len : 0, BLOCK,
-                                             read_body, s, free_stream);
+    return MHD_create_response_from_callback(f->endless ? MHD_SIZE_UNKNOWN
+                                             : s->body  ? s->body->len
+                                                        : 0,
+                                             BLOCK, read_body, s, free_stream);
 }
 
 /* Copies TEXT, and VALUE wherever it says MARK. */

@@ -157,6 +157,6 @@ void flux2_emu_report_accepted(struct flux2_emu *emu, const struct emu_settings 
         return;
     }
     flux2_emu_answer_json(a, 200,
-                          json_pack("{s:i,s:s,s:{s:s,s:s}}", "code", 200, "message", "success", "data", "task_id",
-                                    task->id, "status", s->word_running));
+                          json_pack("{s:i,s:s,s:{s:s,s:s}}", "code", 200, "message", "success", "data",
+                                    "task_id", task->id, "status", s->word_running));
 }

@@ -65,12 +65,32 @@ static void stop(cairo_pattern_t *p, double at, struct colour c, double alpha)
     cairo_pattern_add_color_stop_rgba(p, at, c.r, c.g, c.b, alpha);
 }
 
-/* Fills the path that stands, or everything, and lets go of the pattern. */
+static bool given_up(const struct scene *s)
+{
+    return s->sketch->give_up(s->sketch->cls);
+}
+
+/* Fills the path that stands and lets go of the pattern. Here the time goes, so here a drawing is given up. */
 static void fill_with(struct scene *s, cairo_pattern_t *p)
 {
     cairo_set_source(s->cr, p);
     cairo_pattern_destroy(p);
-    cairo_fill(s->cr);
+    if (given_up(s))
+        cairo_new_path(s->cr);
+    else
+        cairo_fill(s->cr);
+}
+
+/* Fills a large box, in bands of whole dots: one go may take longer than whoever stops the emulator wants to wait. */
+static void fill_box(struct scene *s, cairo_pattern_t *p, double x, double y, double w, double h)
+{
+    const double band = 128;
+    double top = fmax(floor(y), 0), bottom = fmin(ceil(y + h), s->h);
+    for (; top < bottom; top += band) {
+        cairo_rectangle(s->cr, x, top, w, fmin(band, bottom - top));
+        fill_with(s, cairo_pattern_reference(p));
+    }
+    cairo_pattern_destroy(p);
 }
 
 static void draw_sky(struct scene *s)
@@ -79,8 +99,7 @@ static void draw_sky(struct scene *s)
     stop(p, 0, rgb(s->palette->zenith), 1);
     stop(p, 0.55, rgb(s->palette->sky), 1);
     stop(p, 0.95, rgb(s->palette->horizon), 1);
-    cairo_rectangle(s->cr, 0, 0, s->w, s->h);
-    fill_with(s, p);
+    fill_box(s, p, 0, 0, s->w, s->h);
 }
 
 static void draw_stars(struct scene *s)
@@ -107,8 +126,7 @@ static void draw_halo(struct scene *s, double radius, double alpha)
     stop(p, 0.25, c, alpha * 0.5);
     stop(p, 0.6, c, alpha * 0.13);
     stop(p, 1, c, 0);
-    cairo_rectangle(s->cr, s->light_x - radius, s->light_y - radius, 2 * radius, 2 * radius);
-    fill_with(s, p);
+    fill_box(s, p, s->light_x - radius, s->light_y - radius, 2 * radius, 2 * radius);
 }
 
 static void draw_light(struct scene *s)
@@ -130,7 +148,8 @@ static void draw_light(struct scene *s)
     cairo_clip(s->cr);
     for (int i = 0; i < 7; i++) {
         double a = between(s, 0, 2 * PI), d = r * between(s, 0.1, 0.75);
-        cairo_arc(s->cr, s->light_x + cos(a) * d, s->light_y + sin(a) * d, r * between(s, 0.08, 0.3), 0, 2 * PI);
+        cairo_arc(s->cr, s->light_x + cos(a) * d, s->light_y + sin(a) * d, r * between(s, 0.08, 0.3), 0,
+                  2 * PI);
         cairo_set_source_rgba(s->cr, 0.45, 0.5, 0.62, 0.16);
         cairo_fill(s->cr);
     }
@@ -190,24 +209,33 @@ static void trace_range(struct scene *s, const struct range *r, double bottom)
     cairo_close_path(s->cr);
 }
 
-/* A fir with its foot at (x, y); LEAN makes no two of a kind. */
+/* One side of a fir, branch by branch: from the top down if SIDE is 1, up again if -1. */
+static void trace_branches(struct scene *s, double x, double top, double size, double wide, double side)
+{
+    int i, n = size > s->unit * 0.12 ? 17 : size > s->unit * 0.03 ? 10 : 6;
+    for (i = 0; i < n; i++) {
+        double t = (side > 0 ? i + 1.0 : n - i) / n, at = top + size * 0.94 * t;
+        double reach = wide * (0.06 + 0.94 * pow(t, 0.85)) * between(s, 0.72, 1.12), droop = size * 0.035 * t;
+        double outer_x = x + side * reach, inner_x = x + side * reach * between(s, 0.3, 0.45);
+        if (side > 0)
+            cairo_line_to(s->cr, outer_x, at + droop);
+        cairo_line_to(s->cr, inner_x, at - size * 0.005);
+        if (side < 0)
+            cairo_line_to(s->cr, outer_x, at + droop);
+    }
+}
+
+/* A fir with its foot at (x, y); no two are alike. */
 static void trace_fir(struct scene *s, double x, double y, double size)
 {
-    double wide = size * between(s, 0.17, 0.25), top = y - size;
-    int i, tiers = 9;
-    cairo_move_to(s->cr, x, top);
-    for (i = 1; i <= tiers; i++) {
-        double t = (double)i / tiers, at = top + size * 0.95 * t;
-        cairo_line_to(s->cr, x + wide * t * between(s, 0.8, 1.1), at);
-        cairo_line_to(s->cr, x + wide * t * between(s, 0.4, 0.55), at - size * 0.012);
-    }
-    cairo_line_to(s->cr, x + size * 0.015, y + size * 0.03);
-    cairo_line_to(s->cr, x - size * 0.015, y + size * 0.03);
-    for (i = tiers; i >= 1; i--) {
-        double t = (double)i / tiers, at = top + size * 0.95 * t;
-        cairo_line_to(s->cr, x - wide * t * between(s, 0.4, 0.55), at - size * 0.012);
-        cairo_line_to(s->cr, x - wide * t * between(s, 0.8, 1.1), at);
-    }
+    double wide = size * between(s, 0.15, 0.21), top = y - size, trunk = size * 0.012;
+    cairo_move_to(s->cr, x, top - size * 0.03);
+    trace_branches(s, x, top, size, wide, 1);
+    cairo_line_to(s->cr, x + trunk, y - size * 0.05);
+    cairo_line_to(s->cr, x + trunk, y + size * 0.05);
+    cairo_line_to(s->cr, x - trunk, y + size * 0.05);
+    cairo_line_to(s->cr, x - trunk, y - size * 0.05);
+    trace_branches(s, x, top, size, wide, -1);
     cairo_close_path(s->cr);
 }
 
@@ -230,16 +258,17 @@ static void draw_mist(struct scene *s, double y, double alpha)
     struct colour c = mix(rgb(s->palette->horizon), rgb(s->palette->light), 0.25);
     int i;
     for (i = 0; i < 4; i++)
-        draw_puff(s, between(s, -0.1, 1.1) * s->w, y + between(s, -0.03, 0.02) * s->h, s->w * between(s, 0.3, 0.65),
-                  s->unit * between(s, 0.03, 0.07), c, alpha);
+        draw_puff(s, between(s, -0.1, 1.1) * s->w, y + between(s, -0.03, 0.02) * s->h,
+                  s->w * between(s, 0.3, 0.65), s->unit * between(s, 0.03, 0.07), c, alpha);
 }
 
 static void draw_mountains(struct scene *s)
 {
-    struct colour far = mix(rgb(s->palette->far), rgb(s->palette->horizon), 0.45), near = rgb(s->palette->near);
+    struct colour far = mix(rgb(s->palette->far), rgb(s->palette->horizon), 0.28),
+                  near = rgb(s->palette->near);
     bool lake = s->shore < s->h;
     int i, n = 6;
-    for (i = 0; i < n && !s->sketch->give_up(s->sketch->cls); i++) {
+    for (i = 0; i < n && !given_up(s); i++) {
         double t = (double)i / (n - 1), bottom = lake ? s->shore + 1 : s->h;
         struct range r = {flux2_emu_random(&s->random), 0, 0, 1.3 + 1.5 * t, i < 4};
         struct colour c = mix(far, near, pow(t, 1.25) * 0.96);
@@ -264,9 +293,9 @@ static void draw_mountains(struct scene *s)
 /* The upper part upside down, in strips that ripple the more the nearer they are. */
 static void draw_reflection(struct scene *s, cairo_surface_t *above)
 {
-    double y, deep = s->h - s->shore, strip = fmax(1, s->unit / 640);
+    double y, deep = s->h - s->shore, strip = floor(fmax(1, s->unit / 640)); /* whole dots: no seams */
     uint64_t seed = flux2_emu_random(&s->random);
-    for (y = 0; y < deep; y += strip) {
+    for (y = 0; y < deep && !given_up(s); y += strip) {
         double t = y / deep, reach = s->unit * (0.0008 + 0.012 * t);
         double shift = reach * flux2_emu_noise_rolling(seed, y / (s->unit * (0.004 + 0.012 * t)), 2) * 2;
         double from = fmax(s->shore - y * 1.25 - strip, 0);
@@ -292,7 +321,8 @@ static void draw_glitter(struct scene *s)
         double t = pow(between(s, 0, 1), 1.4), spread = s->unit * (0.015 + 0.1 * t);
         double x = s->light_x + between(s, -1, 1) * between(s, 0, 1) * spread;
         double len = s->unit * between(s, 0.004, 0.03) * (0.35 + t);
-        draw_puff(s, x, s->shore + t * deep, len, s->unit * 0.0016 * (0.5 + t), c, between(s, 0.15, 0.7) * (1 - 0.5 * t));
+        draw_puff(s, x, s->shore + t * deep, len, s->unit * 0.0016 * (0.5 + t), c,
+                  between(s, 0.15, 0.7) * (1 - 0.5 * t));
     }
 }
 
@@ -304,7 +334,8 @@ static void draw_water(struct scene *s)
     cairo_t *copy;
     if (s->shore >= s->h)
         return;
-    above = cairo_surface_create_similar(cairo_get_target(s->cr), CAIRO_CONTENT_COLOR, (int)s->w, (int)s->shore + 1);
+    above = cairo_surface_create_similar(cairo_get_target(s->cr), CAIRO_CONTENT_COLOR, (int)s->w,
+                                         (int)s->shore + 1);
     copy = cairo_create(above);
     cairo_set_source_surface(copy, cairo_get_target(s->cr), 0, 0);
     cairo_paint(copy);
@@ -334,7 +365,8 @@ static void draw_birds(struct scene *s)
         cairo_set_line_width(s->cr, size * 0.16);
         cairo_move_to(s->cr, bx - size, by - lift * 0.4);
         cairo_curve_to(s->cr, bx - size * 0.6, by - lift, bx - size * 0.2, by - lift * 0.6, bx, by);
-        cairo_curve_to(s->cr, bx + size * 0.2, by - lift * 0.6, bx + size * 0.6, by - lift, bx + size, by - lift * 0.4);
+        cairo_curve_to(s->cr, bx + size * 0.2, by - lift * 0.6, bx + size * 0.6, by - lift, bx + size,
+                       by - lift * 0.4);
         cairo_stroke(s->cr);
     }
 }
@@ -360,11 +392,11 @@ static void draw_foreground(struct scene *s)
 static void draw_vignette(struct scene *s)
 {
     double r = hypot(s->w, s->h) / 2;
-    cairo_pattern_t *p = cairo_pattern_create_radial(s->w / 2, s->h * 0.46, r * 0.55, s->w / 2, s->h * 0.46, r * 1.08);
+    cairo_pattern_t *p =
+        cairo_pattern_create_radial(s->w / 2, s->h * 0.46, r * 0.55, s->w / 2, s->h * 0.46, r * 1.08);
     stop(p, 0, rgb(0x000000), 0);
     stop(p, 1, rgb(0x000000), 0.34);
-    cairo_rectangle(s->cr, 0, 0, s->w, s->h);
-    fill_with(s, p);
+    fill_box(s, p, 0, 0, s->w, s->h);
 }
 
 void flux2_emu_scene_draw(cairo_t *cr, const struct emu_sketch *sketch)
@@ -386,6 +418,6 @@ void flux2_emu_scene_draw(cairo_t *cr, const struct emu_sketch *sketch)
     s.light_y = s.h * between(&s, 0.2, 0.42);
     s.light_r = s.unit * between(&s, 0.035, 0.062);
     s.shore = between(&s, 0, 1) < 0.72 ? floor(s.h * between(&s, 0.62, 0.68)) : s.h;
-    for (i = 0; i < sizeof(steps) / sizeof(steps[0]) && !sketch->give_up(sketch->cls); i++)
+    for (i = 0; i < sizeof(steps) / sizeof(steps[0]) && !given_up(&s); i++)
         steps[i](&s);
 }

@@ -17,7 +17,8 @@
 
 #define MAX_CONNECTIONS 4096
 #define STACK_BYTES (1024 * 1024)
-#define SWALLOWED (64ull * 1024 * 1024) /* of a body that is too long: a client that is still sending hears no answer */
+#define SWALLOWED                                                                                            \
+    (64ull * 1024 * 1024) /* of a body that is too long: a client that is still sending hears no answer */
 
 struct emu_server {
     struct MHD_Daemon *daemon;
@@ -116,7 +117,8 @@ static enum MHD_Result log_header(void *cls, enum MHD_ValueKind kind, const char
 
 /* Before the answer goes out, so that who has the answer finds the request in the log. Returns the seconds that the
  * service takes for every answer. */
-static double log_request(struct exchange *x, struct MHD_Connection *connection, const char *method, int status)
+static double log_request(struct exchange *x, struct MHD_Connection *connection, const char *method,
+                          int status)
 {
     struct flux2_emu *emu = x->emu;
     const double *latency = x->settings->latency;
@@ -206,7 +208,8 @@ static void name_task(struct emu_answer *a, const char *path)
     snprintf(a->task_id, sizeof(a->task_id), "%.*s", (int)(len - start), path + start);
 }
 
-static void process(struct exchange *x, struct MHD_Connection *connection, const char *method, struct emu_answer *a)
+static void process(struct exchange *x, struct MHD_Connection *connection, const char *method,
+                    struct emu_answer *a)
 {
     struct emu_request r = {0};
     r.method = method;
@@ -257,8 +260,9 @@ static bool is_hopeless(const struct exchange *x, struct MHD_Connection *connect
     return length && strtoull(length, NULL, 10) > (unsigned long long)x->settings->max_body_bytes + SWALLOWED;
 }
 
-static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
-                                  const char *version, const char *data, size_t *len, void **context)
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *data, size_t *len,
+                                  void **context)
 {
     struct exchange *x = *context;
     (void)cls, (void)url, (void)version;
@@ -280,11 +284,12 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 
 static struct MHD_Daemon *start_daemon(struct flux2_emu *emu, int fd)
 {
-    return MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC, 0, NULL, NULL,
-                            on_request, emu, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned)MAX_CONNECTIONS, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES,
-                            MHD_OPTION_URI_LOG_CALLBACK, on_request_line, emu, MHD_OPTION_NOTIFY_CONNECTION,
-                            on_connection, emu, MHD_OPTION_NOTIFY_COMPLETED, on_completed, emu, MHD_OPTION_END);
+    return MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC, 0,
+                            NULL, NULL, on_request, emu, MHD_OPTION_LISTEN_SOCKET, fd,
+                            MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
+                            MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES, MHD_OPTION_URI_LOG_CALLBACK,
+                            on_request_line, emu, MHD_OPTION_NOTIFY_CONNECTION, on_connection, emu,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, emu, MHD_OPTION_END);
 }
 
 bool flux2_emu_server_start(struct flux2_emu *emu, int port, char *err, size_t err_size)

@@ -1,6 +1,7 @@
 --- A client: one key, one base URL, one set of limits. Turns requests into tasks.
 -- Owns its settings. Every client of a Lua state shares the engine and its connections.
 
+local budget = require "flux2.budget"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local Map = require "flux2.map"
@@ -18,9 +19,12 @@ Client.__name = "flux2.Client"
 
 local LONGEST_ID = 512
 
-local SUBMIT_OPTIONS = { on_done = "function", on_progress = "function", on_status = "function", timeout = "seconds" }
+local TASK_OPTIONS = { on_done = "function", on_progress = "function", on_status = "function", timeout = "seconds" }
+local SUBMIT_OPTIONS = { price = "credits" }
+local RECOVER_OPTIONS = { timeout = "seconds" }
 local GENERATE_OPTIONS = { save = "string" }
 local MAP_OPTIONS = { concurrency = "positive", ordered = "boolean", save = "function" }
+for name, kind in pairs(TASK_OPTIONS) do SUBMIT_OPTIONS[name] = kind end
 for name, kind in pairs(SUBMIT_OPTIONS) do
     GENERATE_OPTIONS[name] = kind
     MAP_OPTIONS[name] = kind
@@ -34,7 +38,7 @@ end
 function Client.new(given, level)
     local read, err = settings.read(given, level + 1)
     if not read then return nil, err end
-    return setmetatable({ _settings = read }, Client)
+    return setmetatable({ _settings = read, _budget = budget.new(read.budget) }, Client)
 end
 
 function Client:__tostring()
@@ -48,16 +52,32 @@ local function listen(task, opts)
     return task
 end
 
+--- Puts the submission into the books, and sends it.
+local function send(self, payload, body, opts)
+    local price, unpublished = opts.price, nil
+    if not price then price, unpublished = pricing.estimate(payload) end
+    local reservation, err = self._budget:reserve(price, unpublished)
+    if not reservation then return nil, err end
+    local order = {
+        body = body, request = payload, price = price, timeout = opts.timeout, reservation = reservation,
+    }
+    local task
+    if self._settings.spool then order.record, err = self._settings.spool:record(self._settings, payload, price) end
+    if not err then task, err = Task.submit(self._settings, order) end
+    if not task then
+        reservation:release()
+        return nil, err
+    end
+    return listen(task, opts)
+end
+
 local function submit(self, given, opts, level)
     local payload, err = request.build(given, level + 1)
     if not payload then return nil, err end
     local body
     body, err = request.encode(payload)
     if not body then return nil, err end
-    local task
-    task, err = Task.submit(self._settings, body, pricing.estimate(payload) or nil, opts.timeout)
-    if not task then return nil, err end
-    return listen(task, opts)
+    return send(self, payload, body, opts)
 end
 
 local function generate(self, given, opts, level)
@@ -93,14 +113,16 @@ end
 
 --- Submits a request and returns at once. The request is checked before anything is sent.
 ---@param given string|flux2.Request a prompt, or a table with prompt, type, resolution, aspect_ratio, input_urls, extra
----@param opts? { timeout: number?, on_status: function?, on_progress: function?, on_done: function? } timeout in
----  seconds for the whole task, by default the client's
+---@param opts? { timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function? }
+---  timeout in seconds for the whole task, by default the client's; price in credits, in the place of the published one
 ---@return flux2.Task? task
 ---@return flux2.Error? err
 -- Example: `local task = assert(client:submit { prompt = "a red fox", aspect_ratio = "16:9" })`
 function Client:submit(given, opts)
     opts = options.check("client:submit", opts, SUBMIT_OPTIONS, 2)
-    return submit(self, given, opts, 2)
+    -- No tail call: the level of an error counts this function too.
+    local task, err = submit(self, given, opts, 2)
+    return task, err
 end
 
 --- Takes up a task that already exists, for instance one that a time-out left at the service.
@@ -110,7 +132,7 @@ end
 ---@return flux2.Error? err
 -- Example: `local result, err = client:task(err.task_id):wait()`
 function Client:task(id, opts)
-    opts = options.check("client:task", opts, SUBMIT_OPTIONS, 2)
+    opts = options.check("client:task", opts, TASK_OPTIONS, 2)
     if type(id) ~= "string" then error("client:task: a task id is a string, not " .. text.show(id), 2) end
     if id == "" or #id > LONGEST_ID then
         return nil, errors.new("invalid_request", "a task id has 1 to " .. LONGEST_ID .. " bytes; this one has " .. #id)
@@ -123,14 +145,15 @@ end
 --- From a prompt to a picture: submits, waits, and fetches into memory, or with `save` straight into a file. Yields in
 --- a coroutine, blocks outside one.
 ---@param given string|flux2.Request
----@param opts? { save: string?, timeout: number?, on_status: function?, on_progress: function?, on_done: function? }
----  timeout in seconds covers everything
+---@param opts? { save: string?, timeout: number?, price: number?, on_status: function?, on_progress: function?,
+---  on_done: function? } timeout in seconds covers everything; price in credits, as for submit
 ---@return flux2.Image? image
 ---@return flux2.Error? err with task_id once the service has accepted it
 -- Example: `assert(client:generate("a red fox", { save = "fox.png" }))`
 function Client:generate(given, opts)
     opts = options.check("client:generate", opts, GENERATE_OPTIONS, 2)
-    return generate(self, given, opts, 2)
+    local image, err = generate(self, given, opts, 2)
+    return image, err
 end
 
 --- Generates many, with a bounded number at once. The iterator gives `index, image, err` in the order in which they
@@ -139,8 +162,8 @@ end
 --- collected, or by its `close`). Yields in a coroutine, blocks outside one.
 ---@param iterable table|fun(): any prompts or requests: a list, or a function that returns the next one and at last nil
 ---@param opts? { concurrency: integer?, ordered: boolean?, save: (fun(index: integer, request: any): string)?,
----  timeout: number?, on_status: function?, on_progress: function?, on_done: function? } concurrency is 4; save names
----  the file for each; timeout in seconds is for each
+---  timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function? } concurrency is
+---  4; save names the file for each; timeout in seconds and price in credits are for each
 ---@return fun(): integer?, flux2.Image?, flux2.Error?
 -- Example: `for i, image, err in client:map(prompts, { concurrency = 8 }) do ... end`
 function Client:map(iterable, opts)
@@ -153,10 +176,42 @@ function Client:map(iterable, opts)
             return nil, errors.new("invalid_request", "a prompt or a request is needed, not " .. text.show(item))
         end
         return generate(self, item, {
-            save = opts.save and opts.save(index, item), timeout = opts.timeout, on_status = opts.on_status,
-            on_progress = opts.on_progress, on_done = opts.on_done,
+            save = opts.save and opts.save(index, item), timeout = opts.timeout, price = opts.price,
+            on_status = opts.on_status, on_progress = opts.on_progress, on_done = opts.on_done,
         }, 2)
     end)
+end
+
+--- Credits of the submissions that the service accepted, at the published price or the `price` that was given; a task
+--- without either counts as 0. What recover finds was counted by the program that paid for it.
+---@return number spent
+---@return number reserved what is not answered yet, or of unknown outcome: it counts against the budget all the same
+-- Example: `print(client:spent())`
+function Client:spent()
+    return self._budget.spent, self._budget.reserved
+end
+
+--- With `spool`: what an earlier run paid for and did not collect, because it crashed, was killed or gave up waiting.
+--- The tasks are polled from their first `wait` or `on`, not before; their `request` says what they were. What another
+--- program that is alive looks after is left to it. A record leaves the spool when its picture is saved or handed over,
+--- when its task has failed for good, or by `discard()`.
+---@param opts? { timeout: number? } seconds for each task from its first wait, by default the client's
+---@return flux2.Task[]? tasks oldest first
+---@return flux2.Record[]|flux2.Error unknown submissions that may have been accepted, with `request`, `submitted` and
+---  `discard()`; they are listed again by later runs until they are discarded
+---@return { path: string, reason: string }[]? damaged records that could not be read; each is kept as `path`
+-- Example: `for _, task in ipairs(assert(client:recover())) do task:wait().images[1]:save(task.id .. ".png") end`
+function Client:recover(opts)
+    opts = options.check("client:recover", opts, RECOVER_OPTIONS, 2)
+    local tray = self._settings.spool
+    if not tray then
+        return nil, errors.new("invalid_request", "this client has no spool: give flux2.new { spool = directory }")
+    end
+    local found, unknown, damaged = tray:recover(self._settings.base_url)
+    if not found then return nil, unknown end
+    local tasks = {}
+    for i, record in ipairs(found) do tasks[i] = Task.recovered(self._settings, record, opts.timeout) end
+    return tasks, unknown, damaged
 end
 
 return Client

@@ -124,7 +124,7 @@ Emulator.__index = Emulator
 ---@field credits number? what is left to spend, default 1000000
 ---@field flex_2k_credits number? the price of flex at 2K. The service publishes none: the default of 12 is the
 --- emulator's own invention, and says nothing about the service
----@field rate_limit table|false|nil { requests = n, per_seconds = s, submissions_only = bool }: beyond it 429; no default
+---@field rate_limit table|false|nil { requests = n, per_seconds = s, submissions_only = bool }: beyond it 429
 ---@field retry_after_format string? "seconds" (default) or "date"
 ---@field max_body_bytes integer? a longer request is refused with 413, default 1 MiB
 ---@field rejection_word string? a prompt with it is refused with 422, default "[reject]"; "" for none, as below
@@ -150,8 +150,8 @@ Emulator.__index = Emulator
 ---@field image_path string? where images are, default "/images"
 ---@field image_base_url string? what image URLs begin with, default "": the emulator's own URL
 ---@field image_content_type string? default "image/png"
----@field max_requests_per_connection integer? the answer that makes it full says `Connection: close`; default 0: no limit
----@field idle_close number? whole seconds after which a kept-alive connection is closed unasked; default 0: never
+---@field max_requests_per_connection integer? the last answer says `Connection: close`; default 0: no limit
+---@field idle_close number? whole seconds after which a kept-alive connection is closed; default 0: never
 
 --- Starts an emulator. Raises on a setting that does not exist or makes no sense.
 ---@param settings flux2.EmulatorSettings?
@@ -203,8 +203,8 @@ function Emulator:stats()
 end
 
 --- Every submission that was accepted, and charged for, in order.
----@return table[] entries task_id, model, prompt, type, resolution, aspect_ratio, input_urls, credits, at (seconds since
---- the start), body (the JSON as it came), and as in `task`: state, reason, duration, polls
+---@return table[] entries task_id, model, prompt, type, resolution, aspect_ratio, input_urls, credits, at (seconds
+--- since the start), body (the JSON as it came), and as in `task`: state, reason, duration, polls
 function Emulator:ledger()
     return (call(self, "ledger"))
 end
@@ -248,7 +248,7 @@ end
 ---@field nth integer|integer[]? the n-th request that matches, counted from now, or { first, last }
 ---@field every integer? each k-th
 ---@field chance number? 0 to 1, seeded
----@field times integer? at most so often. Without nth, every and chance the next `times` (default 1) requests that match
+---@field times integer? at most so often. Without nth, every and chance the next `times` (default 1) that match
 ---@field status integer? answered instead, with `headers` and `body`
 ---@field headers table<string, string|number>? added to the answer
 ---@field body string? answered instead, any bytes, with 200 unless `status` says otherwise; `{task_id}` and `{url}`
@@ -258,7 +258,7 @@ end
 ---@field delay number? seconds before the answer
 ---@field trickle table|true|nil { bytes = n, interval = seconds }: the body so many bytes at a time
 ---@field cut integer? the connection ends after so many bytes of the body, for all that Content-Length says
----@field reset string? "before": the connection is reset before the body is read; "after": when the request was processed
+---@field reset string? "before": the connection is reset, the body unread; "after": once the request was processed
 ---@field close string? the same with an orderly end of the connection
 ---@field garbage boolean|string|nil these bytes on the wire instead of HTTP; true: noise
 ---@field endless boolean? the body (what `body` says, then "x") never ends

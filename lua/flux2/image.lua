@@ -25,12 +25,19 @@ local GONE = { [403] = true, [404] = true, [410] = true }
 ---@param picture table url or b64, content_type
 ---@param refresh? fun(timeout: number): flux2.Picture?, flux2.Error? asks for the same picture anew
 ---@param task_id? string
+---@param record? flux2.Record in the spool, until the picture is collected
 ---@return flux2.Image
-function Image.new(settings, picture, refresh, task_id)
+function Image.new(settings, picture, refresh, task_id, record)
     return setmetatable({
         url = picture.url, content_type = picture.content_type, _b64 = picture.b64, _settings = settings,
-        _refresh = refresh, _task_id = task_id,
+        _refresh = refresh, _task_id = task_id, _record = record,
     }, Image)
+end
+
+--- Saved, or handed over: from here on the picture is the caller's.
+local function collected(self)
+    if self._record then self._record:collected() end
+    self._record = nil
 end
 
 function Image:__tostring()
@@ -110,13 +117,7 @@ local function check_timeout(what, timeout)
     end
 end
 
---- The bytes of the picture. Fetched once, then kept. Yields in a coroutine, blocks outside one.
----@param timeout? number seconds, by default the client's
----@return string? bytes
----@return flux2.Error? err
--- Example: `local png = assert(image:bytes())`
-function Image:bytes(timeout)
-    check_timeout("image:bytes", timeout)
+local function get_bytes(self, timeout)
     if self._bytes then return self._bytes end
     local bytes, err
     if self._b64 then
@@ -128,6 +129,19 @@ function Image:bytes(timeout)
     end
     if not bytes then return nil, err end
     self._bytes, self._b64 = bytes, nil
+    return bytes
+end
+
+--- The bytes of the picture. Fetched once, then kept. Yields in a coroutine, blocks outside one.
+---@param timeout? number seconds, by default the client's
+---@return string? bytes
+---@return flux2.Error? err
+-- Example: `local png = assert(image:bytes())`
+function Image:bytes(timeout)
+    check_timeout("image:bytes", timeout)
+    local bytes, err = get_bytes(self, timeout)
+    if not bytes then return nil, err end
+    collected(self)
     return bytes
 end
 
@@ -144,9 +158,9 @@ function Image:save(path, timeout)
     end
     check_timeout("image:save", timeout)
     if self._bytes or self._b64 then
-        local bytes, err = self:bytes(timeout)
+        local bytes, err = get_bytes(self, timeout)
         if not bytes then return nil, err end
-        local ok, reason = core.write_file(path, bytes, false)
+        local ok, reason = core.write_file(path, bytes, self._settings.spool ~= nil)
         if not ok then
             local message = "cannot write " .. text.show(path) .. ": " .. reason
             return nil, errors.new("io", message, { task_id = self._task_id })
@@ -156,6 +170,7 @@ function Image:save(path, timeout)
         if not event then return nil, err end
     end
     self.path = path
+    collected(self)
     return path
 end
 

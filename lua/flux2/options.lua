@@ -7,6 +7,7 @@ local text = require "flux2.text"
 local options = {}
 
 local function is_positive(v) return type(v) == "number" and v > 0 and v < math.huge end
+local function is_credits(v) return type(v) == "number" and v >= 0 and v < math.huge end
 local function is_count(v) return type(v) == "number" and v >= 0 and v % 1 == 0 and v < 2 ^ 53 end
 
 --- The kinds of value: a test, and what to tell whoever failed it.
@@ -16,6 +17,7 @@ options.kinds = {
     seconds = { is_positive, "a number of seconds above 0" },
     count = { is_count, "a whole number, 0 or more" },
     positive = { function(v) return is_count(v) and v > 0 end, "a whole number, 1 or more" },
+    credits = { is_credits, "a number of credits, 0 or more" },
     bytes = { function(v) return is_count(v) and v > 0 end, "a number of bytes, 1 or more" },
     ["function"] = { function(v) return type(v) == "function" end, "a function" },
     table = { function(v) return type(v) == "table" end, "a table" },

@@ -6,6 +6,7 @@ local core = require "flux2.core"
 local errors = require "flux2.errors"
 local options = require "flux2.options"
 local response = require "flux2.response"
+local spool = require "flux2.spool"
 local text = require "flux2.text"
 local url = require "flux2.url"
 local version = require "flux2.version"
@@ -19,10 +20,10 @@ local MIB = 2 ^ 20
 
 --- Every option of flux2.new, with the kind of its value.
 settings.known = {
-    api_key = "string", base_url = "string", ca_file = "string", connect_timeout = "seconds",
+    api_key = "string", base_url = "string", budget = "credits", ca_file = "string", connect_timeout = "seconds",
     exchange_timeout = "seconds", insecure_http = "boolean", max_connections = "count", max_image_bytes = "bytes",
     max_response_bytes = "bytes", max_retries = "count", poll = "table", proxy = "string", silence_timeout = "seconds",
-    timeout = "seconds", user_agent = "string",
+    spool = "string", timeout = "seconds", user_agent = "string",
 }
 
 local POLL_KNOWN = { interval = "seconds" }
@@ -131,6 +132,8 @@ local function image_profile(o)
     p.headers = { "Accept: image/*" }
     p.max_body = o.max_image_bytes
     p.max_redirects = 5
+    -- A record in the spool may go once the file outlives a power cut.
+    p.durable = o.spool ~= nil
     -- A slow line may take long over 64 MiB; silence is what tells a dead connection.
     p.exchange_timeout = 0
     p.signatures = {}
@@ -139,7 +142,7 @@ local function image_profile(o)
 end
 
 local function check_texts(o)
-    for _, name in ipairs { "user_agent", "proxy", "ca_file" } do
+    for _, name in ipairs { "user_agent", "proxy", "ca_file", "spool" } do
         if o[name] then
             local ok, err = check_text(name, o[name])
             if not ok then return nil, err end
@@ -172,8 +175,15 @@ function settings.read(given, level)
     local ok
     ok, err = check_texts(o)
     if not ok then return nil, err end
+    local tray
+    if o.spool then
+        tray, err = spool.open(o.spool)
+        if not tray then return nil, err end
+    end
     return {
         key = key,
+        budget = o.budget,
+        spool = tray,
         base_url = base,
         host = parts.host,
         submit_url = base .. API_ROOT .. "/images/generations",

@@ -22,8 +22,8 @@ local text = require "flux2.text"
 ---@field progress? number 0 to 1
 ---@field error? flux2.Error why it failed
 ---@field result? flux2.Result
+---@field request? table as it was sent; nil for client:task
 local Task = {}
-Task.__index = Task
 Task.__name = "flux2.Task"
 
 local EVENTS = { done = true, progress = true, status = true }
@@ -35,12 +35,40 @@ function Task:__tostring()
     return "flux2.Task " .. id .. " (" .. self.state .. status .. ")"
 end
 
+local start_polling
+
 local function new(settings, fields)
     fields._settings = settings
-    fields._latch = scheduler.latch()
     fields._listeners = { done = {}, progress = {}, status = {} }
     fields._began = core.now()
+    if not fields._dormant then fields._latch = scheduler.latch() end
     return setmetatable(fields, Task)
+end
+
+local function awaken(self)
+    self._dormant, self._latch, self._began = nil, scheduler.latch(), core.now()
+end
+
+--- A recovered task is not polled before somebody asks for its latch, in order to wait: there may be thousands.
+function Task:__index(name)
+    if name == "_latch" and rawget(self, "_dormant") then
+        awaken(self)
+        start_polling(self)
+        return rawget(self, "_latch")
+    end
+    return Task[name]
+end
+
+-- The books -----------------------------------------------------------------------------------------------------------
+
+local function accepted(self)
+    if self._reservation then self._reservation:spend() end
+end
+
+--- The submission was certainly not accepted.
+local function refused(self)
+    if self._reservation then self._reservation:release() end
+    self:discard()
 end
 
 -- What happens to it ------------------------------------------------------------------------------------------------
@@ -91,8 +119,9 @@ end
 
 local function succeed(self, answer)
     local images = {}
+    if self._record then self._record:expect(#answer.images) end
     for i, picture in ipairs(answer.images) do
-        images[i] = Image.new(self._settings, picture, refresher(self, i), self.id)
+        images[i] = Image.new(self._settings, picture, refresher(self, i), self.id, self._record)
     end
     self._settled = true
     note(self, answer.status, 1)
@@ -104,9 +133,12 @@ end
 
 --- The service has had its last word, or something else ended the polling; then the task may still be well.
 local function settle(self, answer, err)
+    -- Also of a submission whose outcome was unknown until its id was asked for.
+    if answer then accepted(self) end
     if answer and answer.state == "succeeded" then return succeed(self, answer) end
     if answer and answer.state == "failed" then
         self._settled = true
+        self:discard()
         note(self, answer.status)
         return finish(self, "failed", nil, answer.error)
     end
@@ -122,14 +154,36 @@ local function context_of(self)
     }
 end
 
-local start_polling
+--- The submission brought no task: enters that in the books. Returns what went wrong.
+local function submission_failed(self, event)
+    local context = context_of(self)
+    context.once = true
+    local err = exchange.failure(event, context)
+    if not event.sent then refused(self) end
+    if not event.sent and event.failure == "io" and self._record then
+        err.message = "nothing was sent, because its record could not be written to the spool " ..
+            text.show(self._record.path) .. ": " .. (event.message or "?")
+    end
+    return err
+end
+
+--- What the answer to a submission says; enters it in the books.
+local function read_submission(self, event)
+    local context = context_of(self)
+    context.once = true
+    local out, err = response.submission(event.http_status, event.body, exchange.info(event, context))
+    if out then
+        accepted(self)
+        return out
+    end
+    if err.kind ~= "unknown_outcome" then refused(self) end
+    return nil, err
+end
 
 --- The submission itself ended the job: it failed, or the answer left nothing to wait for.
 local function submission_ended(self, event)
-    local context = context_of(self)
-    context.once = true
-    if event.failure then return settle(self, nil, exchange.failure(event, context)) end
-    local out, err = response.submission(event.http_status, event.body, exchange.info(event, context))
+    if event.failure then return settle(self, nil, submission_failed(self, event)) end
+    local out, err = read_submission(self, event)
     if not out then
         self.id = self.id or err.task_id
         return settle(self, nil, err)
@@ -137,6 +191,7 @@ local function submission_ended(self, event)
     self.id = out.task_id
     if out.finished then return settle(self, out.finished) end
     -- The engine and the table of shapes disagree about what an end looks like: then polling decides.
+    if self._record then self._record:identify(out.task_id) end
     note(self, out.status)
     self.state = "running"
     start_polling(self)
@@ -158,8 +213,26 @@ end
 local function opened(self, event)
     local out = response.submission(event.http_status, event.body, exchange.info(event, { once = true }))
     self.id = out and out.task_id or self.id
+    accepted(self)
+    if event.message and self._record then
+        scheduler.report("flux2: the spool cannot keep task " .. text.show(self.id) .. ": " .. event.message)
+    end
+    if self.state ~= "submitting" then return end
     self.state = "running"
     note(self, out and out.status)
+end
+
+--- Hears what becomes of a submission that was cancelled, for the books alone.
+local function books_of(self)
+    return function(kind, event)
+        if kind == "opened" then return opened(self, event) end
+        if kind == "changed" or not event.opening then return end
+        if event.failure then
+            submission_failed(self, event)
+        else
+            read_submission(self, event)
+        end
+    end
 end
 
 local function handler_of(self)
@@ -188,14 +261,32 @@ end
 
 --- Submits a request. Used by Client.
 ---@param settings table
----@param body string JSON
----@param price number? credits
----@param timeout number? seconds
+---@param order { body: string, request: table, price: number?, timeout: number?, reservation: flux2.Reservation,
+---  record: flux2.Record? } body is JSON, price is in credits, timeout in seconds
 ---@return flux2.Task?
 ---@return flux2.Error?
-function Task.submit(settings, body, price, timeout)
-    local self = new(settings, { state = "submitting", _price = price, _timeout = timeout })
-    return start(self, { url = settings.task_url .. "{id}", opening = settings.submit_url, body = body })
+function Task.submit(settings, order)
+    local record = order.record or {}
+    local self = new(settings, {
+        state = "submitting", request = order.request, _price = order.price, _timeout = order.timeout,
+        _reservation = order.reservation, _record = order.record,
+    })
+    return start(self, {
+        url = settings.task_url .. "{id}", opening = settings.submit_url, body = order.body,
+        record_path = record.path, record_text = record.text,
+    })
+end
+
+--- Takes up a task that was found in the spool; polled from its first wait. Used by Client.
+---@param settings table
+---@param record flux2.Record with an id
+---@param timeout number? seconds
+---@return flux2.Task
+function Task.recovered(settings, record, timeout)
+    return new(settings, {
+        state = "running", id = record.id, request = record.request, _price = record.price, _timeout = timeout,
+        _record = record, _dormant = true,
+    })
 end
 
 --- Takes up a task that exists. Used by Client.
@@ -253,14 +344,25 @@ function Task:_outcome(latch)
 end
 
 --- Stops waiting for the task, here. The service knows no way to cancel: it may finish the picture and charge for it.
---- Whoever waits is woken with kind "cancelled". Does nothing to a task that has ended.
+--- Whoever waits is woken with kind "cancelled". Does nothing to a task that has ended. What was paid for stays in the
+--- spool, if there is one: see discard.
 ---@return flux2.Task self
 -- Example: `task:cancel()`
 function Task:cancel()
     if not ALIVE[self.state] then return self end
-    scheduler.cancel(self._job)
+    if self._dormant then awaken(self) end
+    scheduler.cancel(self._job, self.state == "submitting" and books_of(self) or nil)
     local message = "cancelled here; the service may still make the picture and charge for it"
     finish(self, "cancelled", nil, errors.new("cancelled", message, { task_id = self.id }))
+    return self
+end
+
+--- With `spool`: takes the record of the task away, so that client:recover will not find it. For a picture that nobody
+--- wants, or a task that the service does not know any more. The task itself goes on.
+---@return flux2.Task self
+-- Example: `task:cancel():discard()`
+function Task:discard()
+    if self._record then self._record:discard() end
     return self
 end
 
@@ -277,6 +379,10 @@ function Task:on(event, fn)
     if type(fn) ~= "function" then error("task:on: a function is needed, not " .. text.show(fn), 2) end
     local listeners = self._listeners[event]
     listeners[#listeners + 1] = fn
+    if self._dormant then
+        awaken(self)
+        start_polling(self)
+    end
     if event == "done" and not ALIVE[self.state] then scheduler.guard(fn, self, self.result, self.error) end
     return self
 end

@@ -1,0 +1,96 @@
+/* record.c - see record.h. */
+#include "record.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform.h"
+
+enum { PRIVATE_MODE = 0600 };
+
+bool flux2_record_init(struct flux2_record *r, const char *path, const char *text)
+{
+    if (!path || !text)
+        return true;
+    r->path = strdup(path);
+    r->text = strdup(text);
+    return r->path && r->text;
+}
+
+void flux2_record_free(struct flux2_record *r)
+{
+    free(r->path);
+    free(r->text);
+    r->path = r->text = NULL;
+}
+
+/* Appends TEXT as the inside of a JSON string. Returns the new end. */
+static char *put_escaped(char *out, const char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == 0x7f) {
+            out += sprintf(out, "\\u%04x", c);
+            continue;
+        }
+        if (c == '"' || c == '\\')
+            *out++ = '\\';
+        *out++ = (char)c;
+    }
+    return out;
+}
+
+/* The text with the id in its place; NULL without memory. */
+static char *fill_in(const char *text, const char *id)
+{
+    static const char mark[] = "{id}";
+    const char *place = strstr(text, mark);
+    char *out = malloc(strlen(text) + 6 * strlen(id) + 1);
+    if (!out)
+        return NULL;
+    size_t before = place ? (size_t)(place - text) : strlen(text);
+    memcpy(out, text, before);
+    char *end = place ? put_escaped(out + before, id) : out + before;
+    strcpy(end, place ? place + strlen(mark) : "");
+    return out;
+}
+
+static int write_whole(const char *path, const char *text)
+{
+    struct flux2_file file;
+    int rc = flux2_platform_file_open(&file, path, PRIVATE_MODE);
+    if (rc == 0)
+        rc = flux2_platform_file_write(&file, text, strlen(text));
+    if (rc == 0)
+        rc = flux2_platform_file_commit(&file, true);
+    flux2_platform_file_discard(&file);
+    return rc;
+}
+
+int flux2_record_write(struct flux2_record *r, const char *id)
+{
+    if (!r->path)
+        return 0;
+    bool again = r->kept;
+    char *text = fill_in(r->text, id);
+    if (!text)
+        return ENOMEM;
+    int rc = write_whole(r->path, text);
+    /* A disk that is full has no room for a second file, but the blocks of the first one are ours. */
+    if (rc != 0 && again)
+        rc = flux2_platform_file_overwrite(r->path, text, strlen(text)) == 0 ? 0 : rc;
+    free(text);
+    r->kept = true; /* a failure to make the name durable leaves the file */
+    if (rc != 0 && !again)
+        flux2_record_remove(r);
+    return rc;
+}
+
+void flux2_record_remove(struct flux2_record *r)
+{
+    if (r->path && r->kept)
+        flux2_platform_file_remove(r->path);
+    r->kept = false;
+}

@@ -1,0 +1,338 @@
+-- The spool when a program dies: killed with -9 at chosen and at random moments, then recovered by another process and held
+-- against the emulator's ledger. The emulator lives here, in the process of the specs, and survives.
+local cjson = require "cjson"
+local service = require "support.service"
+
+local SUBMIT = "/api/v1/images/generations"
+
+-- What every program below begins with. It ends by itself if nobody kills it.
+local HEAD = [[
+    local core = require "flux2.core"
+    local flux2 = require "flux2"
+    local url, key, dir = arg[1], arg[2], arg[3]
+    local give_up = core.now() + 60
+    local function say(...) io.write(table.concat({ ... }, " "), "\n") io.flush() end
+    local function block(condition)
+        while not (condition and condition()) do
+            if core.now() > give_up then os.exit(9) end
+        end
+    end
+    local client = assert(flux2.new { base_url = url, api_key = key, spool = dir, poll = { interval = 0.02 } })
+]]
+
+local RECOVER = [[
+    local tasks, unknown, damaged = assert(client:recover())
+    for _, task in ipairs(tasks) do say("task", task.id, task.request.prompt) end
+    for _, record in ipairs(unknown) do say("unknown", record.request.prompt) end
+    say("damaged", #damaged)
+]]
+
+local COLLECT = RECOVER .. [[
+    for _, task in ipairs(tasks) do
+        local result, err = task:wait(30)
+        if not result then say("failed", task.id, tostring(err)) end
+        say("saved", task.id, assert(result.images[1]:save(dir .. "/" .. task.id .. ".png")))
+    end
+    for _, record in ipairs(unknown) do record:discard() end
+]]
+
+describe("a program that is killed", function()
+    local emu, dir, children
+    before_each(function()
+        emu = service.start { image_bytes = 20000 }
+        dir = service.directory()
+        children = {}
+    end)
+
+    local function kill(child)
+        if child.pipe then
+            os.execute("kill -9 " .. child.pid .. " 2>/dev/null")
+            child.pipe:close()
+            child.pipe = nil
+        end
+        os.remove(child.file)
+    end
+
+    after_each(function()
+        for _, child in ipairs(children) do kill(child) end
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    --- Starts a program. Its process id is what `exec` keeps; what it says can be read from `pipe`.
+    local function start(program, prefix)
+        local child = { file = os.tmpname() }
+        local out = assert(io.open(child.file, "w"))
+        out:write(HEAD, program)
+        out:close()
+        local lua = os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua"
+        child.pipe = assert(io.popen(("echo $$; %s exec '%s' '%s' '%s' '%s' '%s' 2>&1"):format(prefix or "", lua, child.file,
+            emu.url, emu.api_key, dir)))
+        child.pid = assert(child.pipe:read "*l")
+        children[#children + 1] = child
+        return child
+    end
+
+    --- A library to be put before a program.
+    local function preload(name)
+        local library = (os.getenv "FLUX2_BUILD" or os.getenv "PWD" .. "/build") .. "/" .. name .. ".so"
+        assert(os.execute(("${CC:-cc} -shared -fPIC -o '%s' spec/support/%s.c -ldl"):format(library, name)))
+        return library
+    end
+
+    --- Runs a program to its end. What it said: word -> list of the rest of the lines that began with it.
+    local function run(program)
+        local code, printed = service.run_lua(HEAD .. program, ("'%s' '%s' '%s'"):format(emu.url, emu.api_key, dir))
+        assert.equal(0, code, printed)
+        local said = setmetatable({}, { __index = function() return {} end })
+        for word, rest in printed:gmatch "(%S+) ([^\n]*)\n" do
+            if not rawget(said, word) then said[word] = {} end
+            table.insert(said[word], rest)
+        end
+        assert.same({ "0" }, said.damaged)
+        return said
+    end
+
+    local function records()
+        local found = {}
+        for _, name in ipairs(service.list(dir)) do
+            -- One that is gone between the listing and the reading is none.
+            local file = name:find "%.json$" and io.open(dir .. "/" .. name, "rb")
+            if file then
+                found[#found + 1] = cjson.decode(file:read "*a")
+                file:close()
+            end
+        end
+        return found
+    end
+
+    local function with_id()
+        local n = 0
+        for _, record in ipairs(records()) do n = n + (record.task_id ~= "" and 1 or 0) end
+        return n
+    end
+
+    local function ledger()
+        local ids = {}
+        for i, entry in ipairs(emu:ledger()) do ids[i] = entry.task_id end
+        table.sort(ids)
+        return ids
+    end
+
+    local function ids_of(lines)
+        local ids = {}
+        for i, line in ipairs(lines) do ids[i] = line:match "^%S+" end
+        table.sort(ids)
+        return ids
+    end
+
+    local function spool_is_empty()
+        assert.same({}, records())
+        for _, name in ipairs(service.list(dir)) do
+            assert.truthy(name:find "%.png$" or name:find "^owner%-", name)
+        end
+    end
+
+    it("before it submits anything leaves nothing to recover", function()
+        local child = start [[say "here" block()]]
+        assert.equal("here", child.pipe:read "*l")
+        assert.equal(1, #service.list(dir))
+        kill(child)
+        local said = run(COLLECT)
+        assert.same({}, said.task)
+        assert.same({}, said.unknown)
+        spool_is_empty()
+        assert.same({}, service.list(dir), "the lock of the dead is gone")
+    end)
+
+    it("after its submissions were accepted, with its main thread blocked all the time, loses none", function()
+        emu:set { duration = 0.5 }
+        local child = start [[
+            for i = 1, 12 do assert(client:submit("prompt " .. i)) end
+            say "submitted"
+            block()
+        ]]
+        assert.equal("submitted", child.pipe:read "*l")
+        service.pump_until(function() return with_id() == 12 end, 30)
+        kill(child)
+        local said = run(COLLECT)
+        assert.equal(12, #said.task)
+        assert.same({}, said.unknown)
+        assert.same(ledger(), ids_of(said.task))
+        assert.same(ledger(), ids_of(said.saved))
+        assert.equal(12, #ledger())
+        for _, entry in ipairs(emu:ledger()) do
+            assert.equal(20000, #service.read(dir .. "/" .. entry.task_id .. ".png"))
+        end
+        spool_is_empty()
+    end)
+
+    it("while the service has its submission and has not answered learns that the outcome is unknown", function()
+        emu:fault { method = "POST", path = SUBMIT, hang = true, accept = true }
+        local child = start [[assert(client:submit "in the air") block(function() flux2.update() end)]]
+        service.pump_until(function() return emu:faults()[1].fired == 1 and #records() == 1 end, 30)
+        kill(child)
+        local said = run(RECOVER)
+        assert.same({}, said.task)
+        assert.same({ "in the air" }, said.unknown)
+        -- It is listed until somebody says that he knows.
+        said = run(COLLECT)
+        assert.same({ "in the air" }, said.unknown)
+        said = run(COLLECT)
+        assert.same({}, said.unknown)
+        assert.equal(1, #ledger())
+        spool_is_empty()
+    end)
+
+    it("between the end of the task and the end of the download finds its picture again", function()
+        emu:fault { method = "GET", path = "/images/*", times = 1, trickle = { bytes = 1, interval = 1 } }
+        local child = start [[client:generate("half a picture", { save = dir .. "/half.png" })]]
+        service.pump_until(function() return emu:faults()[1].fired == 1 end, 30)
+        kill(child)
+        local said = run(COLLECT)
+        assert.same(ledger(), ids_of(said.saved))
+        assert.is_nil(io.open(dir .. "/half.png"))
+        for _, name in ipairs(service.list(dir)) do
+            if name:find "%.part$" then os.remove(dir .. "/" .. name) end
+        end
+        spool_is_empty()
+    end)
+
+    it("while it lives keeps its tasks to itself, and is followed by one heir only", function()
+        emu:set { duration = 60 }
+        local child = start [[
+            for i = 1, 6 do assert(client:submit("prompt " .. i)) end
+            say "submitted"
+            block()
+        ]]
+        assert.equal("submitted", child.pipe:read "*l")
+        service.pump_until(function() return with_id() == 6 end, 30)
+        local here = service.client(emu, { spool = dir })
+        assert.equal(0, #assert(here:recover()))
+        assert.same({}, run(RECOVER).task)
+        kill(child)
+        local tasks = assert(here:recover())
+        assert.equal(6, #tasks)
+        assert.same({}, run(RECOVER).task)
+        assert.equal(6, #records())
+    end)
+
+    it("is inherited by two that ask at the same time, each task by one of them", function()
+        emu:set { duration = 60 }
+        for round = 1, 3 do
+            local child = start [[
+                for i = 1, 30 do assert(client:submit("prompt " .. i)) end
+                say "submitted"
+                block()
+            ]]
+            assert.equal("submitted", child.pipe:read "*l")
+            service.pump_until(function() return with_id() == 30 end, 30)
+            kill(child)
+            local go = dir .. "/go" .. round
+            local heirs = {}
+            for i = 1, 2 do
+                heirs[i] = start(([[
+                    say "ready"
+                    block(function() local f = io.open(%q) if f then f:close() end return f end)
+                    for _, task in ipairs(assert(client:recover())) do say(task.id) end
+                    say "that is all"
+                    block()
+                ]]):format(go))
+                assert.equal("ready", heirs[i].pipe:read "*l")
+            end
+            assert(io.open(go, "w")):close()
+            local got = {}
+            for _, heir in ipairs(heirs) do
+                for line in heir.pipe:lines() do
+                    if line == "that is all" then break end
+                    got[#got + 1] = line
+                end
+            end
+            for _, heir in ipairs(heirs) do kill(heir) end
+            table.sort(got)
+            assert.same(ledger(), got, "round " .. round)
+            for _, name in ipairs(service.list(dir)) do os.remove(dir .. "/" .. name) end
+            emu:stop()
+            emu = service.start { duration = 60 }
+        end
+    end)
+
+    it("at any moment loses no task, and none is bought twice", function()
+        -- A slow answer now and then, so that some die in the air.
+        emu:set { duration = { 0.02, 0.3 } }
+        emu:fault { method = "POST", path = SUBMIT, every = 5, times = 1000, delay = 0.1 }
+        local unknown = {}
+        for round = 1, 15 do
+            local before = #emu:ledger()
+            local child = start(([[
+                local n = 0
+                local function prompts()
+                    n = n + 1
+                    return "prompt-%d-" .. n
+                end
+                local function save(_, prompt) return dir .. "/" .. prompt .. ".png" end
+                for _, image, err in client:map(prompts, { concurrency = 6, save = save }) do
+                    if not image then say("failed", tostring(err)) end
+                end
+            ]]):format(round))
+            service.pump_until(function() return #emu:ledger() - before >= 2 * round end, 30)
+            kill(child)
+            local said = run(COLLECT)
+            assert.same({}, said.failed)
+            for _, prompt in ipairs(said.unknown) do unknown[prompt] = true end
+            os.execute(("rm -f '%s'/.prompt-*.part"):format(dir)) -- downloads that were cut
+            spool_is_empty()
+        end
+        local there, bought = {}, {}
+        for _, name in ipairs(service.list(dir)) do there[name:match "^(.*)%.png$" or ""] = true end
+        for _, entry in ipairs(emu:ledger()) do
+            assert.is_nil(bought[entry.prompt])
+            bought[entry.prompt] = true
+            local found = there[entry.task_id] or there[entry.prompt]
+            assert.is_true(found or unknown[entry.prompt] or false, entry.prompt .. " is lost")
+        end
+        assert.is_true(#emu:ledger() >= 15 * 16)
+    end)
+
+    it("or leaves, while the name of the service is still being looked up, has bought nothing", function()
+        local library = preload "slow_resolver"
+        local child = start([[
+            client = assert(flux2.new { base_url = "https://service.hang", api_key = key, spool = dir })
+            assert(client:submit "not sent yet")
+            block(function()
+                for _, name in ipairs(core.list(dir)) do
+                    if name:find "^task" then return true end
+                end
+            end)
+            say "on disk"
+            os.exit(0, true)
+        ]], ("FLUX2_TEST_PRELOAD='%s' LD_PRELOAD='%s'"):format(library, library))
+        assert.equal("on disk\n", child.pipe:read "*a")
+        assert.same({}, records())
+    end)
+
+    it("leaves the same on a disk that loses what was not flushed", function()
+        local library, log = preload "disk_order", os.tmpname()
+        local prefix = ("FLUX2_DISK_LOG='%s' FLUX2_TEST_PRELOAD='%s' LD_PRELOAD='%s'"):format(log, library, library)
+        local child = start([[
+            local task = assert(client:submit "in order")
+            while task.state == "submitting" do flux2.sleep(0.01) end
+            os.remove(dir .. "/told")
+            assert(assert(task:wait()).images[1]:save(dir .. "/fox.png"))
+            say "done"
+        ]], prefix)
+        local printed = child.pipe:read "*a"
+        assert.equal("done\n", printed)
+        local happened = {}
+        for line in service.read(log):gmatch "[^\n]+" do
+            line = line:gsub(dir:gsub("%p", "%%%0"), "dir"):gsub("%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x", "X")
+            happened[#happened + 1] = line
+        end
+        os.remove(log)
+        assert.same({
+            "fsync dir/.task-X-0001.json.X.part", "rename dir/task-X-0001.json", "fsync dir", "send POST",
+            "fsync dir/.task-X-0001.json.X.part", "rename dir/task-X-0001.json", "fsync dir", "remove dir/told",
+            "fsync dir/.fox.png.X.part", "rename dir/fox.png", "fsync dir", "remove dir/task-X-0001.json",
+        }, happened)
+    end)
+end)
