@@ -21,6 +21,8 @@ end
 
 --- The interpreter that runs this, to be run again.
 local function interpreter()
+    local named = os.getenv "FLUX2_TEST_LUA" -- an instrumented build wants to be started in its own way
+    if named then return named end
     local i = 0
     while arg[i - 1] do i = i - 1 end
     return arg[i]
@@ -186,9 +188,15 @@ describe("the emulator's life", function()
         assert.equal(7, curl.request(url).exit)
     end)
 
-    -- Each program leaves with a client that waits for an answer, half of which is there.
+    -- Each program leaves with clients that wait for pictures being drawn, and for answers half of which are there.
     local busy = [[
-        local emu = assert(require("flux2.emulator").start())
+        local emu = assert(require("flux2.emulator").start { sync = "b64_json" })
+        for i = 1, 4 do
+            os.execute("curl -q -s --noproxy '*' -m 15 -o /dev/null -H 'Content-Type: application/json' -d '" ..
+                '{"model":"flux-2","prompt":"picture ' .. i .. '","resolution":"2K"}' ..
+                "' -H 'Authorization: Bearer aio_emulator_key' " .. emu.url ..
+                "/api/v1/images/generations >/dev/null 2>&1 &")
+        end
         emu:fault { path = "/hang", hang = true }
         emu:fault { path = "/late", delay = 60 }
         emu:fault { path = "/slow", body = "0123456789", trickle = { bytes = 1, interval = 60 } }
@@ -197,6 +205,7 @@ describe("the emulator's life", function()
         for _, path in ipairs { "hang", "late", "slow", "more", "head" } do
             os.execute("curl -q -s --noproxy '*' -m 15 --limit-rate 1k -o /dev/null " .. emu.url .. "/" .. path .. " >/dev/null 2>&1 &")
         end
+        while emu:stats().submissions < 4 do emu:wait(0.005) end
         assert(emu:wait(10, 5))
     ]]
     for name, ending in pairs {
@@ -207,7 +216,9 @@ describe("the emulator's life", function()
             local before = io.popen "date +%s%N":read "*n"
             emu:stop()
             local took = (io.popen "date +%s%N":read "*n" - before) / 1e6
-            print(took < 100 and "quick" or took)
+            io.write(took < 100 and "quick" or took)
+            io.stdout:flush()
+            os.exit(0)
         ]],
         ["an error"] = "error 'wanted'",
     } do
@@ -218,7 +229,7 @@ describe("the emulator's life", function()
                 assert.truthy(output:find "wanted", output)
             else
                 assert.equal(0, exit, output)
-                assert.equal(name:find "^stop" and "quick\n" or "", output)
+                assert.equal(name:find "^stop" and "quick" or "", output)
             end
         end)
     end
