@@ -38,6 +38,7 @@ CURL_MIN := 7.85
 EMU_PKGS := libmicrohttpd cairo
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 SAN_tsan := -fsanitize=thread -O1
+SAN_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 ALL_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden -pthread $(WARNINGS) $(CFLAGS) $(SAN_$(FLAVOUR)) $(EXTRA_CFLAGS)
 ALL_LDFLAGS = -shared -pthread -Wl,-z,nodelete -Wl,-z,relro -Wl,-z,now $(SAN_$(FLAVOUR)) $(LDFLAGS)
 CORE_CFLAGS := $(shell $(PKG_CONFIG) --cflags $(CORE_PKGS) 2>/dev/null)
@@ -94,6 +95,25 @@ $(BUILD)/$(1)/flux2/emulator/core.so: $(BUILD)/obj/$(1)/emulator-core.o $(EMU_OB
 endef
 $(foreach v,$(ABIS),$(eval $(call abi_rules,$(v))))
 
+# --- programs that test -------------------------------------------------------------------------
+# A fuzz target, with FLAVOUR=fuzz CC=clang (tools/fuzz): the engine, which knows no Lua, and one file of fuzz/.
+FUZZERS := $(patsubst fuzz/%.c,build/fuzz/run/%,$(wildcard fuzz/*.c))
+.PHONY: fuzzers
+fuzzers: $(FUZZERS)
+
+build/fuzz/watch.h: fuzz/watch.lua $(wildcard lua/flux2/*.lua)
+	@mkdir -p $(@D)
+	LUA_PATH="lua/?.lua;lua/?/init.lua;;" "$$(tools/find-lua)" fuzz/watch.lua >$@
+
+build/fuzz/run/%: fuzz/%.c fuzz/fuzz.h build/fuzz/watch.h $(ENGINE_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(CORE_CFLAGS) -Ibuild/fuzz -fsanitize=fuzzer $< $(ENGINE_OBJ) $(CORE_LIBS) -ldl -lm -o $@
+
+# A host whose allocator fails: alloc-host-5.4, alloc-host-luajit.
+$(BUILD)/alloc-host-%: spec/support/alloc_host.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) $(SAN_$(FLAVOUR)) $< $$($(PKG_CONFIG) --cflags --libs $(or $(PKG_$*),$*)) -ldl -o $@
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # --- for people --------------------------------------------------------------------------------
@@ -125,6 +145,15 @@ test: ## runs the specs on Lua 5.4, on LuaJIT, and under ASan and UBSan; LUA=lua
 test-all: ## runs the specs on Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT
 	@tools/deps build emulator all-luas test
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-specs -s "$(SPEC)" lua5.1 lua5.2 lua5.3 lua5.4 luajit
+
+.PHONY: test-alloc
+test-alloc: ## fails every single allocation of a generation in turn, not just some: minutes
+	+@ALLOC_STEP=1 $(MAKE) --no-print-directory test SPEC=spec/alloc_failure_spec.lua
+
+.PHONY: fuzz
+fuzz: ## feeds damaged answers to whatever reads them: FUZZ_SECONDS=60 for each target, 0 for the committed inputs only
+	@tools/deps build lua5.4 fuzz
+	+@MAKE="$(MAKE) $(PARALLEL)" tools/fuzz
 
 .PHONY: lint
 lint: ## reads the code: luacheck, clang-format, warnings as errors, cppcheck
