@@ -138,12 +138,12 @@ RUNS ?= $(if $(LUA),$(LUA),lua5.4 luajit lua5.4:asan)
 SPEC ?=
 .PHONY: test
 test: ## runs the specs on Lua 5.4, on LuaJIT, and under ASan and UBSan; LUA=luajit SPEC=spec/x_spec.lua for less
-	@tools/deps build emulator lua5.4 luajit test
+	@tools/deps build emulator lua5.4 luajit test hosts cli
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-specs -s "$(SPEC)" $(RUNS)
 
 .PHONY: test-all
 test-all: ## runs the specs on Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT
-	@tools/deps build emulator all-luas test
+	@tools/deps build emulator all-luas test hosts cli
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-specs -s "$(SPEC)" lua5.1 lua5.2 lua5.3 lua5.4 luajit
 
 .PHONY: test-alloc
@@ -167,7 +167,7 @@ format: ## lays out the C code as lint demands
 
 .PHONY: deps
 deps: ## installs what building and testing need
-	@tools/deps build emulator lua5.4 luajit test lint
+	@tools/deps build emulator lua5.4 luajit test hosts cli lint
 
 # --- installing --------------------------------------------------------------------------------
 # For each Lua: what is written in Lua, and what is compiled. LuaRocks names both folders itself.

@@ -9,7 +9,10 @@
 #include <string.h>
 #include <strings.h>
 
-enum { STEP_MAX = 128 }; /* longest name of a member in a path */
+enum {
+    STEP_MAX = 128,      /* longest name of a member in a path */
+    VALUES_MAX = 100000, /* in one answer; a real one has a few dozen */
+};
 
 void flux2_words_free(struct flux2_words *w)
 {
@@ -206,11 +209,34 @@ static enum flux2_verdict judge(const struct flux2_watch *w, const json_t *root,
     return any(&w->result, root, is_text) ? FLUX2_VERDICT_ENDED : FLUX2_VERDICT_UNREADABLE;
 }
 
+/* Whether a text has a bearable number of values. One that is nothing but "{},{}," takes eighty times its size once it
+ * is parsed, and compresses to nothing on the way here. */
+static bool is_modest(const char *body, size_t size)
+{
+    size_t i, values = 0;
+    bool in_string = false;
+    for (i = 0; i < size; i++) {
+        char c = body[i];
+        if (in_string) {
+            if (c == '\\')
+                i++;
+            in_string = c != '"';
+        } else if (c == '"') {
+            in_string = true;
+        } else if ((c == '{' || c == '[' || c == ',') && ++values > VALUES_MAX) {
+            return false;
+        }
+    }
+    return true;
+}
+
 void flux2_probe_read(const struct flux2_watch *watch, const char *body, size_t size, bool opening,
                       struct flux2_reading *out)
 {
     memset(out, 0, sizeof *out);
     out->verdict = FLUX2_VERDICT_UNREADABLE;
+    if (!is_modest(body, size))
+        return;
     json_t *root = json_loadb(body ? body : "", size, JSON_ALLOW_NUL, NULL);
     if (!root)
         return;

@@ -219,7 +219,7 @@ describe("the host for nginx", function()
         check_log()
     end)
 
-    it("wakes promptly whoever waits, in light threads at once and in coroutines one by one", function()
+    it("wakes promptly whoever waits, in light threads and in coroutines of spawn, side by side", function()
         local server = start_nginx()
         local before = now()
         assert.equal("ok\n", inside [[
@@ -235,7 +235,14 @@ describe("the host for nginx", function()
             end
             for i = 1, 3 do assert(select(2, ngx.thread.wait(threads[i])) == "light") end
             assert(most == 3, most)
-            assert(flux2.spawn(function() return assert(flux2.sleep(0.01)) end):join() == true)
+            local handles = {}
+            for i = 1, 3 do handles[i] = flux2.spawn(function() return i, assert(flux2.sleep(0.05)) end) end
+            for i = 1, 3 do assert(handles[i].state == "running") end
+            for i = 1, 3 do assert(handles[i]:join() == i) end
+            local _, e = flux2.spawn(function() flux2.sleep(0.01) error "mine" end):join()
+            assert(tostring(e):find "mine")
+            local sleeper = flux2.spawn(function() return select(2, flux2.sleep(60)).kind end)
+            assert(sleeper:cancel().state == "cancelled")
         ]])
         assert.is_true(now() - before < 10)
         server.signal "QUIT"

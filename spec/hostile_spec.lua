@@ -5,6 +5,7 @@
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local flux2 = require "flux2"
+local response = require "flux2.response"
 local service = require "support.service"
 local text = require "flux2.text"
 
@@ -112,6 +113,29 @@ local function count_kinds(kinds, err)
     local kind = err and err.kind or "a picture"
     kinds[kind] = (kinds[kind] or 0) + 1
 end
+
+describe("an answer of millions of values", function()
+    -- 3 MB here; 32 MiB of it would take 2.5 GB once parsed, and come as 32 kB of gzip.
+    local body = '{"data":{"task_id":"x","status":"SUCCESS"},"x":[' .. ("{},"):rep(1000000) .. "1]}"
+    local profile = core.profile { watch = response.watch }
+
+    it("is not parsed by the engine", function()
+        assert.equal("unreadable", (core._pure.probe(profile, body, false)))
+        assert.equal("unreadable", (core._pure.probe(profile, body, true)))
+    end)
+    it("is not decoded in Lua", function()
+        local _, err = response.task(200, body)
+        assert.equal("protocol", err.kind)
+        assert.is_truthy(tostring(err):find("more than 100000 values", 1, true))
+        _, err = response.submission(200, body)
+        assert.equal("unknown_outcome", err.kind)
+    end)
+    it("is another matter than one long text, even with commas and quotes in it", function()
+        local long = '{"data":{"task_id":"x","status":"SUCCESS","output":"' .. ("A,{\\\""):rep(50000) .. '"}}'
+        assert.equal("ended", (core._pure.probe(profile, long, false)))
+        assert.equal("x", response.submission(200, (long:gsub(",{", ""))).task_id)
+    end)
+end)
 
 describe("a service that answers", function()
     local emu

@@ -122,18 +122,9 @@ describe("Ctrl-C", function()
     end)
 end)
 
---- What Lua cannot do by itself: another Lua state, a fork.
-local function process_library()
-    local abi = _VERSION:match "%d%.%d"
-    local library = (os.getenv "FLUX2_BUILD" or os.getenv "PWD" .. "/build") .. "/" .. abi .. "/process.so"
-    local flags = ("$(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi)
-    assert(os.execute(("${CC:-cc} -shared -fPIC %s -o '%s' spec/support/process.c"):format(flags, library)))
-    return library
-end
-
 describe("two Lua states in one process", function()
     it("have two engines", function()
-        local library = process_library()
+        local library = service.process_library()
         local emu = service.start()
         local code, printed = service.run_lua([[
             local url, library = arg[1], arg[2]
@@ -185,7 +176,7 @@ describe("a fork", function()
             assert(wait(pid) == 7)
             assert(alive:wait())
             assert(client:generate "in the parent again")
-        ]], ("'%s' '%s'"):format(emu.url, process_library()))
+        ]], ("'%s' '%s'"):format(emu.url, service.process_library()))
         local ledger = #emu:ledger()
         service.stop_all()
         assert.equal(0, code, printed)

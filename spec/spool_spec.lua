@@ -379,15 +379,6 @@ describe("the spool", function()
         end)
     end)
 
-    --- Lua cannot fork by itself.
-    local function process_library()
-        local abi = _VERSION:match "%d%.%d"
-        local library = (os.getenv "FLUX2_BUILD" or os.getenv "PWD" .. "/build") .. "/" .. abi .. "/process.so"
-        local flags = ("$(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi)
-        assert(os.execute(("${CC:-cc} -shared -fPIC %s -o '%s' spec/support/process.c"):format(flags, library)))
-        return library
-    end
-
     it("is shared by a process and its fork, each with records and a lock of its own", function()
         emu:set { duration = 60 }
         local program = [[
@@ -409,7 +400,7 @@ describe("the spool", function()
             os.exit(0, true)
         ]]
         local code, printed = service.run_lua(program,
-            ("'%s' '%s' '%s' '%s'"):format(emu.url, emu.api_key, dir, process_library()))
+            ("'%s' '%s' '%s' '%s'"):format(emu.url, emu.api_key, dir, service.process_library()))
         assert.equal(0, code, printed)
         assert.equal(2, #names())
         assert.equal(2, #assert(client:recover()))

@@ -443,8 +443,12 @@ describe("map", function()
         service.remove(dir)
     end)
     it("cancels what is running when the loop is left", function()
-        local slow = service.start { duration = { 0.02, 30 } }
+        local slow = service.start { duration = 60 }
         local n = 0
+        flux2.spawn(function()
+            while #slow:ledger() < 8 do flux2.sleep(0.01) end
+            slow:finish(slow:ledger()[3].task_id)
+        end)
         local function endless()
             n = n + 1
             return "endless " .. n

@@ -2,6 +2,7 @@
 #include "gallery.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 /* In a list from the latest used to the one that goes first. */
@@ -16,10 +17,8 @@ struct emu_gallery {
     pthread_cond_t drawn; /* a frame was filled or taken away */
     struct frame *newest, *oldest;
     size_t bytes, max_bytes;
-    int drawing; /* how many threads draw */
+    bool drawing;
 };
-
-#define MAX_DRAWING 2 /* a 2K picture takes 16 MB while it is drawn */
 
 struct emu_gallery *flux2_emu_gallery_new(size_t max_bytes)
 {
@@ -86,18 +85,19 @@ static void make_room(struct emu_gallery *g)
     }
 }
 
-/* Draws into FRAME, which stands in the list without a picture: others wait for it. Called and left with the lock. */
+/* Draws into FRAME, which stands in the list without a picture: others wait for it. Called and left with the lock.
+ * One thread draws at a time: it takes a core and up to 16 MB for a second, and the host is a game perhaps. */
 static struct emu_blob *draw(struct emu_gallery *g, struct frame *f, const struct emu_sketch *sketch)
 {
     struct emu_blob *blob = NULL;
-    while (g->drawing >= MAX_DRAWING && !sketch->give_up(sketch->cls))
+    while (g->drawing && !sketch->give_up(sketch->cls))
         pthread_cond_wait(&g->drawn, &g->lock);
-    g->drawing++;
+    g->drawing = true;
     pthread_mutex_unlock(&g->lock);
     if (!sketch->give_up(sketch->cls))
         blob = flux2_emu_picture_draw(sketch);
     pthread_mutex_lock(&g->lock);
-    g->drawing--;
+    g->drawing = false;
     f->blob = blob ? flux2_emu_blob_ref(blob) : NULL;
     if (blob)
         g->bytes += blob->len;

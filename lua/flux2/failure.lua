@@ -324,7 +324,7 @@ function failure.transport(name, info)
     local detail = sentence(info.message)
     if detail and known.kind ~= "cancelled" then message = message .. ": " .. detail end
     local fields = failure.fields(info, { cause = type(name) == "string" and name or nil })
-    if info.once and info.sent and known.kind ~= "cancelled" and known.kind ~= "io" then
+    if info.once and info.sent and known.kind ~= "cancelled" then
         return failure.unknown_outcome(message, fields)
     end
     return errors.new(known.kind, message, fields)

@@ -8,7 +8,7 @@ local text = require "flux2.text"
 local json = {}
 
 local MAX_DEPTH_IN, MAX_DEPTH_OUT = 100, 32
-local MAX_VALUES_OUT = 10000
+local MAX_VALUES_OUT, MAX_VALUES_IN = 10000, 100000
 
 local codec = cjson.new()
 codec.decode_max_depth(MAX_DEPTH_IN)
@@ -21,12 +21,24 @@ codec.encode_sparse_array(false, 1, 0)
 --- What a JSON null becomes in a decoded table.
 json.null = cjson.null
 
+--- A text that is nothing but "{},{}," takes dozens of times its size once it is decoded. What is short enough is fine.
+local function is_modest(body)
+    if #body <= MAX_VALUES_IN then return true end
+    local count = 0
+    for _ in body:gmatch("[%[{,]") do
+        count = count + 1
+        if count > MAX_VALUES_IN then return false end
+    end
+    return true
+end
+
 --- Decodes a JSON text. Never raises.
 ---@param body any
 ---@return any value nil when the text is not JSON
 ---@return string? reason
 function json.decode(body)
     if type(body) ~= "string" then return nil, "there is no text" end
+    if not is_modest(body) then return nil, "it holds more than " .. MAX_VALUES_IN .. " values" end
     local ok, value = pcall(codec.decode, body)
     -- Not the fault of the text, which may hold the id of a paid task: once more, after a collection of garbage.
     if not ok and value == "not enough memory" then ok, value = pcall(codec.decode, body) end

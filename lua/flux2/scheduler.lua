@@ -78,16 +78,19 @@ function scheduler.report(e)
 end
 
 --- Keeps an error for run() to raise, unless `take_back` says before that somebody has heard of it. on_error hears of
---- it at once.
+--- it at once. Where nobody calls run(), it is told when the host's next turn, or a second, has passed.
 ---@param e any
 ---@return function take_back
 function scheduler.leave(e)
     local entry = { e, tell(e) }
     failures[#failures + 1] = entry
+    local function tell_at_last()
+        if running == 0 and remove(failures, entry) and not entry[2] then shout(e) end
+    end
     if later and running == 0 then
-        later(function()
-            if remove(failures, entry) and not entry[2] then shout(e) end
-        end)
+        later(tell_at_last)
+    else
+        scheduler.after(1, tell_at_last, true)
     end
     return function() remove(failures, entry) end
 end
@@ -330,6 +333,12 @@ function scheduler.resume(co, ...)
     scheduler.report(type(e) == "string" and traceback or e)
 end
 
+--- A coroutine is done with waiting: it may be used again for something else.
+---@param co thread
+function scheduler.disown(co)
+    owners[co], cancelled[co] = nil, nil
+end
+
 --- `on_error(e, traceback)` is called if the coroutine ends with an error while the pump resumes it.
 ---@param co thread
 ---@param on_error function
@@ -419,6 +428,7 @@ end
 ---@class flux2.Host a scheduler of coroutines that is not ours
 ---@field running fun(): any a token if the running coroutine belongs to the host, otherwise nil or false
 ---@field suspend fun(token: any) suspends it in the host's way; it may come back without reason
+---@field start? fun(fn: function) runs fn in a new coroutine of the host, at once until its first wait
 ---@field wake fun(token: any) makes the host resume it soon; called by the pump, from any coroutine
 
 --- From now on a coroutine of this host waits in the host's way. The host also has to call `update`: when the
@@ -433,6 +443,13 @@ local function find_host()
         local token = hosts[i].running()
         if token then return hosts[i], token end
     end
+end
+
+--- How a coroutine is to be begun here, where that is a host's business.
+---@return fun(fn: function)? start
+function scheduler.starter()
+    local host = coroutine.running() and find_host()
+    return host and host.start
 end
 
 local function await_yielding(latch, timeout)

@@ -35,7 +35,28 @@ end
 
 local function body(self, fn, ...)
     local results = pack(fn(...))
+    scheduler.disown(self._co)
     if self.state == "running" then finish(self, "done", results) end
+end
+
+local function fail(self, e, traceback)
+    self._traceback = traceback
+    if self.state == "running" then return finish(self, "failed", nil, e) end
+    scheduler.open(self._latch) -- want of memory may have ended `finish` before that
+    scheduler.leave(traceback)
+end
+
+--- In a coroutine that is resumed by somebody else, errors have to be caught inside.
+local function run_in_host(self, run)
+    self._co = coroutine.running()
+    local traceback
+    local ok, e = xpcall(run, function(e)
+        traceback = debug.traceback(tostring(e), 2)
+        return e
+    end)
+    if ok then return end
+    scheduler.disown(self._co)
+    fail(self, e, traceback)
 end
 
 --- Runs `fn(...)` in a coroutine, at once until its first wait. An error in it comes out of `join`; if nobody joins,
@@ -48,13 +69,14 @@ function spawn.spawn(fn, ...)
     if type(fn) ~= "function" then error("flux2.spawn: a function is needed, not " .. text.show(fn), 2) end
     local self = setmetatable({ state = "running", _latch = scheduler.latch() }, Handle)
     local args = pack(...)
-    self._co = coroutine.create(function() body(self, fn, unpack(args, 1, args.n)) end)
-    scheduler.own(self._co, function(e, traceback)
-        self._traceback = traceback
-        if self.state == "running" then return finish(self, "failed", nil, e) end
-        scheduler.open(self._latch) -- want of memory may have ended `finish` before that
-        scheduler.leave(traceback)
-    end)
+    local function run() body(self, fn, unpack(args, 1, args.n)) end
+    local start = scheduler.starter()
+    if start then
+        start(function() run_in_host(self, run) end)
+        return self
+    end
+    self._co = coroutine.create(run)
+    scheduler.own(self._co, function(e, traceback) fail(self, e, traceback) end)
     scheduler.resume(self._co)
     return self
 end

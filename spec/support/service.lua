@@ -96,4 +96,13 @@ function service.run_lua(program, arguments, prefix)
     return tonumber(code), before
 end
 
+--- Lua cannot fork by itself, nor make another Lua state: a library of C functions that can, for package.loadlib.
+function service.process_library()
+    local abi = _VERSION:match "%d%.%d"
+    local library = (os.getenv "FLUX2_BUILD" or os.getenv "PWD" .. "/build") .. "/" .. abi .. "/process.so"
+    local flags = ("$(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi)
+    assert(os.execute(("${CC:-cc} -shared -fPIC %s -o '%s' spec/support/process.c"):format(flags, library)))
+    return library
+end
+
 return service

@@ -17,8 +17,8 @@
 --
 -- A wait yields in rewrite, access, content, ssl_certificate and timer handlers, and in light threads; elsewhere nginx
 -- allows none, and it blocks the whole worker. Callbacks of tasks run in the pump's timer: no request is there to be
--- answered. In a coroutine, as of flux2.spawn and client:map, nginx stops who resumed it until it ends: several things
--- at once are for ngx.thread.spawn.
+-- answered. nginx does not return from coroutine.resume before the coroutine has ended; flux2.spawn and client:map use
+-- its light threads, which run side by side and belong to the request that began them.
 --
 -- A request that nginx ends while it waits hurts nobody else. What it was waiting for goes on: see task:cancel.
 
@@ -120,7 +120,12 @@ local function at_next_turn(fn)
     ngx.timer.at(0, function() fn() end)
 end
 
-scheduler.add_host { running = running, suspend = suspend, wake = wake }
+local function start(fn)
+    if not YIELDING[ngx.get_phase()] then return coroutine.wrap(fn)() end
+    assert(ngx.thread.spawn(fn))
+end
+
+scheduler.add_host { running = running, start = start, suspend = suspend, wake = wake }
 scheduler.on_work(on_work)
 scheduler.tell_by(at_next_turn, function(message) ngx.log(ngx.ERR, message) end)
 
