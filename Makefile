@@ -114,6 +114,23 @@ $(BUILD)/alloc-host-%: spec/support/alloc_host.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 $(WARNINGS) $(CFLAGS) $(SAN_$(FLAVOUR)) $< $$($(PKG_CONFIG) --cflags --libs $(or $(PKG_$*),$*)) -ldl -o $@
 
+# What the benchmarks run: see bench/README.md.
+.PHONY: bench-programs
+bench-programs: build/bench/service build/bench/measure build/bench/tuned build/bench/paths \
+    $(foreach v,$(filter 5.1 5.4,$(ABIS)),build/bench/$(v)/bench_meter.so)
+
+build/bench/%: bench/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARNINGS) -O2 -g $< $(CORE_CFLAGS) $(CORE_LIBS) -o $@
+
+build/bench/paths: bench/paths.c build/fuzz/watch.h $(ENGINE_OBJ)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -pthread $(WARNINGS) -O2 -g -Ibuild/fuzz $< $(ENGINE_OBJ) $(CORE_CFLAGS) $(CORE_LIBS) -ldl -lm -o $@
+
+build/bench/%/bench_meter.so: bench/meter.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(WARNINGS) -O2 -g -fPIC -shared $< $(call lua_cflags,$*) -o $@
+
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
 # --- for people --------------------------------------------------------------------------------
@@ -150,10 +167,30 @@ test-all: ## runs the specs on Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT
 test-alloc: ## fails every single allocation of a generation in turn, not just some: minutes
 	+@ALLOC_STEP=1 $(MAKE) --no-print-directory test SPEC=spec/alloc_failure_spec.lua
 
+.PHONY: soak
+soak: ## 20,000 tasks at a service in which everything breaks, then 100 kills with a spool: the books must agree
+	@tools/deps build emulator lua5.4 test
+	+@$(AGAIN) all ABIS=5.4
+	@"$$(tools/find-lua 5.4)" tools/soak.lua $(or $(TASKS),20000) $(or $(SEED),1)
+	+@SPOOL_ROUNDS=100 $(MAKE) --no-print-directory test LUA=lua5.4 SPEC=spec/spool_crash_spec.lua
+
 .PHONY: fuzz
 fuzz: ## feeds damaged answers to whatever reads them: FUZZ_SECONDS=60 for each target, 0 for the committed inputs only
 	@tools/deps build lua5.4 fuzz
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/fuzz
+
+BENCH ?= plain frames
+.PHONY: bench
+bench: ## measures beside others: BENCH="plain http2 large scale frames memory leaving plots", see bench/README.md
+	@tools/deps build emulator lua5.4 luajit bench
+	+@$(AGAIN) all bench-programs
+	@LUA="$$(tools/find-lua 5.4)" bench/run $(BENCH)
+
+.PHONY: bench-check
+bench-check: ## counts instructions; fails when a path has grown by more than 5 % beyond bench/budget.txt
+	@tools/deps build lua5.4 bench
+	+@$(AGAIN) all bench-programs
+	@LUA="$$(tools/find-lua 5.4)" bench/run check
 
 .PHONY: lint
 lint: ## reads the code: luacheck, clang-format, warnings as errors, cppcheck

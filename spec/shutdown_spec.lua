@@ -35,8 +35,7 @@ end
 
 --- What to put before a command so that names which end in ".hang" are never resolved.
 local function with_slow_resolver()
-    local library = (os.getenv "FLUX2_BUILD" or os.getenv "PWD" .. "/build") .. "/slow_resolver.so"
-    assert(os.execute(("${CC:-cc} -shared -fPIC -o '%s' spec/support/slow_resolver.c -ldl"):format(library)))
+    local library = service.library "slow_resolver"
     return ("FLUX2_TEST_PRELOAD='%s' LD_PRELOAD='%s'"):format(library, library)
 end
 

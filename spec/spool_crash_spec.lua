@@ -4,6 +4,7 @@ local cjson = require "cjson"
 local service = require "support.service"
 
 local SUBMIT = "/api/v1/images/generations"
+local ROUNDS = tonumber(os.getenv "SPOOL_ROUNDS") or 15 -- kills at random moments; `make soak` does a hundred
 
 -- What every program below begins with. It ends by itself if nobody kills it.
 local HEAD = [[
@@ -71,13 +72,6 @@ describe("a program that is killed", function()
         child.pid = assert(child.pipe:read "*l")
         children[#children + 1] = child
         return child
-    end
-
-    --- A library to be put before a program.
-    local function preload(name)
-        local library = (os.getenv "FLUX2_BUILD" or os.getenv "PWD" .. "/build") .. "/" .. name .. ".so"
-        assert(os.execute(("${CC:-cc} -shared -fPIC -o '%s' spec/support/%s.c -ldl"):format(library, name)))
-        return library
     end
 
     --- Runs a program to its end. What it said: word -> list of the rest of the lines that began with it.
@@ -262,7 +256,7 @@ describe("a program that is killed", function()
         emu:set { duration = { 0.02, 0.3 } }
         emu:fault { method = "POST", path = SUBMIT, every = 5, times = 1000, delay = 0.1 }
         local unknown = {}
-        for round = 1, 15 do
+        for round = 1, ROUNDS do
             local before = #emu:ledger()
             local child = start(([[
                 local n = 0
@@ -291,11 +285,11 @@ describe("a program that is killed", function()
             local found = there[entry.task_id] or there[entry.prompt]
             assert.is_true(found or unknown[entry.prompt] or false, entry.prompt .. " is lost")
         end
-        assert.is_true(#emu:ledger() >= 15 * 16)
+        assert.is_true(#emu:ledger() >= ROUNDS * 16)
     end)
 
     it("or leaves, while the name of the service is still being looked up, has bought nothing", function()
-        local library = preload "slow_resolver"
+        local library = service.library "slow_resolver"
         local child = start([[
             client = assert(flux2.new { base_url = "https://service.hang", api_key = key, spool = dir })
             assert(client:submit "not sent yet")
@@ -312,7 +306,7 @@ describe("a program that is killed", function()
     end)
 
     it("leaves the same on a disk that loses what was not flushed", function()
-        local library, log = preload "disk_order", os.tmpname()
+        local library, log = service.library "disk_order", os.tmpname()
         local prefix = ("FLUX2_DISK_LOG='%s' FLUX2_TEST_PRELOAD='%s' LD_PRELOAD='%s'"):format(log, library, library)
         local child = start([[
             local task = assert(client:submit "in order")

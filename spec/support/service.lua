@@ -96,13 +96,25 @@ function service.run_lua(program, arguments, prefix)
     return tonumber(code), before
 end
 
+local libraries = {}
+
+--- Compiles spec/support/NAME.c to a library. Under a name of its own: runs for several Luas may go on side by side.
+function service.library(name, flags)
+    if not libraries[name] then
+        local unique = os.tmpname()
+        os.remove(unique)
+        local dir = os.getenv "FLUX2_BUILD" or os.getenv "PWD" .. "/build"
+        libraries[name] = ("%s/spec/%s-%s.so"):format(dir, name, unique:match "[^/]+$")
+        assert(os.execute(("mkdir -p '%s/spec' && ${CC:-cc} -shared -fPIC %s -o '%s' spec/support/%s.c -ldl"):format(dir,
+            flags or "", libraries[name], name)))
+    end
+    return libraries[name]
+end
+
 --- Lua cannot fork by itself, nor make another Lua state: a library of C functions that can, for package.loadlib.
 function service.process_library()
     local abi = _VERSION:match "%d%.%d"
-    local library = (os.getenv "FLUX2_BUILD" or os.getenv "PWD" .. "/build") .. "/" .. abi .. "/process.so"
-    local flags = ("$(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi)
-    assert(os.execute(("${CC:-cc} -shared -fPIC %s -o '%s' spec/support/process.c"):format(flags, library)))
-    return library
+    return service.library("process", ("$(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi))
 end
 
 return service
