@@ -3,7 +3,8 @@
 
 #include <math.h>
 
-enum { STREAMS_MAX = 100 }; /* what servers allow on one shared connection */
+/* Servers allow some 100 on one shared connection; the service and its images may well be one host. */
+enum { STREAMS_MAX = 48 };
 
 void flux2_gate_push(struct flux2_gate *g, struct flux2_job *job)
 {
@@ -54,6 +55,8 @@ struct flux2_job *flux2_gate_admit(struct flux2_gate *g, double now)
         struct flux2_job *job = p->worker.first_ready;
         flux2_gate_withdraw(g, job);
         p->worker.in_flight++;
+        job->alone = !p->worker.multiplexed;
+        g->alone += job->alone;
         return job;
     }
     return NULL;
@@ -69,10 +72,13 @@ double flux2_gate_opens(const struct flux2_gate *g, double now)
     return when;
 }
 
-void flux2_gate_returned(struct flux2_profile *p, const struct flux2_outcome *o, bool multiplexed,
-                         double pause, double now)
+void flux2_gate_returned(struct flux2_gate *g, struct flux2_job *job, const struct flux2_outcome *o,
+                         bool multiplexed, double pause, double now)
 {
+    struct flux2_profile *p = job->profile;
     bool answered = o->failure == FLUX2_FAILURE_NONE;
+    g->alone -= job->alone;
+    job->alone = false;
     p->worker.in_flight--;
     if (answered)
         p->worker.multiplexed = multiplexed;

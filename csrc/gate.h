@@ -11,6 +11,7 @@
 
 struct flux2_gate {
     struct flux2_profile *first; /* profiles with someone ready */
+    unsigned alone;              /* exchanges under way that may need a connection for themselves */
 };
 
 /* JOB is READY and queues behind the others of its profile. */
@@ -21,8 +22,8 @@ void flux2_gate_withdraw(struct flux2_gate *gate, struct flux2_job *job);
 struct flux2_job *flux2_gate_admit(struct flux2_gate *gate, double now);
 /* The earliest moment at which a pause ends for somebody who queues; INFINITY if only an answer can help. */
 double flux2_gate_opens(const struct flux2_gate *gate, double now);
-/* An exchange that was admitted is over. PAUSE: what to wait before the next if the service said "too many". */
-void flux2_gate_returned(struct flux2_profile *profile, const struct flux2_outcome *outcome, bool multiplexed,
-                         double pause, double now);
+/* The exchange of JOB, which was admitted, is over. PAUSE: what to wait before the next if the service said "too many". */
+void flux2_gate_returned(struct flux2_gate *gate, struct flux2_job *job, const struct flux2_outcome *outcome,
+                         bool multiplexed, double pause, double now);
 
 #endif

@@ -54,6 +54,7 @@ struct flux2_job {
     size_t heap_index;
     struct flux2_job *next, *previous;
     struct flux2_transfer *transfer;
+    bool alone;
     struct flux2_event *queued_change;
 
     /* what it is to do */

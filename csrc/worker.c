@@ -8,8 +8,8 @@
 #include "platform.h"
 
 enum {
-    KEPT_CONNECTIONS =
-        64, /* libcurl would keep 4 for each transfer of the moment; polls mostly are not one */
+    SHARED_CONNECTIONS = 4,   /* to one host, when all that is under way can share them */
+    KEPT_CONNECTIONS = 256,   /* libcurl keeps 4 for each transfer of the moment; polls mostly are not one */
     LONGEST_SLEEP_MS = 60000, /* without anything to do */
 };
 
@@ -117,7 +117,8 @@ static void release(struct flux2_worker *w, struct flux2_job *job, const struct 
     curl_multi_remove_handle(w->multi, t->easy);
     double pause =
         flux2_schedule_pause(&job->profile->backoff, job->attempts, outcome->retry_after, &w->random);
-    flux2_gate_returned(job->profile, outcome, version >= CURL_HTTP_VERSION_2_0, pause, flux2_platform_now());
+    flux2_gate_returned(&w->gate, job, outcome, version >= CURL_HTTP_VERSION_2_0, pause,
+                        flux2_platform_now());
     add(&w->count.connections, (uint64_t)(opened > 0 ? opened : 0));
     add(&w->count.received, t->sink.received);
     subtract(&w->count.in_flight, 1);
@@ -142,7 +143,7 @@ static void give_up(struct flux2_worker *w, struct flux2_job *job, enum flux2_fa
 static void cannot_begin(struct flux2_worker *w, struct flux2_job *job, const char *why)
 {
     struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
-    flux2_gate_returned(job->profile, &outcome, false, 0, flux2_platform_now());
+    flux2_gate_returned(&w->gate, job, &outcome, false, 0, flux2_platform_now());
     settle(w, job, flux2_job_end(job, &outcome, why, flux2_platform_now()));
 }
 
@@ -242,12 +243,23 @@ static int time_to_sleep(const struct flux2_worker *w, double now)
     return ms < 0 ? 0 : ms > LONGEST_SLEEP_MS ? LONGEST_SLEEP_MS : (int)ms;
 }
 
+/* When a server closes a shared connection, everyone who was to use it needs another at the same moment, and while
+ * the first one's handshake lasts libcurl opens one more for each of them. It is told not to. */
+static void limit_connections(struct flux2_worker *w)
+{
+    long limit = w->gate.alone > 0 ? 0 : SHARED_CONNECTIONS;
+    if (limit != w->connection_limit)
+        curl_multi_setopt(w->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
+    w->connection_limit = limit;
+}
+
 int flux2_worker_turn(struct flux2_worker *w)
 {
     int running;
     double now = flux2_platform_now();
     wake_due(w, now);
     admit(w, now);
+    limit_connections(w);
     curl_multi_perform(w->multi, &running);
     collect(w);
     post(w);

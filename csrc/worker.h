@@ -15,11 +15,12 @@
 #include "gate.h"
 #include "mailbox.h"
 
-enum { FLUX2_POOL_MAX = 16 }; /* idle transfers that are kept */
+enum { FLUX2_POOL_MAX = 128 }; /* idle transfers that are kept */
 
 struct flux2_worker {
     struct flux2_mailbox *mailbox; /* borrowed */
     CURLM *multi;
+    long connection_limit; /* to one host; 0: none */
     struct flux2_agenda agenda;
     struct flux2_gate gate;
     struct flux2_transfer *pool[FLUX2_POOL_MAX];

@@ -13,6 +13,7 @@ if not has_cqueues then
 end
 
 local flux2 = require "flux2"
+local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local service = require "support.service"
 
@@ -26,7 +27,7 @@ describe("the host for cqueues", function()
     end)
 
     teardown(function()
-        scheduler.tell_by(nil)
+        reports.tell_by(nil)
         service.stop_all()
     end)
 

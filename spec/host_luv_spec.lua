@@ -2,7 +2,7 @@
 
 local uv = require "luv"
 local flux2 = require "flux2"
-local scheduler = require "flux2.scheduler"
+local reports = require "flux2.reports"
 
 local BOUND = 30 -- seconds: longer is a hang
 
@@ -51,7 +51,7 @@ describe("the host for luv", function()
 
     teardown(function()
         host.stop()
-        scheduler.tell_by(nil)
+        reports.tell_by(nil)
         uv.run()
         emulator:stop()
         os.execute("rm -rf '" .. folder .. "'")

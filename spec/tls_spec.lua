@@ -21,8 +21,8 @@ describe("over TLS", function()
         service.stop_all()
     end)
 
-    it("200 tasks share a few connections by HTTP/2", function()
-        begin(nil, { duration = 0.2 })
+    local function share(options)
+        begin(options, { duration = 0.2 })
         local c, done, failed = client(), 0, nil
         for i = 1, 200 do
             flux2.spawn(function()
@@ -40,7 +40,17 @@ describe("over TLS", function()
             if not connections[request.connection] then n = n + 1 end
             connections[request.connection] = true
         end
+        return n, #front:log()
+    end
+
+    it("200 tasks share a few connections by HTTP/2", function()
+        local n = share()
         assert.is_true(n <= 4, "opened " .. n)
+    end)
+
+    it("a few more when the server closes them while everyone uses them", function()
+        local n, requests = share { keepalive = 200 }
+        assert.is_true(n <= 4 + 4 * requests / 200, "opened " .. n)
     end)
 
     it("HTTP/1.1 works as well, on a few connections", function()

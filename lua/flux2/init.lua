@@ -12,6 +12,7 @@ local Client = require "flux2.client"
 local combine = require "flux2.combine"
 local errors = require "flux2.errors"
 local pricing = require "flux2.pricing"
+local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
 local version = require "flux2.version"
@@ -74,12 +75,12 @@ flux2.errors = { kinds = errors.kinds, advice = errors.advice }
 --- `flux2.on_error = function(message) end` receives what goes wrong in callbacks and coroutines.
 return setmetatable(flux2, {
     __index = function(_, name)
-        if name == "on_error" then return scheduler.on_error end
+        if name == "on_error" then return reports.on_error end
     end,
     __newindex = function(t, name, value)
         if name == "on_error" then
             if value ~= nil and type(value) ~= "function" then error("flux2.on_error: a function is needed", 2) end
-            scheduler.on_error = value
+            reports.on_error = value
         else
             rawset(t, name, value)
         end

@@ -3,6 +3,7 @@
 -- a wait is a latch that opens.
 
 local core = require "flux2.core"
+local reports = require "flux2.reports"
 
 local scheduler = {}
 
@@ -12,8 +13,6 @@ local quiet = {} -- job id -> true: nobody counts it as work (the time-out of a 
 local work = 0 -- jobs that count
 local most = 0 -- the largest `work` since the tables were made
 local waiting = setmetatable({}, { __mode = "k" }) -- coroutine -> the waiter it is suspended for
-local failures = {} -- errors of callbacks and coroutines that nobody has heard of yet
-local running = 0 -- depth of run()
 local blocking_threads = setmetatable({}, { __mode = "k" }) -- coroutines whose waits block
 local owners = setmetatable({}, { __mode = "k" }) -- coroutine -> who wants to know of its error
 local hosts = {} -- schedulers of others whose coroutines must wait in their way
@@ -21,98 +20,14 @@ local cancelled = setmetatable({}, { __mode = "k" }) -- coroutines whose waits e
 local watchers = {} -- functions that hear of work beginning and ending
 local busy -- what they heard last: nil before the first job, then whether there is work
 local blocker -- how a host lets the time of a blocking wait pass
-local later -- how a host calls a function at the next turn of its loop
 
 local SLICE = 60 -- seconds of one blocking wait; events and signals end it earlier
 local COUNTERS = { "jobs", "in_flight", "exchanges", "connections", "received", "ended" }
-local unpack = table.unpack or unpack
-
---- Receives what goes wrong in a callback or a coroutine that the pump resumes. Set by `flux2.on_error`.
----@type fun(message: string)?
-scheduler.on_error = nil
 
 local function remove(list, item)
     for i = #list, 1, -1 do
         if list[i] == item then return table.remove(list, i) end
     end
-end
-
--- Errors that belong to nobody ------------------------------------------------------------------------------------
-
-local function with_traceback(e)
-    if type(e) == "string" then return debug.traceback(e, 2) end
-    return e
-end
-
-local function tell(e)
-    if scheduler.on_error and pcall(scheduler.on_error, e) then return true end
-    return false
-end
-
-local function write_to_stderr(message)
-    io.stderr:write(message, "\n")
-end
-local last_resort = write_to_stderr
-
-local function shout(e)
-    last_resort("flux2: uncaught error in a callback or coroutine: " .. tostring(e))
-end
-
---- For hosts whose programs have a loop and never call `run`: an error in a coroutine that nobody has joined when
---- `defer` calls back, at the loop's next turn, is told then.
----@param defer? fun(fn: function)
----@param tell_user? fun(message: string) where such errors go; stderr by default
-function scheduler.tell_by(defer, tell_user)
-    later, last_resort = defer, tell_user or write_to_stderr
-end
-
---- Takes an error that has no caller to go to: to on_error, or out of run(), or at least to stderr.
----@param e any
-function scheduler.report(e)
-    if tell(e) then return end
-    if running > 0 then
-        failures[#failures + 1] = { e }
-    else
-        shout(e)
-    end
-end
-
---- Keeps an error for run() to raise, unless `take_back` says before that somebody has heard of it. on_error hears of
---- it at once. Where nobody calls run(), it is told when the host's next turn, or a second, has passed.
----@param e any
----@return function take_back
-function scheduler.leave(e)
-    local entry = { e, tell(e) }
-    failures[#failures + 1] = entry
-    local function tell_at_last()
-        if running == 0 and remove(failures, entry) and not entry[2] then shout(e) end
-    end
-    if later and running == 0 then
-        later(tell_at_last)
-    else
-        scheduler.after(1, tell_at_last, true)
-    end
-    return function() remove(failures, entry) end
-end
-
---- Raises the first of the errors that were left behind; the others are at least told.
-local function raise_failures()
-    local list = failures
-    failures = {}
-    for i = 2, #list do
-        if not list[i][2] then shout(list[i][1]) end
-    end
-    if list[1] then error(list[1][1], 0) end
-end
-
---- Calls `fn(...)` for somebody who must not be hurt by its errors.
----@param fn function
----@return boolean ok
-function scheduler.guard(fn, ...)
-    local n, args = select("#", ...), { ... }
-    local ok, e = xpcall(function() fn(unpack(args, 1, n)) end, with_traceback)
-    if not ok then scheduler.report(e) end
-    return ok
 end
 
 -- Jobs ------------------------------------------------------------------------------------------------------------
@@ -129,7 +44,7 @@ end
 local function announce()
     if busy == (work > 0) then return end
     busy = work > 0
-    for i = 1, #watchers do scheduler.guard(watchers[i], busy) end
+    for i = 1, #watchers do reports.guard(watchers[i], busy) end
 end
 
 --- For hosts: calls `fn(busy)` at the first job, and then whenever work begins (true) or none is left (false). At once
@@ -137,7 +52,7 @@ end
 ---@param fn fun(busy: boolean)
 function scheduler.on_work(fn)
     watchers[#watchers + 1] = fn
-    if busy ~= nil then scheduler.guard(fn, busy) end
+    if busy ~= nil then reports.guard(fn, busy) end
 end
 
 local function begin(handler, background, id, reason)
@@ -238,8 +153,8 @@ end
 local function dispatch(id, kind, event)
     local handler = handlers[id]
     if not handler or pcall(hand_out, handler, id, kind, event) then return end
-    local ok, e = xpcall(function() hand_out(handler, id, kind, event) end, with_traceback)
-    if not ok then scheduler.report(e) end
+    local ok, e = xpcall(function() hand_out(handler, id, kind, event) end, reports.with_traceback)
+    if not ok then reports.report(e) end
 end
 
 --- Hands out what has happened since the last call: updates tasks, calls callbacks, resumes coroutines. Costs an atomic
@@ -330,7 +245,7 @@ function scheduler.resume(co, ...)
     if ok then return end
     local traceback = debug.traceback(co, tostring(e))
     if owners[co] then return owners[co](e, traceback) end
-    scheduler.report(type(e) == "string" and traceback or e)
+    reports.report(type(e) == "string" and traceback or e)
 end
 
 --- A coroutine is done with waiting: it may be used again for something else.
@@ -356,13 +271,13 @@ end
 local function wake(waiter, reason)
     if waiter.woken then return end
     waiter.woken = reason
-    if waiter.call then return insist(scheduler.guard, waiter.call) end
+    if waiter.call then return insist(reports.guard, waiter.call) end
     if waiter.timer then
         pcall(scheduler.cancel, waiter.timer) -- one that is left finds the waiter woken
         waiter.timer = nil
     end
     if waiter.host then
-        insist(scheduler.guard, waiter.host.wake, waiter.token)
+        insist(reports.guard, waiter.host.wake, waiter.token)
     elseif insist(is_suspended_for, waiter) then
         scheduler.resume(waiter.co)
     end
@@ -520,7 +435,7 @@ end
 ---@param ... any its arguments
 -- Example: `flux2.run(function() assert(client:generate "a fox"):save "fox.png" end)`
 function scheduler.run(fn, ...)
-    running = running + 1
+    reports.begin_run()
     local ok, e = true, nil
     if fn then
         local co = coroutine.create(fn)
@@ -533,10 +448,11 @@ function scheduler.run(fn, ...)
             scheduler.update()
         end
     end)
-    running = running - 1
+    local quiet_end, left = pcall(reports.end_run)
+    if not quiet_end and not (ok and pumped) then reports.report(left) end
     if not ok then error(e, 0) end
     if not pumped then error(why, 0) end
-    if running == 0 then raise_failures() end
+    if not quiet_end then error(left, 0) end
 end
 
 return scheduler

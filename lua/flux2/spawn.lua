@@ -2,6 +2,7 @@
 -- Owns nothing but the handles; who waits for what is the scheduler's.
 
 local errors = require "flux2.errors"
+local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
 
@@ -14,6 +15,7 @@ Handle.__name = "flux2.Handle"
 local spawn = {}
 
 local unpack = table.unpack or unpack
+local function in_a_second(fn) scheduler.after(1, fn, true) end
 local function pack(...) return { n = select("#", ...), ... } end
 
 function Handle:__tostring()
@@ -28,7 +30,7 @@ local function finish(self, state, results, e)
     local joined = #self._latch.waiters > 0
     if state == "failed" and not joined then
         local message = type(e) == "string" and self._traceback or e
-        self._take_back = scheduler.leave(message)
+        self._take_back = reports.leave(message, in_a_second)
     end
     scheduler.open(self._latch)
 end
@@ -43,7 +45,7 @@ local function fail(self, e, traceback)
     self._traceback = traceback
     if self.state == "running" then return finish(self, "failed", nil, e) end
     scheduler.open(self._latch) -- want of memory may have ended `finish` before that
-    scheduler.leave(traceback)
+    reports.leave(traceback, in_a_second)
 end
 
 --- In a coroutine that is resumed by somebody else, errors have to be caught inside.

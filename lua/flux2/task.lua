@@ -6,6 +6,7 @@ local errors = require "flux2.errors"
 local exchange = require "flux2.exchange"
 local Image = require "flux2.image"
 local response = require "flux2.response"
+local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
 
@@ -75,7 +76,7 @@ end
 
 local function notify(self, event, ...)
     local listeners = self._listeners[event]
-    for i = 1, #listeners do scheduler.guard(listeners[i], self, ...) end
+    for i = 1, #listeners do reports.guard(listeners[i], self, ...) end
 end
 
 --- Takes over what is new in `status` and `progress`, and tells those who asked.
@@ -215,7 +216,7 @@ local function opened(self, event)
     self.id = out and out.task_id or self.id
     accepted(self)
     if event.message and self._record then
-        scheduler.report("flux2: the spool cannot keep task " .. text.show(self.id) .. ": " .. event.message)
+        reports.report("flux2: the spool cannot keep task " .. text.show(self.id) .. ": " .. event.message)
     end
     if self.state ~= "submitting" then return end
     self.state = "running"
@@ -383,7 +384,7 @@ function Task:on(event, fn)
         awaken(self)
         start_polling(self)
     end
-    if event == "done" and not ALIVE[self.state] then scheduler.guard(fn, self, self.result, self.error) end
+    if event == "done" and not ALIVE[self.state] then reports.guard(fn, self, self.result, self.error) end
     return self
 end
 

@@ -19,6 +19,7 @@ http {
     scgi_temp_path %(dir)/scgi;
     server {
         listen 127.0.0.1:%(port) ssl %(http2);
+        keepalive_requests %(keepalive);
         ssl_certificate %(dir)/cert.pem;
         ssl_certificate_key %(dir)/key.pem;
         location / {
@@ -75,7 +76,8 @@ local function free_port()
     return port
 end
 
---- Starts nginx before the emulator. options: http2 (default true), name of the certificate, and whether it has expired.
+--- Starts nginx before the emulator. options: http2 (default true), name of the certificate, and whether it has expired; keepalive: how
+--- many requests a connection may carry.
 function tls_front.start(emu, options)
     options = options or {}
     local front = { dir = service.directory() }
@@ -84,6 +86,7 @@ function tls_front.start(emu, options)
         front.port = free_port()
         local values = {
             dir = front.dir, port = front.port, behind = emu.port, http2 = options.http2 ~= false and "http2" or "",
+            keepalive = options.keepalive or 100000,
         }
         local out = assert(io.open(front.dir .. "/nginx.conf", "w"))
         out:write((CONFIG:gsub("%%%((%w+)%)", function(name)

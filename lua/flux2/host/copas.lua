@@ -13,6 +13,7 @@
 -- A coroutine that the program makes inside a thread of copas is none of copas', and is resumed by the pump itself.
 
 local copas = require "copas"
+local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 
 local host = {}
@@ -169,7 +170,7 @@ end
 
 scheduler.add_host { running = running, suspend = suspend, wake = wake }
 scheduler.on_work(on_work)
-scheduler.tell_by(at_next_turn)
+reports.tell_by(at_next_turn)
 
 --- Whether flux2 still needs copas to run: somebody waits, or something is being generated. For copas before 2.0, whose
 --- loop does not end.

@@ -13,6 +13,7 @@
 
 local condition = require "cqueues.condition"
 local cqueues = require "cqueues"
+local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local Task = require "flux2.task"
 local text = require "flux2.text"
@@ -98,7 +99,7 @@ end
 
 scheduler.add_host { running = running, suspend = suspend, wake = wake }
 scheduler.on_work(on_work)
-scheduler.tell_by(at_next_turn)
+reports.tell_by(at_next_turn)
 
 -- Waitable objects ------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ local errors = require "flux2.errors"
 local flux2 = require "flux2"
 local Image = require "flux2.image"
 local response = require "flux2.response"
+local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local Task = require "flux2.task"
 local text = require "flux2.text"
@@ -145,7 +146,7 @@ local function run(fn, work, ...)
     local n, args = select("#", ...), { ... }
     return flux2.spawn(function()
         local texture, err = work(unpack(args, 1, n))
-        scheduler.guard(fn, texture, err)
+        reports.guard(fn, texture, err)
     end)
 end
 
@@ -339,7 +340,7 @@ local function rehearse()
 end
 
 -- Nobody calls flux2.run() in a game: an error in a coroutine that is not joined by the next frame is told then.
-scheduler.tell_by(function(fn) turn[#turn + 1] = fn end)
+reports.tell_by(function(fn) turn[#turn + 1] = fn end)
 watch_new_tasks()
 interpret_all()
 rehearse()

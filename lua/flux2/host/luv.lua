@@ -16,6 +16,7 @@
 --            an error (the task goes on). In a fast event, where vim.wait is forbidden, the editor stands still.
 
 local core = require "flux2.core"
+local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 
 local host = {}
@@ -49,7 +50,7 @@ end
 local function on_readable(err)
     if err then
         host.stop()
-        scheduler.report("flux2: libuv cannot poll the engine's descriptor: " .. tostring(err))
+        reports.report("flux2: libuv cannot poll the engine's descriptor: " .. tostring(err))
     elseif vim then
         pump_in_main_loop(on_readable)
     else
@@ -149,9 +150,9 @@ end
 
 if vim then
     scheduler.block_by(block_in_neovim)
-    scheduler.tell_by(vim.schedule, notify)
+    reports.tell_by(vim.schedule, notify)
 else
-    scheduler.tell_by(at_next_turn)
+    reports.tell_by(at_next_turn)
 end
 scheduler.on_work(on_work)
 

@@ -22,6 +22,7 @@
 --
 -- A request that nginx ends while it waits hurts nobody else. What it was waiting for goes on: see task:cancel.
 
+local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 
 local ngx = ngx -- luacheck: read_globals ngx
@@ -127,6 +128,6 @@ end
 
 scheduler.add_host { running = running, start = start, suspend = suspend, wake = wake }
 scheduler.on_work(on_work)
-scheduler.tell_by(at_next_turn, function(message) ngx.log(ngx.ERR, message) end)
+reports.tell_by(at_next_turn, function(message) ngx.log(ngx.ERR, message) end)
 
 return host

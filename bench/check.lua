@@ -1,0 +1,74 @@
+--- Counts instructions, and fails when one of the counted paths has grown by more than 5 %.
+--   lua bench/check.lua [--write]
+-- callgrind counts a path for N and for 3 N rounds; the difference is the path, without the program around it. Counts
+-- hold for a compiler and its libraries: after a change of those, look at the differences and write the file anew.
+
+local support = require "support"
+
+local TOLERANCE = 0.05
+local BUDGET = "bench/budget.txt"
+
+local function native(name) return support.build .. "/paths " .. name end
+local function lua(script) return support.lua("5.4", script):format "" end
+
+-- `only`: count inside this function alone, because what is around it runs as often as the threads please.
+local PATHS = {
+    { name = "probe", command = native "probe", rounds = 500 },
+    { name = "prepare", command = native "prepare", rounds = 500 },
+    { name = "cycle", command = native "cycle", rounds = 500 },
+    { name = "mailbox", command = native "mailbox", rounds = 2000 },
+    { name = "agenda", command = native "agenda", rounds = 5000 },
+    { name = "update_idle", command = lua "idle.lua", rounds = 20000 },
+    { name = "event_to_lua", command = lua "handover.lua", rounds = 500, only = "engine_next" },
+}
+
+local function count(path, rounds)
+    local only = path.only and ("--toggle-collect=%s"):format(path.only) or ""
+    local valgrind = ("valgrind --tool=callgrind --callgrind-out-file=/dev/null %s "):format(only)
+    local command = path.command
+    -- Settings of the environment go before the program.
+    local settings, program = command:match "^(.*;' )(%S.*)$"
+    local line = (settings or "") .. valgrind .. (program or command) .. " " .. rounds
+    local printed, code = support.run(support.clean .. line)
+    local instructions = tonumber(printed:match "Collected : (%d+)")
+    if code ~= 0 or not instructions then error(path.name .. " could not be counted:\n" .. printed) end
+    return instructions
+end
+
+local function read_budget()
+    local budget = {}
+    for line in io.lines(BUDGET) do
+        local name, n = line:match "^(%S+)%s+(%d+)"
+        if name and not line:find "^#" then budget[name] = tonumber(n) end
+    end
+    return budget
+end
+
+local counted, failed = {}, false
+for i, path in ipairs(PATHS) do
+    local few, many = count(path, path.rounds), count(path, 3 * path.rounds)
+    counted[i] = math.floor((many - few) / (2 * path.rounds) + 0.5)
+end
+
+if arg[1] == "--write" then
+    local out = assert(io.open(BUDGET, "w"))
+    local compiler = support.run("${CC:-gcc} --version"):match "[^\n]*"
+    out:write("# Instructions per round, by bench/check.lua --write. ", compiler, "\n")
+    for i, path in ipairs(PATHS) do out:write(("%-14s %d\n"):format(path.name, counted[i])) end
+    out:close()
+    return
+end
+
+local budget = read_budget()
+for i, path in ipairs(PATHS) do
+    local allowed = budget[path.name]
+    local verdict = "not in " .. BUDGET
+    if allowed then
+        verdict = ("budget %d, %+.1f %%"):format(allowed, (counted[i] / allowed - 1) * 100)
+        if counted[i] < allowed * (1 - TOLERANCE) then verdict = verdict .. ": better; write the budget anew" end
+    end
+    local bad = not allowed or counted[i] > allowed * (1 + TOLERANCE)
+    failed = failed or bad
+    print(("%-14s %7d instructions, %s%s"):format(path.name, counted[i], verdict, bad and ": TOO MANY" or ""))
+end
+os.exit(failed and 1 or 0)

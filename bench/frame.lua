@@ -1,0 +1,65 @@
+--- What flux2.update() costs a frame: a 60 Hz loop while 50 tasks come and go over TLS, with pictures of 8 MB.
+--   lua frame.lua URL CA_FILE DIRECTORY files|memory [DATA_FILE]
+-- Started by bench/frames.lua. Beside each update the loop times a fixed piece of arithmetic: what that takes longer
+-- than usual is the machine's jitter, not ours. Prints milliseconds.
+
+local meter = require "bench_meter"
+
+local url, ca_file, directory, where, data_file = arg[1], arg[2], arg[3], arg[4], arg[5]
+local FRAME, TASKS, CALM = 1 / 60, 50, 120
+local flux2 = require "flux2"
+local client = assert(flux2.new {
+    api_key = "aio_bench_key", base_url = url, ca_file = ca_file, poll = { interval = 0.1 },
+})
+
+local function work()
+    local x = 0
+    for i = 1, 1000 do x = x + i % 7 end
+    return x
+end
+
+local done, bytes = 0, 0
+local function start()
+    for i = 1, TASKS do
+        flux2.spawn(function()
+            local options = where == "files" and { save = directory .. "/" .. i .. ".png" } or nil
+            local image = assert(client:generate("a red fox", options))
+            if where == "memory" then bytes = bytes + #image:bytes() end
+            done = done + 1
+        end)
+    end
+end
+
+local updates, jitters, all = {}, {}, {}
+local next_frame = meter.now() + FRAME
+-- Half a second before anything is submitted, then until all have ended.
+for frame = 1, 36000 do
+    if frame == 30 then start() end
+    if frame > 30 and flux2.pending() == 0 then CALM = CALM - 1 end
+    if CALM == 0 then break end
+    local a = meter.now()
+    work()
+    local b = meter.now()
+    flux2.update()
+    local c = meter.now()
+    if flux2.pending() > 0 then
+        updates[#updates + 1], jitters[#jitters + 1] = (c - b) * 1000, (b - a) * 1000
+    end
+    all[#all + 1] = ("%d %.6f %.6f"):format(frame, (c - b) * 1000, (b - a) * 1000)
+    meter.sleep(next_frame - meter.now())
+    next_frame = next_frame + FRAME
+end
+
+table.sort(updates)
+table.sort(jitters)
+local usual = jitters[math.ceil(#jitters / 2)]
+local function at(list, q) return list[math.max(1, math.ceil(q * #list))] end
+local slow = 0
+for _, ms in ipairs(updates) do slow = slow + (ms > 1 and 1 or 0) end
+print(("%d %d %.5f %.5f %.5f %.5f %d %.5f %.5f %d"):format(done, #updates, at(updates, 0.5), at(updates, 0.99),
+    at(updates, 0.999), updates[#updates], slow, at(jitters, 0.999) - usual, jitters[#jitters] - usual, bytes))
+if data_file then
+    local out = assert(io.open(data_file, "w"))
+    out:write(table.concat(all, "\n"), "\n")
+    out:close()
+end

@@ -1,0 +1,69 @@
+--- What a waiting task costs, in bytes and in processor time.
+--   lua memory.lua URL TASKS          a child of bench/memories.lua
+-- Submits, measures while they wait, cancels them, and measures again. Of all the tasks 400 are polled every 4 s,
+-- which makes 100 polls/s, and the rest is not due: if all of them were polled by turns, a round of 100,000 would
+-- take 1000 s.
+
+local meter = require "bench_meter"
+local flux2 = require "flux2"
+
+local url, tasks = arg[1], tonumber(arg[2])
+local WATCHED, POLLS = 4, 100 -- seconds, polls/s
+local function new_client(interval)
+    return assert(flux2.new {
+        api_key = "aio_bench_key", base_url = url, poll = { interval = interval }, timeout = 100000,
+        max_connections = 32,
+    })
+end
+local client, polled = new_client(50000), new_client(WATCHED)
+
+local function collect()
+    collectgarbage()
+    collectgarbage()
+    return collectgarbage "count" * 1024, meter.heap(), meter.resident()
+end
+
+local function pump(seconds)
+    local until_ = meter.now() + seconds
+    while meter.now() < until_ do
+        flux2.update()
+        meter.sleep(1 / 60)
+    end
+end
+
+-- One task first: what is made once is not a cost of each.
+local first = assert(client:submit "a red fox")
+pump(0.3)
+first:cancel()
+pump(0.1)
+local lua0, heap0, resident0 = collect()
+local list = {}
+for i = 1, tasks - WATCHED * POLLS do list[i] = assert(client:submit "a red fox") end
+for i = #list + 1, tasks do
+    list[i] = assert(polled:submit "a red fox")
+    pump(1 / POLLS)
+end
+local until_, running = meter.now() + 100, 0
+while running < tasks and meter.now() < until_ do
+    running = 0
+    pump(0.1)
+    for i = 1, tasks do running = running + (list[i].state == "running" and 1 or 0) end
+end
+local lua1, heap1, resident1 = collect()
+local cpu, polls = meter.cpu(), flux2.stats().exchanges
+pump(WATCHED)
+cpu, polls = (meter.cpu() - cpu) / WATCHED, (flux2.stats().exchanges - polls) / WATCHED
+for i = 1, tasks do
+    list[i]:cancel()
+    list[i] = nil
+end
+list = nil -- luacheck: ignore 311
+while flux2.stats().jobs > 0 do pump(0.05) end
+pump(0.2)
+local lua2, heap2, resident2 = collect()
+
+-- Lua 5.4 takes its memory from the C allocator, LuaJIT from the system.
+local counted = jit and 0 or 1
+print(("%d %.0f %.0f %.2f %.2f %.1f %.0f %.0f %.2f"):format(running, (lua1 - lua0) / tasks,
+    (heap1 - heap0 - counted * (lua1 - lua0)) / tasks, (resident1 - resident0) / 2 ^ 20, cpu * 100, polls, lua2 - lua0,
+    heap2 - heap0 - counted * (lua2 - lua0), (resident2 - resident0) / 2 ^ 20))

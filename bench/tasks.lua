@@ -1,0 +1,151 @@
+--- Side by side: the same tasks by flux2, by the tuned program in C, and by what else this machine has.
+--   BENCH_TASKS=1000 BENCH_RUNS=5 BENCH_CONCURRENCY=100 BENCH_ONLY=flux2,tuned lua bench/tasks.lua MODE
+-- plain: small tasks over plain HTTP, everybody. http2: the same over TLS and HTTP/2. large: 8 MB files over TLS.
+-- Runs are interleaved: each round runs each program once, so that what else the machine does meets all of them.
+
+local support = require "support"
+
+local function setting(name, otherwise) return tonumber(os.getenv("BENCH_" .. name) or "") or otherwise end
+
+local MODE = arg[1] or "plain"
+local RUNS = setting("RUNS", 5)
+local KINDS = {
+    plain = { tasks = 1000, concurrency = 100, interval = 10, bytes = 102400, polls = 6 },
+    http2 = { tasks = 1000, concurrency = 200, interval = 50, bytes = 102400, polls = 6, tls = true },
+    large = { tasks = 40, concurrency = 4, interval = 10, bytes = 8 * 2 ^ 20, polls = 2, tls = true },
+}
+local kind = assert(KINDS[MODE], "no such mode")
+kind.tasks = setting("TASKS", kind.tasks)
+kind.concurrency = setting("CONCURRENCY", kind.concurrency)
+
+local OPENAI = support.build .. "/npm/node_modules/openai"
+local PROGRAMS = {
+    { name = "tuned libcurl in C", id = "tuned", tls = true, command = "%s" .. support.build .. "/tuned" },
+    { name = "flux2, Lua 5.4", id = "flux2", tls = true, lua = "5.4", script = "flux2.lua" },
+    { name = "flux2, LuaJIT", id = "flux2", tls = true, lua = "luajit", script = "flux2.lua" },
+    {
+        name = "lua-http, LuaJIT", id = "lua-http", lua = "luajit", script = "peer_lua_http.lua",
+        needs = "luajit -e 'require \"http.client\"'",
+    },
+    {
+        name = "Node's fetch", id = "node", needs = "node -e 'process.exit(typeof fetch === \"function\" ? 0 : 1)'",
+        command = "%snode bench/peer_node.mjs",
+    },
+    {
+        name = "OpenAI's SDK for Node", id = "openai", needs = "node --version && test -d " .. OPENAI,
+        command = "BENCH_OPENAI=$PWD/" .. OPENAI .. " %snode bench/peer_openai.mjs",
+    },
+}
+
+local function chosen()
+    local only, list = os.getenv "BENCH_ONLY", {}
+    for _, program in ipairs(PROGRAMS) do
+        local wanted = not only or ("," .. only .. ","):find("," .. program.id .. ",", 1, true)
+        local fits = not kind.tls or program.tls
+        local _, missing = support.run(program.needs or "true")
+        if wanted and fits and missing == 0 then
+            program.command = program.command or support.lua(program.lua, program.script)
+            list[#list + 1] = program
+        elseif wanted and fits then
+            print("Not here, and left out: " .. program.name)
+        end
+    end
+    return list
+end
+
+--- One run. What is returned has been checked against the service's own books and against the files.
+local function run(program, service, front, tasks, what)
+    local dir = support.directory()
+    service:reset(what.reset)
+    local before = front and front:connections()
+    local command = ("%s%s %s %d %d %g %s %s"):format(support.clean,
+        program.command:format(support.build .. "/measure "), front and front.url or service.url, tasks,
+        what.concurrency, what.interval, dir, front and front.ca_file or "")
+    local printed = support.run("timeout 120 sh -c \"" .. command:gsub("[\"$`\\]", "\\%0") .. "\"")
+    local stats = service:stats()
+    -- Less the question itself. Behind a front the service sees the connections of the front.
+    stats.connections = (front and front:connections() - before or stats.connections) - 1
+    local files = tonumber(support.run(("find %s -name '*.png' -size %dc | wc -l"):format(dir, what.bytes)):match "%d+")
+    support.run("rm -rf " .. dir)
+    local user, system, wall, peak, status = printed:match "cost: (%S+) (%S+) (%S+) (%S+) (%d+)"
+    if status ~= "0" then error(program.name .. " failed:\n" .. printed:sub(1, 2000)) end
+    return {
+        cpu = (user + system) / tasks * 1000, user = user / tasks * 1000, wall = wall / tasks * 1000,
+        peak = peak / 2 ^ 20, requests = stats.requests, connections = stats.connections, p50 = stats.delay_p50_ms,
+        p99 = stats.delay_p99_ms, verified = math.min(files, stats.finished, stats.images),
+        service = stats.cpu_seconds / stats.requests * 1e6, busy = stats.cpu_seconds / wall * 100,
+    }
+end
+
+local function collect(runs, result)
+    for name, value in pairs(result) do
+        runs[name] = runs[name] or {}
+        runs[name][#runs[name] + 1] = value
+    end
+end
+
+local function what(bytes, polls, extra)
+    return {
+        reset = ("polls=%d&bytes=%d%s"):format(polls, bytes, extra or ""), bytes = bytes,
+        concurrency = kind.concurrency, interval = kind.interval,
+    }
+end
+
+local function print_results(programs, all, delays)
+    local rows = {
+        {
+            "program", "CPU ms/task", "spread", "of C", "wall ms/task", "spread", "peak MB", "requests", "connections",
+            "found after p50", "p99 ms", "verified",
+        },
+    }
+    local limit = all[1] and programs[1].id == "tuned" and all[1].cpu
+    for i, program in ipairs(programs) do
+        local r, d = all[i], delays and delays[i]
+        local ratios = {}
+        for k, cpu in ipairs(r.cpu) do ratios[k] = limit and cpu / limit[k] or 0 end
+        rows[#rows + 1] = {
+            program.name, ("%.3f"):format(support.median(r.cpu)), ("± %.0f %%"):format(support.spread(r.cpu)),
+            limit and ("%.2f"):format(support.median(ratios)) or "", ("%.3f"):format(support.median(r.wall)),
+            ("± %.0f %%"):format(support.spread(r.wall)), ("%.1f"):format(support.median(r.peak)),
+            ("%d"):format(support.median(r.requests)), ("%d"):format(support.median(r.connections)),
+            d and ("%.1f"):format(support.median(d.p50)) or "", d and ("%.1f"):format(support.median(d.p99)) or "",
+            ("%d of %d"):format(support.quantile(r.verified, 0), kind.tasks),
+        }
+    end
+    support.print_table(rows)
+end
+
+local function compare(programs, service, front)
+    local all, delays, costs, busy = {}, not kind.tls and {} or nil, {}, {}
+    local work, watch = what(kind.bytes, kind.polls), what(20480, 0, "&min_ms=300&max_ms=800")
+    watch.interval = 100
+    for round = 1, RUNS do
+        for i, program in ipairs(programs) do
+            io.stderr:write(("\rround %d of %d: %-30s"):format(round, RUNS, program.name))
+            all[i] = all[i] or {}
+            local result = run(program, service, front, kind.tasks, work)
+            collect(all[i], result)
+            costs[#costs + 1], busy[#busy + 1] = result.service, result.busy
+            if delays and round <= 2 then
+                delays[i] = delays[i] or {}
+                collect(delays[i], run(program, service, front, 100, watch))
+            end
+        end
+    end
+    io.stderr:write "\r"
+    print(("%d tasks, %d at once: a submission, %d polls %g ms apart, a file of %d bytes; %d interleaved runs, medians")
+        :format(kind.tasks, kind.concurrency, kind.polls, kind.interval, kind.bytes, RUNS))
+    print_results(programs, all, delays)
+    print(("The service itself: %.0f requests/s on one core, %.0f %% busy at most.")
+        :format(1e6 / support.median(costs), support.quantile(busy, 1)))
+end
+
+local service = support.service()
+local front = kind.tls and support.front(service, MODE == "http2")
+local ok, reason = xpcall(function()
+    local programs = chosen()
+    compare(programs, service, front)
+end, debug.traceback)
+if front then front:stop() end
+service:stop()
+if not ok then error(reason, 0) end
