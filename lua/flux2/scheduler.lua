@@ -8,6 +8,7 @@ local reports = require "flux2.reports"
 local scheduler = {}
 
 local engine -- started by the first job
+local count_ready -- how many events of it wait
 local handlers = {} -- job id -> function(kind, event)
 local quiet = {} -- job id -> true: nobody counts it as work (the time-out of a wait)
 local work = 0 -- jobs that count
@@ -37,6 +38,7 @@ local function get_engine()
         local reason
         engine, reason = core.engine()
         if not engine then return nil, reason end
+        count_ready = engine:reader()
     end
     return engine
 end
@@ -164,7 +166,9 @@ end
 -- Example: `function love.update() flux2.update() end`
 function scheduler.update(seconds)
     if not engine then return 0 end
-    local n, began = engine:ready(), seconds and core.now()
+    local n = count_ready()
+    if n == 0 then return 0 end
+    local began = seconds and core.now()
     -- What arrives meanwhile waits for the next call, so that one call is bounded.
     for i = 1, n do
         local id, kind, event = engine:next()
