@@ -154,6 +154,17 @@ describe("data of a server", function()
         assert.same({ "IN_PROGRESS", "PROCESSING", "QUEUED", "IN_PROGRESS", "SUCCESS" }, seen)
     end)
 
+    it("headers have a limit, and the error says how to raise it", function()
+        local headers = {}
+        for i = 1, 20 do headers["X-Long-" .. i] = ("x"):rep(1000) end
+        emu:fault { method = "GET", path = "/images/*", times = 20, headers = headers }
+        local image, err = service.client(emu, { max_header_bytes = 10000 }):generate "a fox"
+        assert.is_nil(image)
+        assert.equal("too_large", err.kind)
+        assert.matches("max_header_bytes", tostring(err), nil, true)
+        assert(client:generate "a fox")
+    end)
+
     it("control characters in the texts of the service reach no terminal", function()
         local body = '{"error":{"code":400,"message":"\\u001b[31mred\\u0007 \\u202e txt","type":"a\\u0000b"}}'
         emu:fault { method = "POST", path = SUBMIT, nth = 1, status = 400, body = body }

@@ -35,7 +35,7 @@ function exchange.failure(event, context)
     local info = exchange.info(event, context)
     info.url_host = host_of(context.url)
     if not LIMITS[event.failure] then info.limit, info.limit_name = nil, nil end
-    if event.failure == "headers_too_large" then info.limit, info.limit_name = nil, nil end
+    if event.failure == "headers_too_large" then info.limit, info.limit_name = nil, "max_header_bytes" end
     if event.failure == "signature" then info.message = nil end
     local err = response.failure(event.failure, info)
     err.status = err.status or event.http_status

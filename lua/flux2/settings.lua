@@ -21,8 +21,8 @@ local MIB = 2 ^ 20
 --- Every option of flux2.new, with the kind of its value.
 settings.known = {
     api_key = "string", base_url = "string", budget = "credits", ca_file = "string", connect_timeout = "seconds",
-    exchange_timeout = "seconds", insecure_http = "boolean", max_connections = "count", max_image_bytes = "bytes",
-    max_response_bytes = "bytes", max_retries = "count", poll = "table", proxy = "string", silence_timeout = "seconds",
+    exchange_timeout = "seconds", insecure_http = "boolean", max_connections = "count", max_header_bytes = "bytes",
+    max_image_bytes = "bytes", max_response_bytes = "bytes", max_retries = "count", poll = "table", proxy = "string", silence_timeout = "seconds",
     spool = "string", timeout = "seconds", user_agent = "string",
 }
 
@@ -36,6 +36,7 @@ settings.defaults = {
     exchange_timeout = 180,
     max_retries = 2,
     max_connections = 8,
+    max_header_bytes = 64 * 1024, -- of all the headers of one answer
     max_response_bytes = 32 * MIB, -- an answer may hold its picture in Base64
     max_image_bytes = 64 * MIB,
 }
@@ -105,6 +106,7 @@ local function common(o)
         connect_timeout = o.connect_timeout,
         silence_timeout = o.silence_timeout,
         exchange_timeout = o.exchange_timeout,
+        max_headers = o.max_header_bytes,
         max_attempts = o.max_retries + 1,
         -- What a poll waits for is paid: it is given up much later than anything else.
         poll_failures = 4 * (o.max_retries + 1),
