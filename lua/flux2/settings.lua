@@ -22,8 +22,8 @@ local MIB = 2 ^ 20
 settings.known = {
     api_key = "string", base_url = "string", budget = "credits", ca_file = "string", connect_timeout = "seconds",
     exchange_timeout = "seconds", insecure_http = "boolean", max_connections = "count", max_header_bytes = "bytes",
-    max_image_bytes = "bytes", max_response_bytes = "bytes", max_retries = "count", poll = "table", proxy = "string", silence_timeout = "seconds",
-    spool = "string", timeout = "seconds", user_agent = "string",
+    max_image_bytes = "bytes", max_response_bytes = "bytes", max_retries = "count", poll = "table", proxy = "string",
+    silence_timeout = "seconds", spool = "string", timeout = "seconds", user_agent = "string",
 }
 
 local POLL_KNOWN = { interval = "seconds" }
