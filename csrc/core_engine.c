@@ -113,10 +113,11 @@ static bool get_flag(lua_State *L, const char *name)
     return lua_toboolean(L, -1);
 }
 
-/* engine:transfer(profile, { url, body, file, once, check, deadline }) -> id | nil, message */
-static int engine_transfer(lua_State *L)
+/* engine:transfer(profile, { url, body, file, once, check, deadline }) -> id | nil, message
+ * engine:poll(profile, { url, opening, body, deadline, record_path, record_text }) -> id | nil, message */
+static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
 {
-    struct flux2_job_spec spec = {.kind = FLUX2_JOB_TRANSFER};
+    struct flux2_job_spec spec = {.kind = kind};
     struct flux2_engine *e = usable_engine(L);
     if (!e)
         return 2;
@@ -124,31 +125,28 @@ static int engine_transfer(lua_State *L)
     luaL_checktype(L, 3, LUA_TTABLE);
     spec.url = push_text(L, "url", NULL);
     spec.body = push_text(L, "body", &spec.body_size);
-    spec.path = push_text(L, "file", NULL);
-    spec.nature = get_flag(L, "once") ? FLUX2_ONCE : FLUX2_SAFE;
-    spec.check_signature = get_flag(L, "check");
     spec.deadline = get_deadline(L);
-    luaL_argcheck(L, spec.url, 3, "a transfer needs a url");
+    luaL_argcheck(L, spec.url, 3, "a url is needed");
+    if (kind == FLUX2_JOB_TRANSFER) {
+        spec.path = push_text(L, "file", NULL);
+        spec.nature = get_flag(L, "once") ? FLUX2_ONCE : FLUX2_SAFE;
+        spec.check_signature = get_flag(L, "check");
+    } else {
+        spec.opening = push_text(L, "opening", NULL);
+        spec.record_path = push_text(L, "record_path", NULL);
+        spec.record_text = push_text(L, "record_text", NULL);
+    }
     return start_job(L, e, profile, &spec);
 }
 
-/* engine:poll(profile, { url, opening, body, deadline, record_path, record_text }) -> id | nil, message */
+static int engine_transfer(lua_State *L)
+{
+    return start_exchanges(L, FLUX2_JOB_TRANSFER);
+}
+
 static int engine_poll(lua_State *L)
 {
-    struct flux2_job_spec spec = {.kind = FLUX2_JOB_POLL};
-    struct flux2_engine *e = usable_engine(L);
-    if (!e)
-        return 2;
-    struct flux2_profile *profile = flux2_core_check_profile(L, 2);
-    luaL_checktype(L, 3, LUA_TTABLE);
-    spec.url = push_text(L, "url", NULL);
-    spec.opening = push_text(L, "opening", NULL);
-    spec.record_path = push_text(L, "record_path", NULL);
-    spec.record_text = push_text(L, "record_text", NULL);
-    spec.body = push_text(L, "body", &spec.body_size);
-    spec.deadline = get_deadline(L);
-    luaL_argcheck(L, spec.url, 3, "a poll needs a url");
-    return start_job(L, e, profile, &spec);
+    return start_exchanges(L, FLUX2_JOB_POLL);
 }
 
 /* engine:timer(seconds) -> id | nil, message */
