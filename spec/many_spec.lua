@@ -147,6 +147,8 @@ describe("map", function()
         end
         collectgarbage() -- before Lua 5.4 nothing else tells
         collectgarbage()
+        -- The collector itself must not resume coroutines: LuaJIT was seen to loop for ever in that.
+        if _VERSION ~= "Lua 5.4" then assert.is_true(flux2.pending() > 0) end
         service.pump_until(function() return flux2.stats().jobs == 0 end, 5)
         assert.equal(0, flux2.pending())
     end)

@@ -139,7 +139,11 @@ Map.__close = Map.close
 ---@return any, any, any, any
 function Map.new(iterable, opts, generate)
     local state = new_state(iterable, opts, generate)
-    local self = setmetatable({ _state = state, _sentinel = on_collect(function() close(state) end) }, Map)
+    -- The collector must not be made to resume coroutines (LuaJIT loops for ever then): the pump does it, soon.
+    local sentinel = on_collect(function()
+        if not state.closed then pcall(scheduler.after, 0, function() close(state) end, true) end
+    end)
+    local self = setmetatable({ _state = state, _sentinel = sentinel }, Map)
     return self, nil, nil, self
 end
 
