@@ -3,6 +3,13 @@
 
 #include <curl/curl.h>
 
+const char *const flux2_core_failures[] = {
+#define X(name, word) word,
+    FLUX2_FAILURES(X)
+#undef X
+        NULL,
+};
+
 int flux2_core_fail(lua_State *L, const char *message)
 {
     lua_pushnil(L);

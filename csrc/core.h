@@ -9,6 +9,9 @@
 #include "compat.h"
 #include "profile.h"
 
+/* The words for enum flux2_failure, in its order; NULL behind the last. */
+extern const char *const flux2_core_failures[];
+
 /* Pushes nil and MESSAGE; returns 2. */
 int flux2_core_fail(lua_State *L, const char *message);
 

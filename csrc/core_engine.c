@@ -200,16 +200,6 @@ static void set_boolean(lua_State *L, const char *name, bool value)
     lua_setfield(L, -2, name);
 }
 
-static const char *failure_word(enum flux2_failure failure)
-{
-    static const char *const words[] = {
-#define X(name, word) word,
-        FLUX2_FAILURES(X)
-#undef X
-    };
-    return words[failure];
-}
-
 static void push_event(lua_State *L, const struct flux2_event *ev)
 {
     lua_createtable(L, 0, 16);
@@ -221,7 +211,7 @@ static void push_event(lua_State *L, const struct flux2_event *ev)
     if (ev->kind == FLUX2_EVENT_CHANGED)
         return;
     if (ev->outcome.failure != FLUX2_FAILURE_NONE)
-        set_string(L, "failure", failure_word(ev->outcome.failure));
+        set_string(L, "failure", flux2_core_failures[ev->outcome.failure]);
     if (ev->outcome.status > 0)
         set_integer(L, "http_status", (uint64_t)ev->outcome.status);
     if (ev->outcome.retry_after >= 0)

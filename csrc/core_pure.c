@@ -23,13 +23,8 @@ static int retry_after(lua_State *L)
 /* _pure.may_retry(once, failure | nil, status, sent, retry_after | nil) -> boolean */
 static int may_retry(lua_State *L)
 {
-    static const char *const words[] = {
-#define X(name, word) word,
-        FLUX2_FAILURES(X)
-#undef X
-            NULL};
     struct flux2_outcome o = {
-        .failure = (enum flux2_failure)luaL_checkoption(L, 2, "none", words),
+        .failure = (enum flux2_failure)luaL_checkoption(L, 2, "none", flux2_core_failures),
         .status = (int)luaL_optnumber(L, 3, 0),
         .sent = lua_toboolean(L, 4),
         .retry_after = luaL_optnumber(L, 5, -1),

@@ -54,7 +54,7 @@ struct flux2_job {
     size_t heap_index;
     struct flux2_job *next, *previous;
     struct flux2_transfer *transfer;
-    bool alone;
+    bool alone; /* counted by the gate as one that may need a connection for itself */
     struct flux2_event *queued_change;
 
     /* what it is to do */

@@ -8,6 +8,7 @@ local Map = require "flux2.map"
 local options = require "flux2.options"
 local pricing = require "flux2.pricing"
 local request = require "flux2.request"
+local response = require "flux2.response"
 local settings = require "flux2.settings"
 local Task = require "flux2.task"
 local text = require "flux2.text"
@@ -16,8 +17,6 @@ local text = require "flux2.text"
 local Client = {}
 Client.__index = Client
 Client.__name = "flux2.Client"
-
-local LONGEST_ID = 512
 
 local TASK_OPTIONS = { on_done = "function", on_progress = "function", on_status = "function", timeout = "seconds" }
 local SUBMIT_OPTIONS = { price = "credits" }
@@ -134,8 +133,9 @@ end
 function Client:task(id, opts)
     opts = options.check("client:task", opts, TASK_OPTIONS, 2)
     if type(id) ~= "string" then error("client:task: a task id is a string, not " .. text.show(id), 2) end
-    if id == "" or #id > LONGEST_ID then
-        return nil, errors.new("invalid_request", "a task id has 1 to " .. LONGEST_ID .. " bytes; this one has " .. #id)
+    if id == "" or #id > response.longest_id then
+        local message = ("a task id has 1 to %d bytes; this one has %d"):format(response.longest_id, #id)
+        return nil, errors.new("invalid_request", message)
     end
     local task, err = Task.adopt(self._settings, id, opts.timeout)
     if not task then return nil, err end

@@ -20,6 +20,8 @@ local response = {}
 ---@field credits? number
 ---@field error? flux2.Error when failed: task_failed, moderated or rejected
 
+--- Bytes, as the engine has it; what is longer is no name of a task.
+response.longest_id = 512
 response.signatures = pictures.signatures
 response.image_type = pictures.image_type
 response.http_error = failure.http
@@ -63,12 +65,10 @@ local function a_word(value)
     return type(value) == "string" and value ~= "" and value or nil
 end
 
-local LONGEST_ID = 512 -- as the engine has it; what is longer is no name of a task
-
 local function an_id(value)
     if type(value) == "number" and value % 1 == 0 and value > 0 and value < 2 ^ 53 then return text.number(value) end
     value = a_word(value)
-    return value and #value <= LONGEST_ID and value or nil
+    return value and #value <= response.longest_id and value or nil
 end
 
 --- An id of more digits than a double holds, read from the text: rounded, it would be the id of another task, and
