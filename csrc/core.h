@@ -7,6 +7,7 @@
 #define FLUX2_CORE_H
 
 #include "compat.h"
+#include "memory.h"
 #include "profile.h"
 
 /* The words for enum flux2_failure, in its order; NULL behind the last. */
@@ -21,10 +22,16 @@ void flux2_core_new_type(lua_State *L, const char *name, lua_CFunction gc);
 /* The profile at INDEX, which stays its userdata's; raises if there is none. */
 struct flux2_profile *flux2_core_check_profile(lua_State *L, int index);
 
+/* The kind at INDEX, which stays its userdata's; NULL if nil is there. */
+struct flux2_kind *flux2_core_opt_kind(lua_State *L, int index);
+
 /* Each adds its functions to the table on top of the stack. */
 void flux2_core_add_engine(lua_State *L);
 void flux2_core_add_profile(lua_State *L);
+void flux2_core_add_memory(lua_State *L);
 void flux2_core_add_tools(lua_State *L);
 void flux2_core_add_pure(lua_State *L);
+/* What _pure knows of durations; to the table on top as well. */
+void flux2_core_add_learning(lua_State *L);
 
 #endif

@@ -114,7 +114,8 @@ static bool get_flag(lua_State *L, const char *name)
 }
 
 /* engine:transfer(profile, { url, body, file, once, check, deadline }) -> id | nil, message
- * engine:poll(profile, { url, opening, body, deadline, record_path, record_text }) -> id | nil, message */
+ * engine:poll(profile, { url, opening, body, deadline, record_path, record_text, durations })
+ *   -> id | nil, message */
 static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
 {
     struct flux2_job_spec spec = {.kind = kind};
@@ -135,6 +136,8 @@ static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
         spec.opening = push_text(L, "opening", NULL);
         spec.record_path = push_text(L, "record_path", NULL);
         spec.record_text = push_text(L, "record_text", NULL);
+        lua_getfield(L, 3, "durations");
+        spec.durations = flux2_core_opt_kind(L, lua_gettop(L));
     }
     return start_job(L, e, profile, &spec);
 }

@@ -33,12 +33,15 @@ static const struct field fields[] = {
     FIELD("max_headers", BYTES, max_headers),
     FIELD("max_in_flight", COUNT, max_in_flight),
     FIELD("max_redirects", LONG, max_redirects),
+    FIELD("poll_closest", SECONDS, cadence.closest),
     FIELD("poll_failures", COUNT, poll_failures),
     FIELD("poll_first", SECONDS, cadence.first),
     FIELD("poll_interval", SECONDS, cadence.interval),
     FIELD("poll_least", SECONDS, cadence.least),
     FIELD("poll_most", SECONDS, cadence.most),
+    FIELD("poll_rate", NUMBER, poll_rate),
     FIELD("poll_ratio", NUMBER, cadence.ratio),
+    FIELD("poll_thrift", NUMBER, cadence.thrift),
     FIELD("silence_timeout", SECONDS, silence_timeout),
 };
 

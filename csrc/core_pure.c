@@ -43,15 +43,6 @@ static int pause_of(lua_State *L)
     return 1;
 }
 
-/* _pure.gap(profile, elapsed, seed) -> seconds */
-static int gap_of(lua_State *L)
-{
-    uint64_t random = (uint64_t)luaL_checknumber(L, 3);
-    const struct flux2_profile *p = flux2_core_check_profile(L, 1);
-    lua_pushnumber(L, flux2_schedule_gap(&p->cadence, luaL_checknumber(L, 2), &random));
-    return 1;
-}
-
 /* _pure.probe(profile, body, opening) -> verdict, status | nil, progress | nil, id | nil */
 static int probe(lua_State *L)
 {
@@ -94,12 +85,13 @@ static int readable(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"gap", gap_of},        {"may_retry", may_retry},     {"pause", pause_of},      {"probe", probe},
-    {"readable", readable}, {"retry_after", retry_after}, {"signature", signature}, {NULL, NULL},
+    {"may_retry", may_retry},     {"pause", pause_of},      {"probe", probe}, {"readable", readable},
+    {"retry_after", retry_after}, {"signature", signature}, {NULL, NULL},
 };
 
 void flux2_core_add_pure(lua_State *L)
 {
     luaL_newlib(L, functions);
+    flux2_core_add_learning(L);
     lua_setfield(L, -2, "_pure");
 }

@@ -1,4 +1,5 @@
-/* gate.h - who may send now: jobs that are ready queue here, those of one profile in their order.
+/* gate.h - who may send now: jobs that are ready queue here, those of one profile in their order; those who poll queue
+ * beside them, with who most likely has an end to tell in front, and within the rate of polls that is allowed.
  *
  * Owns: how many exchanges of a profile are under way at once, and the pause that a service asked for. It opens
  * slowly and closes fast: one more for each success, half for each "too many". Never: sends anything. */

@@ -20,7 +20,8 @@ struct flux2_profile *flux2_profile_new(void)
     p->max_in_flight = 8;
     p->poll_failures = 12;
     p->backoff = (struct flux2_backoff){.base = 0.5, .ceiling = 30};
-    p->cadence = (struct flux2_cadence){.first = 1, .ratio = 0.2, .least = 1, .most = 10};
+    p->cadence = (struct flux2_cadence){
+        .first = 1, .ratio = 0.2, .least = 1, .most = 10, .closest = 0.1, .thrift = 0.007};
     return p;
 }
 

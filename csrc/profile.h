@@ -45,11 +45,15 @@ struct flux2_profile {
     struct flux2_signature accept[FLUX2_ACCEPT_MAX];
     size_t accept_count;
 
+    double poll_rate;       /* polls per second, of all jobs together; 0: no limit */
     unsigned max_in_flight; /* exchanges at once: one connection each, unless they can share one */
 
     /* How the service copes with us; gate.c reads and writes it. */
     struct {
-        struct flux2_job *first_ready, *last_ready; /* who wants an exchange */
+        struct flux2_job *first_ready, *last_ready; /* who wants an exchange, but for those who poll */
+        struct flux2_job *polls;                    /* a heap of those: who most likely has an end to tell */
+        bool polled_last;                           /* the last turn was a poll's */
+        double next_poll;                           /* when, if all polls came at the rate that is allowed */
         struct flux2_profile *next;                 /* in the engine's list of those with someone ready */
         unsigned in_flight;
         double window;     /* exchanges at once that the service can take */

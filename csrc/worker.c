@@ -164,6 +164,7 @@ static void begin_exchange(struct flux2_worker *w, struct flux2_job *job)
         cannot_begin(w, job, "out of memory");
         return;
     }
+    job->asked_at = flux2_platform_now();
     t->owner = job;
     job->transfer = t;
     job->phase = FLUX2_PHASE_IN_FLIGHT;

@@ -4,6 +4,7 @@
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
+local learning = require "flux2.learning"
 local options = require "flux2.options"
 local response = require "flux2.response"
 local spool = require "flux2.spool"
@@ -26,7 +27,10 @@ settings.known = {
     silence_timeout = "seconds", spool = "string", timeout = "seconds", user_agent = "string",
 }
 
-local POLL_KNOWN = { interval = "seconds" }
+local POLL_KNOWN = { interval = "seconds", memory = "string", per_second = "rate" }
+
+--- Polls per second of one client, unless it fixes the interval.
+local POLL_RATE = 20
 
 --- The defaults, all of which `flux2.new` can change. Seconds and bytes.
 settings.defaults = {
@@ -123,6 +127,7 @@ local function service_profile(o, key)
     p.compressed = true
     p.max_body = o.max_response_bytes
     p.poll_interval = o.poll and o.poll.interval
+    p.poll_rate = o.poll and (o.poll.per_second or o.poll.interval and 0) or POLL_RATE
     p.watch = response.watch
     -- The key must not follow a redirect, so none is followed.
     p.max_redirects = 0
@@ -177,6 +182,11 @@ function settings.read(given, level)
     local ok
     ok, err = check_texts(o)
     if not ok then return nil, err end
+    local memory = o.poll and o.poll.memory
+    if memory then
+        ok, err = check_text("poll.memory", memory)
+        if not ok then return nil, err end
+    end
     local tray
     if o.spool then
         tray, err = spool.open(o.spool)
@@ -186,6 +196,7 @@ function settings.read(given, level)
         key = key,
         budget = o.budget,
         spool = tray,
+        learning = learning.open(memory),
         base_url = base,
         host = parts.host,
         submit_url = base .. API_ROOT .. "/images/generations",

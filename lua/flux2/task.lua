@@ -275,6 +275,7 @@ function Task.submit(settings, order)
     return start(self, {
         url = settings.task_url .. "{id}", opening = settings.submit_url, body = order.body,
         record_path = record.path, record_text = record.text,
+        durations = settings.learning:kind(settings.base_url, order.request),
     })
 end
 
