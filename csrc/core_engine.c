@@ -197,32 +197,36 @@ static void set_integer(lua_State *L, const char *name, uint64_t n)
     lua_setfield(L, -2, name);
 }
 
-static void set_boolean(lua_State *L, const char *name, bool value)
+static void set_true(lua_State *L, const char *name)
 {
-    lua_pushboolean(L, value);
+    lua_pushboolean(L, 1);
     lua_setfield(L, -2, name);
 }
 
-static void push_event(lua_State *L, const struct flux2_event *ev)
+static void push_progress(lua_State *L, const struct flux2_event *ev)
 {
-    lua_createtable(L, 0, 16);
+    lua_createtable(L, 0, 4);
+    set_string(L, "id", ev->texts.id);
     set_string(L, "status", ev->status);
+    set_string(L, "message", ev->texts.message);
     if (ev->has_progress)
         set_number(L, "progress", ev->progress);
-    set_number(L, "elapsed", ev->elapsed);
-    set_integer(L, "polls", ev->polls);
-    if (ev->kind == FLUX2_EVENT_CHANGED)
-        return;
+}
+
+static void push_end(lua_State *L, const struct flux2_event *ev)
+{
+    lua_createtable(L, 0, 8);
     if (ev->outcome.failure != FLUX2_FAILURE_NONE)
         set_string(L, "failure", flux2_core_failures[ev->outcome.failure]);
     if (ev->outcome.status > 0)
         set_integer(L, "http_status", (uint64_t)ev->outcome.status);
     if (ev->outcome.retry_after >= 0)
         set_number(L, "retry_after", ev->outcome.retry_after);
-    set_boolean(L, "sent", ev->outcome.sent);
-    set_boolean(L, "opening", ev->opening);
+    if (ev->outcome.sent)
+        set_true(L, "sent");
+    if (ev->opening)
+        set_true(L, "opening");
     set_integer(L, "attempts", ev->attempts);
-    set_integer(L, "received", ev->received);
     if (ev->signature >= 0)
         set_integer(L, "signature", (uint64_t)ev->signature + 1);
     set_string(L, "message", ev->texts.message);
@@ -235,7 +239,8 @@ static void push_event(lua_State *L, const struct flux2_event *ev)
     }
 }
 
-/* engine:next() -> id, kind, event | nothing. An event is gone only once Lua has all of it. */
+/* engine:next() -> id, kind, event | nothing. An event is gone only once Lua has all of it. It tells what is so and no
+ * more: every member costs a frame something. "opened": id, message; "opened" and "changed": status, progress. */
 static int engine_next(lua_State *L)
 {
     static const char *const kinds[] = {"opened", "changed", "ended"};
@@ -245,7 +250,10 @@ static int engine_next(lua_State *L)
         return 0;
     lua_pushinteger(L, (lua_Integer)ev->job);
     lua_pushstring(L, kinds[ev->kind]);
-    push_event(L, ev);
+    if (ev->kind == FLUX2_EVENT_ENDED)
+        push_end(L, ev);
+    else
+        push_progress(L, ev);
     flux2_engine_drop(e);
     return 3;
 }

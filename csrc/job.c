@@ -268,7 +268,8 @@ static struct flux2_event *opened(struct flux2_job *j, struct flux2_transfer *t,
     if (reading.verdict != FLUX2_VERDICT_RUNNING || !fill_in_id(j, reading.id))
         return end_with(j, t, o, now);
     memcpy(j->status, reading.status, sizeof j->status);
-    struct flux2_event *e = exchange_event(j, FLUX2_EVENT_OPENED, t, o, now);
+    struct flux2_event_texts texts = {.message = t->error, .id = reading.id};
+    struct flux2_event *e = new_event(j, FLUX2_EVENT_OPENED, &texts, o, now);
     free(j->opening);
     free(j->body);
     j->opening = j->body = NULL;

@@ -234,10 +234,7 @@ end
 --- A coroutine is resumed only while it is suspended in *our* yield and for this very wait. It may be dead, or have
 --- been resumed by somebody else and have gone on to wait for something of its own.
 local function is_suspended_for(waiter)
-    local co = waiter.co
-    if waiting[co] ~= waiter or coroutine.status(co) ~= "suspended" then return false end
-    local top = debug.getinfo(co, 0, "f")
-    return top ~= nil and top.func == core.suspend
+    return waiting[waiter.co] == waiter and core.is_suspended(waiter.co)
 end
 
 --- Resumes a coroutine on behalf of nobody. Its error goes to its owner, or is reported with its traceback. (A pcall

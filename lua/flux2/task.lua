@@ -40,7 +40,6 @@ local start_polling
 
 local function new(settings, fields)
     fields._settings = settings
-    fields._listeners = { done = {}, progress = {}, status = {} }
     fields._began = core.now()
     if not fields._dormant then fields._latch = scheduler.latch() end
     return setmetatable(fields, Task)
@@ -75,8 +74,8 @@ end
 -- What happens to it ------------------------------------------------------------------------------------------------
 
 local function notify(self, event, ...)
-    local listeners = self._listeners[event]
-    for i = 1, #listeners do reports.guard(listeners[i], self, ...) end
+    local listeners = self._listeners and self._listeners[event]
+    for i = 1, listeners and #listeners or 0 do reports.guard(listeners[i], self, ...) end
 end
 
 --- Takes over what is new in `status` and `progress`, and tells those who asked.
@@ -199,11 +198,11 @@ local function submission_ended(self, event)
 end
 
 local function polling_ended(self, event)
-    local context = context_of(self)
     if not event.failure then
-        return settle(self, response.task(event.http_status, event.body, exchange.info(event, context)))
+        event.task_id = self.id
+        return settle(self, response.task(event.http_status, event.body, event))
     end
-    local err = exchange.failure(event, context)
+    local err = exchange.failure(event, context_of(self))
     if err.kind == "timeout" then
         err.message = "the task was not finished in time; it goes on at the service, and can be waited for again"
         err.retryable = true
@@ -212,15 +211,14 @@ local function polling_ended(self, event)
 end
 
 local function opened(self, event)
-    local out = response.submission(event.http_status, event.body, exchange.info(event, { once = true }))
-    self.id = out and out.task_id or self.id
+    self.id = event.id
     accepted(self)
     if event.message and self._record then
         reports.report("flux2: the spool cannot keep task " .. text.show(self.id) .. ": " .. event.message)
     end
     if self.state ~= "submitting" then return end
     self.state = "running"
-    note(self, out and out.status)
+    note(self, event.status)
 end
 
 --- Hears what becomes of a submission that was cancelled, for the books alone.
@@ -379,7 +377,9 @@ function Task:on(event, fn)
         error("task:on: the events are 'status', 'progress' and 'done', not " .. text.show(event), 2)
     end
     if type(fn) ~= "function" then error("task:on: a function is needed, not " .. text.show(fn), 2) end
-    local listeners = self._listeners[event]
+    self._listeners = self._listeners or {}
+    local listeners = self._listeners[event] or {}
+    self._listeners[event] = listeners
     listeners[#listeners + 1] = fn
     if self._dormant then
         awaken(self)
