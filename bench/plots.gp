@@ -10,5 +10,5 @@ set ylabel "milliseconds"
 set logscale y
 set format y "%g"
 plot "build/bench/frames-5.4-files.dat" using 1:2 with points pt 7 ps 0.35 lc rgb "#1f5fa8" title "Lua 5.4, to files", \
-     "build/bench/frames-5.4-memory.dat" using 1:2 with points pt 7 ps 0.35 lc rgb "#c0392b" title "Lua 5.4, to memory", \
+     "build/bench/frames-5.4-strings.dat" using 1:2 with points pt 7 ps 0.35 lc rgb "#c0392b" title "Lua 5.4, to strings", \
      1 with lines dt 2 lc rgb "#666666" title "1 ms"

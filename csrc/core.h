@@ -25,7 +25,20 @@ struct flux2_profile *flux2_core_check_profile(lua_State *L, int index);
 /* The kind at INDEX, which stays its userdata's; NULL if nil is there. */
 struct flux2_kind *flux2_core_opt_kind(lua_State *L, int index);
 
+/* Frees BLOCK of SIZE bytes from malloc, without taking a frame's time for a large one. */
+void flux2_core_free(lua_State *L, void *block, size_t size);
+
+/* Bytes that Lua holds and does not copy; see core_buffer.c. */
+struct flux2_buffer;
+/* Pushes an empty buffer that is to hold SIZE bytes. */
+struct flux2_buffer *flux2_core_new_buffer(lua_State *L, size_t size);
+/* Hands DATA over to it, which comes from malloc. Cannot fail. */
+void flux2_core_fill_buffer(struct flux2_buffer *buffer, char *data, size_t size);
+/* The string or the buffer at INDEX; raises if there is neither. */
+const char *flux2_core_check_bytes(lua_State *L, int index, size_t *size);
+
 /* Each adds its functions to the table on top of the stack. */
+void flux2_core_add_buffer(lua_State *L);
 void flux2_core_add_engine(lua_State *L);
 void flux2_core_add_profile(lua_State *L);
 void flux2_core_add_memory(lua_State *L);

@@ -1,6 +1,7 @@
 /* core_engine.c - the engine of a Lua state as a userdata: jobs in, events out. */
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core.h"
@@ -67,6 +68,17 @@ static int engine_tostring(lua_State *L)
     struct flux2_engine *e = test_engine(L);
     lua_pushfstring(L, ENGINE_TYPE " (%s)", e ? "open" : "closed");
     return 1;
+}
+
+void flux2_core_free(lua_State *L, void *block, size_t size)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
+    struct flux2_engine **box = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    if (box && *box && !flux2_engine_is_foreign(*box))
+        flux2_engine_free(*box, block, size);
+    else
+        free(block);
 }
 
 /* --- engine: jobs --------------------------------------------------------------------------------------------- */
@@ -233,14 +245,26 @@ static void push_end(lua_State *L, const struct flux2_event *ev)
     set_string(L, "content_type", ev->texts.content_type);
     set_string(L, "location", ev->texts.location);
     set_string(L, "request_id", ev->texts.trace);
-    if (ev->body) {
+    if (ev->body && ev->signature < 0) {
         lua_pushlstring(L, ev->body, ev->body_size);
         lua_setfield(L, -2, "body");
     }
 }
 
+/* A picture is large, and is not copied. Nothing that can raise follows once Lua has it. */
+static void hand_over_body(lua_State *L, struct flux2_event *ev)
+{
+    if (!ev->body || ev->signature < 0)
+        return;
+    struct flux2_buffer *buffer = flux2_core_new_buffer(L, ev->body_size);
+    lua_setfield(L, -2, "buffer");
+    flux2_core_fill_buffer(buffer, ev->body, ev->body_size);
+    ev->body = NULL;
+}
+
 /* engine:next() -> id, kind, event | nothing. An event is gone only once Lua has all of it. It tells what is so and no
- * more: every member costs a frame something. "opened": id, message; "opened" and "changed": status, progress. */
+ * more: every member costs a frame something. "opened": id, message; "opened" and "changed": status, progress. A body
+ * that was checked and is what was asked for comes as `buffer`, any other as the string `body`. */
 static int engine_next(lua_State *L)
 {
     static const char *const kinds[] = {"opened", "changed", "ended"};
@@ -254,6 +278,7 @@ static int engine_next(lua_State *L)
         push_end(L, ev);
     else
         push_progress(L, ev);
+    hand_over_body(L, ev);
     flux2_engine_drop(e);
     return 3;
 }

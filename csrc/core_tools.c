@@ -91,13 +91,13 @@ static int check_file(lua_State *L)
     return 1;
 }
 
-/* core.write_file(path, bytes, durable, private) -> true | nil, message: whole or not at all; private: nobody else may
+/* core.write_file(path, string | buffer, durable, private) -> true | nil, message: whole or not at all; private: nobody else may
  * read it */
 static int write_file(lua_State *L)
 {
     struct flux2_file file;
     size_t size;
-    const char *path = luaL_checkstring(L, 1), *data = luaL_checklstring(L, 2, &size);
+    const char *path = luaL_checkstring(L, 1), *data = flux2_core_check_bytes(L, 2, &size);
     int rc = flux2_platform_file_open(&file, path, lua_toboolean(L, 4) ? 0600 : 0666);
     if (rc == 0)
         rc = flux2_platform_file_write(&file, data, size);

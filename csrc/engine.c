@@ -11,10 +11,12 @@
 #include "process.h"
 #include "worker.h"
 
+enum { LARGE = 256 * 1024 }; /* bytes: what takes long enough to give back to the system */
+
 struct command {
     struct command *next;
     struct flux2_job *job; /* to start, or NULL: to cancel `id` */
-    uint64_t id;
+    uint64_t id;           /* 0, which no job has: nothing to do but to free the command */
 };
 
 struct flux2_engine {
@@ -74,6 +76,7 @@ static void free_engine(struct flux2_engine *e)
 static void *work(void *arg)
 {
     struct flux2_engine *e = arg;
+    flux2_platform_stand_back();
     while (take_commands(e))
         flux2_worker_sleep(&e->worker, flux2_worker_turn(&e->worker));
     flux2_worker_close(&e->worker);
@@ -189,12 +192,8 @@ bool flux2_engine_is_foreign(const struct flux2_engine *e)
 
 /* --- host: use -------------------------------------------------------------------------------------------------- */
 
-static bool send_command(struct flux2_engine *e, struct flux2_job *job, uint64_t id)
+static void put_command(struct flux2_engine *e, struct command *c)
 {
-    struct command *c = malloc(sizeof *c);
-    if (!c)
-        return false;
-    *c = (struct command){.job = job, .id = id};
     pthread_mutex_lock(&e->lock);
     bool first = e->first_command == NULL;
     if (first)
@@ -206,6 +205,15 @@ static bool send_command(struct flux2_engine *e, struct flux2_job *job, uint64_t
     if (first && !e->stop)
         flux2_worker_wake(&e->worker);
     pthread_mutex_unlock(&e->lock);
+}
+
+static bool send_command(struct flux2_engine *e, struct flux2_job *job, uint64_t id)
+{
+    struct command *c = malloc(sizeof *c);
+    if (!c)
+        return false;
+    *c = (struct command){.job = job, .id = id};
+    put_command(e, c);
     return true;
 }
 
@@ -229,6 +237,18 @@ int flux2_engine_start(struct flux2_engine *e, struct flux2_job *job)
 bool flux2_engine_cancel(struct flux2_engine *e, uint64_t id)
 {
     return !e->started || send_command(e, NULL, id);
+}
+
+void flux2_engine_free(struct flux2_engine *e, void *block, size_t size)
+{
+    if (!block || size < LARGE || !e->started) {
+        free(block);
+        return;
+    }
+    /* The block itself is the command, so that this cannot fail; whoever has done it frees it. */
+    struct command *c = block;
+    *c = (struct command){.id = 0};
+    put_command(e, c);
 }
 
 size_t flux2_engine_ready(const struct flux2_engine *e)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -60,6 +61,14 @@ int flux2_platform_thread(pthread_t *thread, void *(*fn)(void *), void *arg)
     int rc = pthread_create(thread, NULL, fn, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
+}
+
+void flux2_platform_stand_back(void)
+{
+#ifdef SCHED_BATCH
+    struct sched_param none = {0};
+    pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+#endif
 }
 
 void flux2_platform_cond_init(pthread_cond_t *cond)

@@ -101,7 +101,7 @@ local function generate(self, given, opts, level)
     if opts.save then
         fetched, err = image:save(opts.save, left)
     else
-        fetched, err = image:bytes(left)
+        fetched, err = image:buffer(left)
     end
     if not fetched then
         err.task_id = err.task_id or task.id
