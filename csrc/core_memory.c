@@ -101,12 +101,13 @@ static int learn(lua_State *L)
 /* _pure.known(kind) -> lessons, typical seconds */
 static int known(lua_State *L)
 {
-    struct flux2_sketch sketch;
     struct flux2_kind *k = flux2_core_opt_kind(L, 1);
     luaL_argcheck(L, k, 1, "a kind is needed");
-    flux2_kind_read(k, &sketch);
-    lua_pushnumber(L, sketch.lessons);
-    lua_pushnumber(L, sketch.typical);
+    const struct flux2_sketch *sketch = flux2_kind_borrow(k);
+    double lessons = sketch->lessons, typical = sketch->typical;
+    flux2_kind_give_back(k);
+    lua_pushnumber(L, lessons);
+    lua_pushnumber(L, typical);
     return 2;
 }
 
@@ -114,7 +115,6 @@ static int known(lua_State *L)
  * elapsed, progress, elapsed, progress ... */
 static int gap_of(lua_State *L)
 {
-    struct flux2_sketch sketch;
     struct flux2_trend trend = {0};
     const struct flux2_profile *p = flux2_core_check_profile(L, 1);
     double elapsed = luaL_checknumber(L, 2), likely;
@@ -127,9 +127,11 @@ static int gap_of(lua_State *L)
         flux2_schedule_note(&trend, lua_tonumber(L, -2), lua_tonumber(L, -1));
         lua_pop(L, 2);
     }
-    if (k)
-        flux2_kind_read(k, &sketch);
-    lua_pushnumber(L, flux2_schedule_gap(&p->cadence, k ? &sketch : NULL, &trend, elapsed, &random, &likely));
+    const struct flux2_sketch *sketch = k ? flux2_kind_borrow(k) : NULL;
+    double gap = flux2_schedule_gap(&p->cadence, sketch, &trend, elapsed, &random, &likely);
+    if (sketch)
+        flux2_kind_give_back(k);
+    lua_pushnumber(L, gap);
     lua_pushnumber(L, likely);
     return 2;
 }

@@ -223,6 +223,8 @@ static int profile_new(lua_State *L)
         set_any(L, *box, lua_tostring(L, -2), lua_gettop(L));
         lua_pop(L, 1);
     }
+    if (!flux2_profile_complete(*box))
+        return luaL_error(L, "not enough memory");
     return 1;
 }
 

@@ -1,6 +1,7 @@
 /* core_pure.c - the engine's pure functions under core._pure, for table-driven specs and for fuzzing from Lua. Nobody
  * else may use them: they are not part of the interface. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core.h"
@@ -64,6 +65,17 @@ static int probe(lua_State *L)
     return 4;
 }
 
+/* _pure.digest(body) -> text */
+static int digest(lua_State *L)
+{
+    char text[24];
+    size_t size;
+    const char *body = luaL_checklstring(L, 1, &size);
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)flux2_probe_digest(body, size));
+    lua_pushstring(L, text);
+    return 1;
+}
+
 /* _pure.signature(profile, head) -> index from 1, 0 for undecided, nil for none */
 static int signature(lua_State *L)
 {
@@ -85,8 +97,8 @@ static int readable(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"may_retry", may_retry},     {"pause", pause_of},      {"probe", probe}, {"readable", readable},
-    {"retry_after", retry_after}, {"signature", signature}, {NULL, NULL},
+    {"digest", digest},     {"may_retry", may_retry},     {"pause", pause_of},      {"probe", probe},
+    {"readable", readable}, {"retry_after", retry_after}, {"signature", signature}, {NULL, NULL},
 };
 
 void flux2_core_add_pure(lua_State *L)

@@ -237,12 +237,11 @@ static bool fill_in_id(struct flux2_job *j, const char *id)
 static void poll_again(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
 {
     const struct flux2_cadence *c = &j->profile->cadence;
-    struct flux2_sketch sketch;
     double most = j->profile->backoff.ceiling, likely;
-    if (j->durations)
-        flux2_kind_read(j->durations, &sketch);
-    double gap = flux2_schedule_gap(c, j->durations ? &sketch : NULL, &j->trend, now - j->polling_since,
-                                    random, &likely);
+    const struct flux2_sketch *sketch = j->durations ? flux2_kind_borrow(j->durations) : NULL;
+    double gap = flux2_schedule_gap(c, sketch, &j->trend, now - j->polling_since, random, &likely);
+    if (sketch)
+        flux2_kind_give_back(j->durations);
     double asked = o->retry_after < most ? o->retry_after : most;
     j->likely = j->polling_since + likely;
     j->attempts = 0;
@@ -307,6 +306,13 @@ static struct flux2_event *bad_poll(struct flux2_job *j, struct flux2_transfer *
     return NULL;
 }
 
+static void still_runs(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    j->failures = 0;
+    j->alive_at = j->asked_at;
+    poll_again(j, o, now, random);
+}
+
 static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
                                   const struct flux2_outcome *o, double now, uint64_t *random)
 {
@@ -318,10 +324,14 @@ static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
             return bad_poll(j, t, o, now, random);
         return end_with(j, t, o, now);
     }
+    uint64_t digest = flux2_probe_digest(t->sink.data, t->sink.received);
+    if (digest == j->answer) {
+        still_runs(j, o, now, random);
+        return NULL;
+    }
     flux2_probe_read(&j->profile->watch, t->sink.data, t->sink.received, false, &reading);
     if (reading.verdict == FLUX2_VERDICT_UNREADABLE)
         return bad_poll(j, t, o, now, random);
-    j->failures = 0;
     bool changed = note_change(j, &reading);
     if (reading.verdict == FLUX2_VERDICT_ENDED) {
         /* Two looks tell no more than that it ended between them. */
@@ -329,10 +339,10 @@ static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
             flux2_kind_learn(j->durations, j->alive_at - j->polling_since, now - j->polling_since, now);
         return end_with(j, t, o, now);
     }
-    j->alive_at = j->asked_at;
+    j->answer = digest;
     if (reading.has_progress)
         flux2_schedule_note(&j->trend, now - j->polling_since, reading.progress);
-    poll_again(j, o, now, random);
+    still_runs(j, o, now, random);
     if (!changed)
         return NULL;
     return new_event(j, FLUX2_EVENT_CHANGED, NULL, o, now);

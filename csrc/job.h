@@ -83,6 +83,8 @@ struct flux2_job {
     unsigned attempts;            /* of the request at hand */
     unsigned failures;            /* polls in a row */
     unsigned polls;
+    uint64_t
+        answer; /* digest of the last poll's, if that said nothing but "still running"; 0: read the next */
     bool has_progress;
     double progress;
     char status[FLUX2_STATUS_MAX];

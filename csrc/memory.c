@@ -144,10 +144,14 @@ void flux2_kind_release(struct flux2_kind *k)
         flux2_memory_release(k->memory);
 }
 
-void flux2_kind_read(struct flux2_kind *k, struct flux2_sketch *sketch)
+const struct flux2_sketch *flux2_kind_borrow(struct flux2_kind *k)
 {
     pthread_mutex_lock(&k->memory->lock);
-    *sketch = k->sketch;
+    return &k->sketch;
+}
+
+void flux2_kind_give_back(struct flux2_kind *k)
+{
     pthread_mutex_unlock(&k->memory->lock);
 }
 

@@ -31,8 +31,9 @@ void flux2_kind_release(struct flux2_kind *kind);
 
 /* As flux2_sketch_learn; writes the file if that has not been done within the last seconds. NOW is any steady clock. */
 void flux2_kind_learn(struct flux2_kind *kind, double low, double high, double now);
-/* A copy of the sketch as it is now. */
-void flux2_kind_read(struct flux2_kind *kind, struct flux2_sketch *sketch);
+/* The sketch, which nobody changes until it is given back. Not for long: everybody else who learns or reads waits. */
+const struct flux2_sketch *flux2_kind_borrow(struct flux2_kind *kind);
+void flux2_kind_give_back(struct flux2_kind *kind);
 
 /* The text of the file, which the caller frees; NULL without memory. */
 char *flux2_memory_text(struct flux2_memory *memory);

@@ -34,8 +34,9 @@ struct flux2_profile {
     size_t max_body;         /* bytes, after decompression */
     size_t max_headers;      /* bytes, all headers of one answer together */
     long max_redirects;      /* 0: none is followed */
-    bool compressed;         /* offer the compressions that libcurl knows */
-    bool durable;            /* files must outlive a power cut */
+    bool compressed;         /* offer compression */
+    bool direct;  /* no proxy is set, nor does the environment name one; see flux2_profile_complete */
+    bool durable; /* files must outlive a power cut */
 
     unsigned max_attempts;  /* of one request, the first included */
     unsigned poll_failures; /* how many polls in a row may fail */
@@ -64,6 +65,9 @@ struct flux2_profile {
 
 /* A profile with the defaults, held once; NULL without memory. */
 struct flux2_profile *flux2_profile_new(void);
+/* Once it is filled, and before its first use: works out what follows. The environment is read here, on the host's
+ * thread: another thread must not, because the host may be changing it. False without memory. */
+bool flux2_profile_complete(struct flux2_profile *profile);
 struct flux2_profile *flux2_profile_hold(struct flux2_profile *profile);
 /* Gives up one hold; the last one frees it. NULL is allowed. */
 void flux2_profile_release(struct flux2_profile *profile);

@@ -53,7 +53,7 @@ bool flux2_schedule_may_retry(enum flux2_nature nature, const struct flux2_outco
 double flux2_schedule_pause(const struct flux2_backoff *b, unsigned attempt, double retry_after,
                             uint64_t *random)
 {
-    double span = b->base * pow(2, attempt < 32 ? (double)(attempt > 0 ? attempt - 1 : 0) : 31);
+    double span = ldexp(b->base, attempt < 32 ? (int)(attempt > 0 ? attempt - 1 : 0) : 31);
     double pause = flux2_schedule_random(random) * (span < b->ceiling ? span : b->ceiling);
     if (retry_after < 0)
         return pause;

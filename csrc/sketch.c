@@ -51,7 +51,7 @@ static double belief(const struct flux2_sketch *s, int bin)
 
 void flux2_sketch_sum(struct flux2_sketch *s)
 {
-    double sum = 0, mean = 0, squares = 0;
+    double sum = 0, mean = 0, squares = 0, later = 0;
     int i;
     for (i = 0; i < FLUX2_SKETCH_BINS; i++) {
         double mass = (double)s->mass[i], at = i + 0.5;
@@ -60,13 +60,15 @@ void flux2_sketch_sum(struct flux2_sketch *s)
         squares += mass * at * at;
     }
     s->lessons = sum;
-    if (sum <= 0) {
-        s->typical = s->spread = s->middle = 0;
-        return;
+    s->typical = s->spread = s->middle = 0;
+    if (sum > 0) {
+        s->middle = mean /= sum;
+        s->typical = LEAST * exp(STEP * mean);
+        s->spread = sqrt(fmax(squares / sum - mean * mean, 0));
     }
-    s->middle = mean /= sum;
-    s->typical = LEAST * exp(STEP * mean);
-    s->spread = sqrt(fmax(squares / sum - mean * mean, 0));
+    /* A poll asks for these more often than a task ends. */
+    for (i = FLUX2_SKETCH_BINS - 1; i >= 0; i--)
+        s->later[i] = later += belief(s, i);
 }
 
 /* Adds MASS at BIN, and to as many of its neighbours as REACH says. */
@@ -105,10 +107,8 @@ void flux2_sketch_learn(struct flux2_sketch *s, double low, double high)
 static double alive(const struct flux2_sketch *s, double elapsed, int *bin)
 {
     int i = *bin = bin_of(elapsed);
-    double sum = belief(s, i) * share(i, elapsed, INFINITY);
-    while (++i < FLUX2_SKETCH_BINS)
-        sum += belief(s, i);
-    return sum;
+    double rest = i + 1 < FLUX2_SKETCH_BINS ? s->later[i + 1] : 0;
+    return belief(s, i) * share(i, elapsed, INFINITY) + rest;
 }
 
 double flux2_sketch_gap(const struct flux2_sketch *s, double elapsed, double price)
@@ -131,13 +131,14 @@ double flux2_sketch_gap(const struct flux2_sketch *s, double elapsed, double pri
 
 double flux2_sketch_likely(const struct flux2_sketch *s, double elapsed)
 {
-    int i;
-    double half = alive(s, elapsed, &i) / 2, mass = belief(s, i) * share(i, elapsed, INFINITY);
-    double from = fmax(edge(i), elapsed);
-    while (mass < half && i < FLUX2_SKETCH_BINS - 1) {
-        half -= mass;
-        mass = belief(s, ++i);
-        from = edge(i);
+    int low, high = FLUX2_SKETCH_BINS;
+    double half = alive(s, elapsed, &low) / 2;
+    /* The last bin that still has half of it at or after its beginning. */
+    while (low + 1 < high) {
+        int middle = low + (high - low) / 2;
+        *(s->later[middle] >= half ? &low : &high) = middle;
     }
-    return mass > 0 ? from + (edge(i + 1) - from) * fmin(half / mass, 1) : elapsed;
+    double mass = belief(s, low), over = s->later[low] - half;
+    double from = edge(low);
+    return mass > 0 ? fmax(from + (edge(low + 1) - from) * fmin(over / mass, 1), elapsed) : elapsed;
 }

@@ -9,10 +9,13 @@ enum { FLUX2_SKETCH_BINS = 500 };
 
 struct flux2_sketch {
     float mass[FLUX2_SKETCH_BINS]; /* of the lessons whose end lies in each bin */
-    double lessons;                /* their sum, after forgetting */
-    double typical;                /* seconds: the geometric mean; 0 before the first lesson */
-    double middle;                 /* bins: the mean */
-    double spread;                 /* bins: the standard deviation */
+
+    /* worked out of that by flux2_sketch_sum */
+    double lessons;                  /* the sum, after forgetting */
+    double typical;                  /* seconds: the geometric mean; 0 before the first lesson */
+    double middle;                   /* bins: the mean */
+    double spread;                   /* bins: the standard deviation */
+    double later[FLUX2_SKETCH_BINS]; /* what is believed to end in each bin or after it */
 };
 
 /* Something ended later than LOW and no later than HIGH seconds after it began: all that two looks can tell. HIGH may be

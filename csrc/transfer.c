@@ -125,30 +125,53 @@ static void set_profile(struct flux2_transfer *t, const struct flux2_profile *p)
     curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
     /* Dots in a path are data here, never steps in it. */
     curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(e, CURLOPT_USERAGENT, p->user_agent);
-    curl_easy_setopt(e, CURLOPT_PROXY, p->proxy);
+    /* Requests have it among their headers; a proxy is told, too. */
+    curl_easy_setopt(e, CURLOPT_USERAGENT, p->direct ? NULL : p->user_agent);
+    /* "" is no proxy at all: libcurl would look at six variables of the environment for each request. */
+    curl_easy_setopt(e, CURLOPT_PROXY, p->direct ? "" : p->proxy);
+    curl_easy_setopt(e, CURLOPT_NOPROXY, p->direct ? "" : NULL);
     curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, p->compressed ? "" : NULL);
     set_security(e, p);
     set_limits(e, p);
 }
 
-static CURLcode set_request(struct flux2_transfer *t)
+/* What requests with the same options have in common. */
+enum { HAS_BODY = 1, HAS_PATH = 2, AT_MOST_ONCE = 4, IS_SET = 8 };
+
+static unsigned shape_of(const struct flux2_request *r)
+{
+    return IS_SET | (r->body ? HAS_BODY : 0) | (r->path ? HAS_PATH : 0) |
+           (r->nature == FLUX2_ONCE ? AT_MOST_ONCE : 0);
+}
+
+static void set_shape(struct flux2_transfer *t, unsigned shape)
 {
     CURL *e = t->easy;
-    const struct flux2_request *r = &t->request;
-    curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, r->nature == FLUX2_ONCE ? (long)ONCE_MAX_IDLE : 118L);
-    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, r->path ? (long)BUFFER_FOR_FILES : (long)BUFFER_FOR_MEMORY);
-    if (r->body) {
+    curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, shape & AT_MOST_ONCE ? (long)ONCE_MAX_IDLE : 118L);
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE,
+                     shape & HAS_PATH ? (long)BUFFER_FOR_FILES : (long)BUFFER_FOR_MEMORY);
+    if (shape & HAS_BODY) {
         curl_easy_setopt(e, CURLOPT_POST, 1L);
-        curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body);
-        curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_size);
         curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->profile->body_headers);
     } else {
         curl_easy_setopt(e, CURLOPT_POSTFIELDS, NULL);
         curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
         curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->profile->headers);
     }
-    return curl_easy_setopt(e, CURLOPT_URL, r->url);
+    t->shape = shape;
+}
+
+static CURLcode set_request(struct flux2_transfer *t)
+{
+    const struct flux2_request *r = &t->request;
+    unsigned shape = shape_of(r);
+    if (t->shape != shape)
+        set_shape(t, shape);
+    if (r->body) {
+        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, r->body);
+        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_size);
+    }
+    return curl_easy_setopt(t->easy, CURLOPT_URL, r->url);
 }
 
 /* --- life ------------------------------------------------------------------------------------------- */
@@ -185,6 +208,7 @@ bool flux2_transfer_prepare(struct flux2_transfer *t, struct flux2_profile *prof
         set_profile(t, profile);
         flux2_profile_release(t->profile);
         t->profile = flux2_profile_hold(profile);
+        t->shape = 0;
     }
     t->request = *request;
     t->sink_is_excerpt = t->started_body = false;

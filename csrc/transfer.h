@@ -27,6 +27,7 @@ struct flux2_request {
 struct flux2_transfer {
     CURL *easy;
     struct flux2_profile *profile; /* whose options the easy handle has; held */
+    unsigned shape;                /* of the request whose options it has */
     struct flux2_request request;
     void *owner; /* whoever started it */
 

@@ -11,6 +11,7 @@ enum {
     SHARED_CONNECTIONS = 4,   /* to one host, when all that is under way can share them */
     KEPT_CONNECTIONS = 256,   /* libcurl keeps 4 for each transfer of the moment; polls mostly are not one */
     LONGEST_SLEEP_MS = 60000, /* without anything to do */
+    POOL_TRIES = 8,           /* transfers that are looked at for one that has the right options */
 };
 
 static void add(atomic_uint_fast64_t *counter, uint64_t n)
@@ -93,9 +94,19 @@ static void post(struct flux2_worker *w)
 
 /* --- exchanges ------------------------------------------------------------------------------------ */
 
-static struct flux2_transfer *get_transfer(struct flux2_worker *w)
+/* One that has the options of PROFILE already, if it is among the last ones that came back; else any. */
+static struct flux2_transfer *get_transfer(struct flux2_worker *w, const struct flux2_profile *profile)
 {
-    return w->pooled > 0 ? w->pool[--w->pooled] : flux2_transfer_new();
+    size_t last = w->pooled, at = last, oldest = last > POOL_TRIES ? last - POOL_TRIES : 0;
+    if (last == 0)
+        return flux2_transfer_new();
+    while (at > oldest && w->pool[at - 1]->profile != profile)
+        at--;
+    if (at == oldest)
+        at = last;
+    struct flux2_transfer *t = w->pool[at - 1];
+    w->pool[at - 1] = w->pool[--w->pooled];
+    return t;
 }
 
 static void put_transfer(struct flux2_worker *w, struct flux2_transfer *t)
@@ -155,7 +166,7 @@ static void begin_exchange(struct flux2_worker *w, struct flux2_job *job)
         cannot_begin(w, job, strerror(error));
         return;
     }
-    struct flux2_transfer *t = get_transfer(w);
+    struct flux2_transfer *t = get_transfer(w, job->profile);
     bool ok = t && flux2_transfer_prepare(t, job->profile, &request) &&
               curl_multi_add_handle(w->multi, t->easy) == CURLM_OK;
     if (!ok) {
