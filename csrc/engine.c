@@ -244,6 +244,12 @@ struct flux2_event *flux2_engine_peek(struct flux2_engine *e)
 void flux2_engine_drop(struct flux2_engine *e)
 {
     flux2_mailbox_drop(&e->mailbox);
+    if (!atomic_load(&e->worker.awaits_host))
+        return;
+    pthread_mutex_lock(&e->lock);
+    if (!e->stop)
+        flux2_worker_wake(&e->worker);
+    pthread_mutex_unlock(&e->lock);
 }
 
 int flux2_engine_fd(const struct flux2_engine *e)

@@ -254,17 +254,27 @@ static void limit_connections(struct flux2_worker *w)
     w->connection_limit = limit;
 }
 
+/* Says whether the worker has to be woken when the host takes an event; false if it has taken some meanwhile. */
+static bool look_at_queue(struct flux2_worker *w)
+{
+    w->gate.queued = flux2_mailbox_bytes(w->mailbox);
+    bool awaits = flux2_gate_awaits_host(&w->gate);
+    atomic_store(&w->awaits_host, awaits);
+    return !awaits || flux2_mailbox_bytes(w->mailbox) == w->gate.queued;
+}
+
 int flux2_worker_turn(struct flux2_worker *w)
 {
     int running;
     double now = flux2_platform_now();
+    w->gate.queued = flux2_mailbox_bytes(w->mailbox);
     wake_due(w, now);
     admit(w, now);
     limit_connections(w);
     curl_multi_perform(w->multi, &running);
     collect(w);
     post(w);
-    return time_to_sleep(w, flux2_platform_now());
+    return look_at_queue(w) ? time_to_sleep(w, flux2_platform_now()) : 0;
 }
 
 void flux2_worker_sleep(struct flux2_worker *w, int ms)

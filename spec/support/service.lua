@@ -17,7 +17,10 @@ end
 
 --- A client for EMU that polls often; options override.
 function service.client(emu, options)
-    local settings = { api_key = emu.api_key, base_url = emu.url, poll = { interval = 0.02 }, timeout = 20 }
+    local settings = {
+        api_key = emu.api_key, base_url = emu.url, poll = { interval = 0.02 }, timeout = 20,
+        max_submissions_per_second = 1e6,
+    }
     for name, value in pairs(options or {}) do settings[name] = value end
     return assert(flux2.new(settings))
 end
