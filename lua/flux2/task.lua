@@ -292,14 +292,16 @@ end
 ---@param settings table
 ---@param order { body: string, request: table, price: number?, timeout: number?, reservation: flux2.Reservation,
 ---  record: flux2.Record? } body is JSON, price is in credits, timeout in seconds
+---@param prepare fun(task: flux2.Task) called before anything is sent; afterwards nothing may fail
 ---@return flux2.Task?
 ---@return flux2.Error?
-function Task.submit(settings, order)
+function Task.submit(settings, order, prepare)
     local record = order.record or {}
     local self = new(settings, {
         state = "submitting", request = order.request, _price = order.price, _timeout = order.timeout,
         _reservation = order.reservation, _record = order.record,
     })
+    prepare(self)
     return start(self, {
         url = settings.task_url .. "{id}", opening = settings.submit_url, body = order.body,
         record_path = record.path, record_text = record.text,
