@@ -114,10 +114,20 @@ function service.library(name, flags)
     return libraries[name]
 end
 
---- Lua cannot fork by itself, nor make another Lua state: a library of C functions that can, for package.loadlib.
-function service.process_library()
+--- Compiles spec/support/NAME.c, which holds functions for Lua, for package.loadlib.
+function service.lua_library(name)
     local abi = _VERSION:match "%d%.%d"
-    return service.library("process", ("$(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi))
+    return service.library(name, ("$(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi))
+end
+
+--- Lua cannot fork by itself, nor make another Lua state: a library of C functions that can.
+function service.process_library()
+    return service.lua_library "process"
+end
+
+--- Signals and descriptors, likewise: see support/trouble.c.
+function service.trouble_library()
+    return service.lua_library "trouble"
 end
 
 return service
