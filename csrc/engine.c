@@ -144,9 +144,10 @@ static int start_thread(struct flux2_engine *e)
 {
     if (!flux2_process_ready())
         return ENOSYS;
-    if (!flux2_worker_open(&e->worker, &e->mailbox))
-        return ENOMEM;
-    int rc = flux2_platform_thread(&e->thread, work, e);
+    int rc = flux2_worker_open(&e->worker, &e->mailbox);
+    if (rc != 0)
+        return rc;
+    rc = flux2_platform_thread(&e->thread, work, e);
     if (rc != 0) {
         flux2_worker_close(&e->worker);
         return rc;

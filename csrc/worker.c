@@ -1,6 +1,7 @@
 /* worker.c - see worker.h. */
 #include "worker.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,16 +290,22 @@ void flux2_worker_wake(struct flux2_worker *w)
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
-bool flux2_worker_open(struct flux2_worker *w, struct flux2_mailbox *mailbox)
+int flux2_worker_open(struct flux2_worker *w, struct flux2_mailbox *mailbox)
 {
     w->mailbox = mailbox;
     w->random = flux2_platform_seed();
     w->multi = curl_multi_init();
     if (!w->multi)
-        return false;
+        return ENOMEM;
+    /* Without descriptors there is a handle all the same, but one that nobody can wake. */
+    if (curl_multi_wakeup(w->multi) != CURLM_OK) {
+        curl_multi_cleanup(w->multi);
+        w->multi = NULL;
+        return EMFILE;
+    }
     curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
     curl_multi_setopt(w->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    return true;
+    return 0;
 }
 
 void flux2_worker_close(struct flux2_worker *w)

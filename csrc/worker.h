@@ -36,8 +36,8 @@ struct flux2_worker {
     } count;
 };
 
-/* Makes a worker of zeroed memory ready. False without memory. */
-bool flux2_worker_open(struct flux2_worker *worker, struct flux2_mailbox *mailbox);
+/* Makes a worker of zeroed memory ready. Returns 0 or an errno value. */
+int flux2_worker_open(struct flux2_worker *worker, struct flux2_mailbox *mailbox);
 /* Ends every job without an event, and frees all it has. Files that are not whole are removed. */
 void flux2_worker_close(struct flux2_worker *worker);
 

@@ -89,6 +89,7 @@ function service.run_lua(program, arguments, prefix)
     local out = assert(io.open(file, "w"))
     out:write(program)
     out:close()
+    os.execute("chmod 644 " .. file) -- PREFIX may make it another user's
     local lua = os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua"
     local command = ("%s timeout -k 5 60 '%s' '%s' %s 2>&1; echo \"exit:$?\""):format(prefix or "", lua, file, arguments or "")
     local pipe = assert(io.popen(command))
