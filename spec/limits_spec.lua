@@ -241,8 +241,8 @@ describe("the queue of events", function()
         local n, at_once, limit = 40, 2, 4 * 2 ^ 20
         emu:set { sync = "b64_json" }
         -- Each answer is of 1.4 MB: its picture is in it.
-        local client = service.client(emu, { max_event_bytes = limit, max_connections = at_once, timeout = 60 })
-        local plain, tasks = service.client(emu, { timeout = 60 }), {}
+        local client = service.client(emu, { max_event_bytes = limit, max_connections = at_once, timeout = 600 })
+        local plain, tasks = service.client(emu, { timeout = 600 }), {}
         assert(plain:generate "what the emulator needs for itself")
         collectgarbage()
         for i = 1, n do tasks[i] = assert(client:submit("heavy " .. i)) end
