@@ -163,6 +163,15 @@ test-all: ## runs the specs on Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT
 	@tools/deps build emulator all-luas test hosts cli
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-specs -s "$(SPEC)" lua5.1 lua5.2 lua5.3 lua5.4 luajit
 
+.PHONY: test-tsan
+test-tsan: ## runs all specs under ThreadSanitizer: ten minutes
+	+@TEST_TIMEOUT=3600 $(MAKE) --no-print-directory test RUNS=lua5.4:tsan
+
+.PHONY: test-valgrind
+test-valgrind: ## runs all specs in valgrind: half an hour
+	@tools/deps valgrind
+	+@TEST_TIMEOUT=7200 $(MAKE) --no-print-directory test RUNS=lua5.4:valgrind
+
 .PHONY: test-alloc
 test-alloc: ## fails every single allocation of a generation in turn, not just some: minutes
 	+@ALLOC_STEP=1 $(MAKE) --no-print-directory test SPEC=spec/alloc_failure_spec.lua

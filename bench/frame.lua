@@ -10,6 +10,7 @@ local FRAME, TASKS, CALM = 1 / 60, 50, 120
 local flux2 = require "flux2"
 local client = assert(flux2.new {
     api_key = "aio_bench_key", base_url = url, ca_file = ca_file, poll = { interval = 0.1 },
+    max_submissions_per_second = 1e6,
 })
 
 local function work()

@@ -12,6 +12,7 @@ local WATCHED, POLLS = 4, 100 -- seconds, polls/s
 local function new_client(interval)
     return assert(flux2.new {
         api_key = "aio_bench_key", base_url = url, poll = { interval = interval }, timeout = 100000,
+        max_submissions_per_second = 1e6, max_tasks = 1e6,
         max_connections = 32,
     })
 end

@@ -147,9 +147,10 @@ static int start_thread(struct flux2_engine *e)
 {
     if (!flux2_process_ready())
         return ENOSYS;
-    if (!flux2_worker_open(&e->worker, &e->mailbox))
-        return ENOMEM;
-    int rc = flux2_platform_thread(&e->thread, work, e);
+    int rc = flux2_worker_open(&e->worker, &e->mailbox);
+    if (rc != 0)
+        return rc;
+    rc = flux2_platform_thread(&e->thread, work, e);
     if (rc != 0) {
         flux2_worker_close(&e->worker);
         return rc;
@@ -264,6 +265,12 @@ struct flux2_event *flux2_engine_peek(struct flux2_engine *e)
 void flux2_engine_drop(struct flux2_engine *e)
 {
     flux2_mailbox_drop(&e->mailbox);
+    if (!atomic_load(&e->worker.awaits_host))
+        return;
+    pthread_mutex_lock(&e->lock);
+    if (!e->stop)
+        flux2_worker_wake(&e->worker);
+    pthread_mutex_unlock(&e->lock);
 }
 
 int flux2_engine_fd(const struct flux2_engine *e)

@@ -317,6 +317,7 @@ static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
                                   const struct flux2_outcome *o, double now, uint64_t *random)
 {
     struct flux2_reading reading;
+    flux2_record_catch_up(&j->record);
     if (!is_success(o)) {
         bool not_yet = o->failure == FLUX2_FAILURE_NONE && o->status == 404 && j->opened &&
                        j->failures + 1 < NOT_FOUND_MAX;

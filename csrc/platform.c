@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -181,6 +182,20 @@ int flux2_platform_wait_readable(int fd, double seconds)
     int ms = seconds >= 1e6 ? 1000000000 : (int)ceil(seconds * 1000);
     int n = poll(&p, 1, ms > 0 ? ms : 0);
     return n > 0 ? 1 : n;
+}
+
+int flux2_platform_socket(int family, int type, int protocol, int *fd)
+{
+#if defined(SOCK_CLOEXEC)
+    *fd = socket(family, type | SOCK_CLOEXEC, protocol);
+    return *fd < 0 ? errno : 0;
+#else
+    *fd = socket(family, type, protocol);
+    if (*fd < 0)
+        return errno;
+    fcntl(*fd, F_SETFD, FD_CLOEXEC);
+    return 0;
+#endif
 }
 
 /* --- files ------------------------------------------------------------------------------------ */

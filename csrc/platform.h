@@ -51,6 +51,9 @@ void flux2_platform_wake_close(struct flux2_wake *wake);
 /* Waits for FD to become readable for at most SECONDS. 1: readable, 0: time over, -1: a signal came. */
 int flux2_platform_wait_readable(int fd, double seconds);
 
+/* A socket that no program which the host starts inherits. 0 or an errno value. */
+int flux2_platform_socket(int family, int type, int protocol, int *fd);
+
 /* A file that is being written beside its target. */
 struct flux2_file {
     int fd;          /* -1: not open */

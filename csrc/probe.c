@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "number.h"
+
 enum {
     STEP_MAX = 128,      /* longest name of a member in a path */
     VALUES_MAX = 100000, /* in one answer; a real one has a few dozen */
@@ -111,11 +113,10 @@ static bool read_number(const json_t *v, double *out)
         *out = json_number_value(v);
         return isfinite(*out);
     }
-    const char *s = json_string_value(v);
-    char *end;
+    const char *s = json_string_value(v), *end;
     if (!s || !*s)
         return false;
-    *out = strtod(s, &end);
+    *out = flux2_number_read(s, &end);
     if (end == s)
         return false;
     while (*end == ' ' || *end == '%')

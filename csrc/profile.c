@@ -20,6 +20,7 @@ struct flux2_profile *flux2_profile_new(void)
     p->max_headers = (size_t)64 << 10;
     p->max_attempts = 3;
     p->max_in_flight = 8;
+    p->max_queued = (size_t)256 << 20;
     p->poll_failures = 12;
     p->backoff = (struct flux2_backoff){.base = 0.5, .ceiling = 30};
     p->cadence = (struct flux2_cadence){

@@ -18,6 +18,11 @@ enum { FLUX2_ACCEPT_MAX = 16 };
 
 struct flux2_job;
 
+/* Jobs in the order in which they came, by ->next and ->previous. */
+struct flux2_queue {
+    struct flux2_job *first, *last;
+};
+
 struct flux2_profile {
     atomic_uint references;
 
@@ -46,16 +51,18 @@ struct flux2_profile {
     struct flux2_signature accept[FLUX2_ACCEPT_MAX];
     size_t accept_count;
 
-    double poll_rate;       /* polls per second, of all jobs together; 0: no limit */
+    double opening_rate;    /* openings per second, of all jobs together; 0: no limit */
+    double poll_rate;       /* polls per second, likewise */
     unsigned max_in_flight; /* exchanges at once: one connection each, unless they can share one */
+    size_t max_queued;      /* bytes of events that the host has not taken: beyond it nothing more is sent */
 
     /* How the service copes with us; gate.c reads and writes it. */
     struct {
-        struct flux2_job *first_ready, *last_ready; /* who wants an exchange, but for those who poll */
-        struct flux2_job *polls;                    /* a heap of those: who most likely has an end to tell */
-        bool polled_last;                           /* the last turn was a poll's */
-        double next_poll;                           /* when, if all polls came at the rate that is allowed */
-        struct flux2_profile *next;                 /* in the engine's list of those with someone ready */
+        struct flux2_queue openings, others; /* who wants an exchange, but for those who poll */
+        struct flux2_job *polls;             /* a heap of those: who most likely has an end to tell */
+        unsigned turn;                       /* which of the three may go first */
+        double next_opening, next_poll;      /* when, if all came at the rate that is allowed */
+        struct flux2_profile *next;          /* in the engine's list of those with someone ready */
         unsigned in_flight;
         double window;     /* exchanges at once that the service can take */
         bool multiplexed;  /* it shares connections (HTTP/2) */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "number.h"
+
 double flux2_schedule_random(uint64_t *state)
 {
     uint64_t x = (*state += UINT64_C(0x9e3779b97f4a7c15));
@@ -64,11 +66,11 @@ double flux2_schedule_pause(const struct flux2_backoff *b, unsigned attempt, dou
 
 bool flux2_schedule_retry_after(const char *value, time_t server_date, time_t now, double *seconds)
 {
-    char *end;
+    const char *end;
     while (*value == ' ' || *value == '\t')
         value++;
     if (*value >= '0' && *value <= '9') {
-        double s = strtod(value, &end);
+        double s = flux2_number_read(value, &end);
         while (*end == ' ' || *end == '\t')
             end++;
         if (*end != '\0' || strpbrk(value, "xXeEpP") || !isfinite(s))

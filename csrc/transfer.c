@@ -30,6 +30,15 @@ static int before_send(void *arg, char *ip, char *local_ip, int port, int local_
     return CURL_PREREQFUNC_OK;
 }
 
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct flux2_transfer *t = arg;
+    int fd;
+    (void)purpose;
+    t->system_error = flux2_platform_socket(address->family, address->socktype, address->protocol, &fd);
+    return t->system_error == 0 ? fd : CURL_SOCKET_BAD;
+}
+
 static size_t on_header(char *line, size_t one, size_t n, void *arg)
 {
     struct flux2_transfer *t = arg;
@@ -118,6 +127,8 @@ static void set_profile(struct flux2_transfer *t, const struct flux2_profile *p)
     curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
     curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_send);
     curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
@@ -213,6 +224,7 @@ bool flux2_transfer_prepare(struct flux2_transfer *t, struct flux2_profile *prof
     t->request = *request;
     t->sink_is_excerpt = t->started_body = false;
     t->sends = 0;
+    t->system_error = 0;
     t->failure = FLUX2_FAILURE_NONE;
     t->error[0] = '\0';
     flux2_headers_clear(&t->headers);
@@ -260,6 +272,17 @@ static enum flux2_failure classify(CURLcode code)
     }
 }
 
+/* libcurl says that no connection came about; the system knows why: "Too many open files" is no fault of a server. */
+static void append_cause(struct flux2_transfer *t)
+{
+    long error = t->system_error;
+    size_t n = strlen(t->error);
+    if (error == 0)
+        curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
+    if (error != 0)
+        snprintf(t->error + n, sizeof t->error - n, "%s%s", n > 0 ? ": " : "", strerror((int)error));
+}
+
 /* What we know better than libcurl, which has the last word in its error buffer. */
 static void describe_failure(struct flux2_transfer *t)
 {
@@ -275,6 +298,9 @@ static void describe_failure(struct flux2_transfer *t)
         break;
     case FLUX2_FAILURE_SIGNATURE:
         snprintf(t->error, sizeof t->error, "the first bytes are of no kind that is accepted");
+        break;
+    case FLUX2_FAILURE_CONNECT:
+        append_cause(t);
         break;
     default:
         break;

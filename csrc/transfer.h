@@ -36,6 +36,7 @@ struct flux2_transfer {
     bool started_body;
     unsigned sends; /* how often the request was about to leave */
     enum flux2_failure failure;
+    int system_error; /* errno value: why there was no socket */
     struct flux2_headers headers;
     char error[CURL_ERROR_SIZE];
 };

@@ -1,6 +1,7 @@
 /* worker.c - see worker.h. */
 #include "worker.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,17 +266,27 @@ static void limit_connections(struct flux2_worker *w)
     w->connection_limit = limit;
 }
 
+/* Says whether the worker has to be woken when the host takes an event; false if it has taken some meanwhile. */
+static bool look_at_queue(struct flux2_worker *w)
+{
+    w->gate.queued = flux2_mailbox_bytes(w->mailbox);
+    bool awaits = flux2_gate_awaits_host(&w->gate);
+    atomic_store(&w->awaits_host, awaits);
+    return !awaits || flux2_mailbox_bytes(w->mailbox) == w->gate.queued;
+}
+
 int flux2_worker_turn(struct flux2_worker *w)
 {
     int running;
     double now = flux2_platform_now();
+    w->gate.queued = flux2_mailbox_bytes(w->mailbox);
     wake_due(w, now);
     admit(w, now);
     limit_connections(w);
     curl_multi_perform(w->multi, &running);
     collect(w);
     post(w);
-    return time_to_sleep(w, flux2_platform_now());
+    return look_at_queue(w) ? time_to_sleep(w, flux2_platform_now()) : 0;
 }
 
 void flux2_worker_sleep(struct flux2_worker *w, int ms)
@@ -290,16 +301,22 @@ void flux2_worker_wake(struct flux2_worker *w)
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
-bool flux2_worker_open(struct flux2_worker *w, struct flux2_mailbox *mailbox)
+int flux2_worker_open(struct flux2_worker *w, struct flux2_mailbox *mailbox)
 {
     w->mailbox = mailbox;
     w->random = flux2_platform_seed();
     w->multi = curl_multi_init();
     if (!w->multi)
-        return false;
+        return ENOMEM;
+    /* Without descriptors there is a handle all the same, but one that nobody can wake. */
+    if (curl_multi_wakeup(w->multi) != CURLM_OK) {
+        curl_multi_cleanup(w->multi);
+        w->multi = NULL;
+        return EMFILE;
+    }
     curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
     curl_multi_setopt(w->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    return true;
+    return 0;
 }
 
 void flux2_worker_close(struct flux2_worker *w)

@@ -62,12 +62,14 @@ local function send(self, payload, body, opts)
     }
     local task
     if self._settings.spool then order.record, err = self._settings.spool:record(self._settings, payload, price) end
-    if not err then task, err = Task.submit(self._settings, order) end
+    if not err then
+        task, err = Task.submit(self._settings, order, function(fresh) listen(fresh, opts) end)
+    end
     if not task then
         reservation:release()
         return nil, err
     end
-    return listen(task, opts)
+    return task
 end
 
 local function submit(self, given, opts, level)

@@ -65,6 +65,7 @@ local function read_failure(self, event, path)
     local context = {
         url = self.url, download = true, task_id = self._task_id,
         limit = self._settings.max_image_bytes, limit_name = "max_image_bytes",
+        max_redirects = self._settings.max_redirects,
     }
     local err
     if event.failure then

@@ -27,8 +27,9 @@ if rawget(_G, "love") then scheduler.block_here() end
 ---  task), connect_timeout (15 s), silence_timeout (60 s without a byte), exchange_timeout (180 s), max_retries (2),
 ---  max_connections (8), poll = { interval = seconds, which fixes it, per_second = polls per second of all tasks
 ---  together (20; with an interval none), memory = file that keeps how long tasks took (none) },
----  max_response_bytes (32 MiB), max_image_bytes (64 MiB), max_header_bytes (64 KiB), proxy, ca_file, insecure_http,
----  user_agent, budget (credits that the submissions of this client may cost; none), spool (a directory for
+---  max_response_bytes (32 MiB), max_image_bytes (64 MiB), max_header_bytes (64 KiB), max_redirects (5, of a picture),
+---  max_tasks (10,000 alive at once), max_submissions_per_second (20, after as many at once), max_event_bytes (256 MiB
+---  that flux2.update has not taken), proxy, ca_file, insecure_http, user_agent, budget (credits that the submissions of this client may cost; none), spool (a directory for
 ---  client:recover; none)
 ---@return flux2.Client? client
 ---@return flux2.Error? err kind "auth" without a key, "invalid_request" for a base URL that cannot be used, "io" for a

@@ -57,55 +57,6 @@ function scheduler.on_work(fn)
     if busy ~= nil then reports.guard(fn, busy) end
 end
 
-local function begin(handler, background, id, reason)
-    if not id then return nil, reason end
-    handlers[id] = handler
-    if background then
-        quiet[id] = true
-    else
-        work = work + 1
-        if work > most then most = work end
-    end
-    announce()
-    return id
-end
-
---- Starts a transfer. `handler(kind, event)` is called by the pump; kind is "ended".
----@param profile userdata
----@param spec table
----@param handler fun(kind: string, event: table)
----@return integer? id
----@return string? reason
-function scheduler.transfer(profile, spec, handler)
-    local e, reason = get_engine()
-    if not e then return nil, reason end
-    return begin(handler, false, e:transfer(profile, spec))
-end
-
---- Starts a poll. The kinds are "opened", "changed", and at last "ended".
----@param profile userdata
----@param spec table
----@param handler fun(kind: string, event: table)
----@return integer? id
----@return string? reason
-function scheduler.poll(profile, spec, handler)
-    local e, reason = get_engine()
-    if not e then return nil, reason end
-    return begin(handler, false, e:poll(profile, spec))
-end
-
---- Calls `fn` by the pump after `seconds`.
----@param seconds number
----@param fn function
----@param background? boolean true: `pending` does not count it
----@return integer? id
----@return string? reason
-function scheduler.after(seconds, fn, background)
-    local e, reason = get_engine()
-    if not e then return nil, reason end
-    return begin(fn, background, e:timer(seconds))
-end
-
 --- A table that was large stays so until something is put into it. After a burst ours start anew.
 local function shrink()
     if most < 256 or next(handlers) ~= nil then return end
@@ -125,6 +76,70 @@ local function forget(id)
         if work == 0 then shrink() end
     end
     announce()
+end
+
+local function enter(id, handler, background, start, ...)
+    if background then quiet[id] = true end
+    handlers[id] = handler
+    if not background then
+        work = work + 1
+        if work > most then most = work end
+    end
+    announce()
+    return engine[start](engine, id, ...)
+end
+
+--- Enters a job in the books, and then has the engine start it: from there on nothing needs memory. The other way round a
+--- task might be paid for of which nobody knows.
+---@param handler function
+---@param background? boolean
+---@param start string the engine's method
+---@param ... any its arguments
+---@return integer? id
+---@return string? reason
+local function begin(handler, background, start, ...)
+    local e, id, reason
+    e, reason = get_engine()
+    if not e then return nil, reason end
+    id, reason = e:next_id()
+    if not id then return nil, reason end
+    local ran, ok
+    ran, ok, reason = pcall(enter, id, handler, background, start, ...)
+    if ran and ok then return id end
+    forget(id)
+    quiet[id] = nil
+    if not ran then error(ok, 0) end
+    return nil, reason
+end
+
+--- Starts a transfer. `handler(kind, event)` is called by the pump; kind is "ended".
+---@param profile userdata
+---@param spec table
+---@param handler fun(kind: string, event: table)
+---@return integer? id
+---@return string? reason
+function scheduler.transfer(profile, spec, handler)
+    return begin(handler, false, "transfer", profile, spec)
+end
+
+--- Starts a poll. The kinds are "opened", "changed", and at last "ended".
+---@param profile userdata
+---@param spec table
+---@param handler fun(kind: string, event: table)
+---@return integer? id
+---@return string? reason
+function scheduler.poll(profile, spec, handler)
+    return begin(handler, false, "poll", profile, spec)
+end
+
+--- Calls `fn` by the pump after `seconds`.
+---@param seconds number
+---@param fn function
+---@param background? boolean true: `pending` does not count it
+---@return integer? id
+---@return string? reason
+function scheduler.after(seconds, fn, background)
+    return begin(fn, background, "timer", seconds)
 end
 
 --- Gives a job up. Its handler is not called again; `heard`, if given, gets what still comes, its end at least.
