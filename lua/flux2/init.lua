@@ -19,8 +19,18 @@ local version = require "flux2.version"
 
 local flux2 = { _VERSION = version._VERSION }
 
--- LÖVE runs the whole game in a coroutine of its own, which takes any yield for the end of a frame.
-if rawget(_G, "love") then scheduler.block_here() end
+-- LÖVE may run the whole game in a coroutine of its own, which takes any yield for the end of a frame. It is known by
+-- what it began with.
+if rawget(_G, "love") then
+    scheduler.block_in(function()
+        local level, info, outermost = 2, debug.getinfo(2, "S"), nil
+        while info do
+            level, outermost = level + 1, info.source
+            info = debug.getinfo(level, "S")
+        end
+        return outermost == "=[love \"boot.lua\"]"
+    end)
+end
 
 --- Makes a client.
 ---@param opts? table api_key (FLUX2_API_KEY), base_url (FLUX2_BASE_URL, https://apiin.one), timeout (600 s for a whole
@@ -29,8 +39,8 @@ if rawget(_G, "love") then scheduler.block_here() end
 ---  together (20; with an interval none), memory = file that keeps how long tasks took (none) },
 ---  max_response_bytes (32 MiB), max_image_bytes (64 MiB), max_header_bytes (64 KiB), max_redirects (5, of a picture),
 ---  max_tasks (10,000 alive at once), max_submissions_per_second (20, after as many at once), max_event_bytes (256 MiB
----  that flux2.update has not taken), proxy, ca_file, insecure_http, user_agent, budget (credits that the submissions of this client may cost; none), spool (a directory for
----  client:recover; none)
+---  that flux2.update has not taken), proxy, ca_file, insecure_http, user_agent, budget (credits that the submissions
+---  of this client may cost; none), spool (a directory for client:recover; none)
 ---@return flux2.Client? client
 ---@return flux2.Error? err kind "auth" without a key, "invalid_request" for a base URL that cannot be used, "io" for a
 ---  spool that cannot be used

@@ -14,7 +14,8 @@ local quiet = {} -- job id -> true: nobody counts it as work (the time-out of a 
 local work = 0 -- jobs that count
 local most = 0 -- the largest `work` since the tables were made
 local waiting = setmetatable({}, { __mode = "k" }) -- coroutine -> the waiter it is suspended for
-local blocking_threads = setmetatable({}, { __mode = "k" }) -- coroutines whose waits block
+local blocking_threads = setmetatable({}, { __mode = "k" }) -- coroutine -> whether its waits block, where that is known
+local is_hosts_own -- tells whether the running coroutine is one that a host runs everything in
 local owners = setmetatable({}, { __mode = "k" }) -- coroutine -> who wants to know of its error
 local hosts = {} -- schedulers of others whose coroutines must wait in their way
 local cancelled = setmetatable({}, { __mode = "k" }) -- coroutines whose waits end at once
@@ -349,11 +350,22 @@ function scheduler.block_here()
     if co then blocking_threads[co] = true end
 end
 
+--- The same for every coroutine of which `is_theirs` says that it is one of these. Asked once in each that waits, there.
+---@param is_theirs fun(): boolean
+function scheduler.block_in(is_theirs)
+    is_hosts_own = is_theirs
+end
+
+local function must_block(co)
+    if blocking_threads[co] == nil and is_hosts_own then blocking_threads[co] = is_hosts_own() end
+    return blocking_threads[co]
+end
+
 --- Whether a wait made here would yield rather than block.
 ---@return boolean
 function scheduler.can_yield()
     local co = coroutine.running()
-    return co ~= nil and not blocking_threads[co] and is_yieldable()
+    return co ~= nil and not must_block(co) and is_yieldable()
 end
 
 ---@class flux2.Host a scheduler of coroutines that is not ours
