@@ -373,18 +373,10 @@ static int engine_stats(lua_State *L)
 /* --- registration ---------------------------------------------------------------------------------------- */
 
 static const luaL_Reg engine_methods[] = {
-    {"cancel", engine_cancel},
-    {"fileno", engine_fileno},
-    {"next", engine_next},
-    {"next_id", engine_next_id},
-    {"poll", engine_poll},
-    {"reader", engine_reader},
-    {"ready", engine_ready},
-    {"stats", engine_stats},
-    {"timer", engine_timer},
-    {"transfer", engine_transfer},
-    {"wait", engine_wait},
-    {NULL, NULL},
+    {"cancel", engine_cancel},     {"fileno", engine_fileno}, {"next", engine_next},
+    {"next_id", engine_next_id},   {"poll", engine_poll},     {"reader", engine_reader},
+    {"ready", engine_ready},       {"stats", engine_stats},   {"timer", engine_timer},
+    {"transfer", engine_transfer}, {"wait", engine_wait},     {NULL, NULL},
 };
 
 void flux2_core_add_engine(lua_State *L)

@@ -69,14 +69,17 @@ static struct flux2_job *without(struct flux2_job *heap, struct flux2_job *job)
 /* The classes take turns, so that none of them waits for ever behind another. */
 enum class { OPENING, POLL, OTHER, CLASSES };
 
-static enum class class_of(const struct flux2_job *job)
-{
-    return flux2_job_is_polling(job) ? POLL : job->opening ? OPENING : OTHER;
+static enum class class_of(const struct flux2_job *job) {
+    return flux2_job_is_polling(job) ? POLL
+           : job->opening            ? OPENING
+                                     : OTHER;
 }
 
 static struct flux2_job *front(const struct flux2_profile *p, enum class class)
 {
-    return class == POLL ? p->worker.polls : class == OPENING ? p->worker.openings.first : p->worker.others.first;
+    return class == POLL      ? p->worker.polls
+           : class == OPENING ? p->worker.openings.first
+                              : p->worker.others.first;
 }
 
 static struct flux2_queue *queue_of(struct flux2_profile *p, enum class class)
@@ -198,7 +201,7 @@ double flux2_gate_opens(const struct flux2_gate *g, double now)
     const struct flux2_profile *p;
     int class;
     for (p = g->first; p; p = p->worker.next)
-        for (class = 0; class < CLASSES && has_room(g, p); class++)
+        for (class = 0; class < CLASSES && has_room(g, p); class ++)
             if (front(p, class))
                 when = fmin(when, fmax(fmax(now, class_opens(p, class)), p->worker.not_before));
     return when;

@@ -14,7 +14,7 @@
 struct flux2_gate {
     struct flux2_profile *first; /* profiles with someone ready */
     unsigned alone;              /* exchanges under way that may need a connection for themselves */
-    size_t queued;               /* bytes of events that the host has not taken; whoever asks keeps it up to date */
+    size_t queued; /* bytes of events that the host has not taken; whoever asks keeps it up to date */
 };
 
 /* JOB is READY and queues behind the others of its profile. */

@@ -105,16 +105,17 @@ static struct flux2_kind *find(struct flux2_kind **list, const char *name, size_
 {
     struct flux2_kind *k;
     for (k = *list; k; k = k->next)
-        if (strncmp(k->name, name, size) == 0 && k->name[size] == '\0')
+        if (strlen(k->name) == size && memcmp(k->name, name, size) == 0)
             return k;
     k = calloc(1, sizeof *k);
     if (!k)
         return NULL;
-    k->name = strndup(name, size);
+    k->name = calloc(size + 1, 1);
     if (!k->name) {
         free(k);
         return NULL;
     }
+    memcpy(k->name, name, size); /* which may be a piece of something longer that does not end in a NUL */
     k->next = *list;
     *list = k;
     return k;

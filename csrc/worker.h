@@ -28,7 +28,8 @@ struct flux2_worker {
     struct flux2_event *first_out, *last_out; /* events that are not posted yet */
     struct flux2_job *dead;                   /* jobs that ended, freed once their events are posted */
     uint64_t random;
-    atomic_bool awaits_host; /* nothing is sent before the host has taken events: whoever takes one wakes the worker */
+    atomic_bool
+        awaits_host; /* nothing is sent before the host has taken events: whoever takes one wakes the worker */
 
     /* Written here, read by anyone. `jobs` is raised by whoever hands a job over. */
     struct {

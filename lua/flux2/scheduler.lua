@@ -90,8 +90,8 @@ local function enter(id, handler, background, start, ...)
     return engine[start](engine, id, ...)
 end
 
---- Enters a job in the books, and then has the engine start it: from there on nothing needs memory. The other way round a
---- task might be paid for of which nobody knows.
+--- Enters a job in the books, and then has the engine start it: from there on nothing needs memory. The other way round
+--- a task might be paid for of which nobody knows.
 ---@param handler function
 ---@param background? boolean
 ---@param start string the engine's method
