@@ -1,8 +1,8 @@
---- How many events a second go from the engine's queue to callbacks in Lua, on the thread that calls flux2.update().
+--- How many events a second go from the engine's queue to callbacks in Lua, on the thread of flux2.update().
 --   lua bench/events.lua                          the table
 --   lua bench/events.lua KIND COUNT [URL]         one measurement, its child; prints seconds of wall, of CPU, and bytes
--- The queue is filled first, while nobody takes from it; what is timed is one flux2.update() that empties it. "timers" is
--- the bare way from the queue to a function; "accepted" goes through flux2.task to a listener of task:on.
+-- The queue is filled first, while nobody takes from it; what is timed is one flux2.update() that empties it. "timers"
+-- is the bare way from the queue to a function; "accepted" goes through flux2.task to a listener of task:on.
 
 local support = require "support"
 
