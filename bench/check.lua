@@ -86,7 +86,7 @@ for i, path in ipairs(PATHS) do
     print(("%-14s %7d instructions, %s%s"):format(path.name, counted[i], verdict, bad and ": TOO MANY" or ""))
 end
 if failed then
-    print(("\n%s holds for %s; here is %s. Where the two differ, or the growth is worth it, write it anew and say why in "
-        .. "the commit: BENCH_CHECK=--write make bench-check"):format(BUDGET, written_for, compiler))
+    print(("\n%s holds for %s; here is %s. Where the two differ, or the growth is worth it, write it anew and say why "
+        .. "in the commit: BENCH_CHECK=--write make bench-check"):format(BUDGET, written_for, compiler))
 end
 os.exit(failed and 1 or 0)

@@ -6,7 +6,7 @@
 
 local support = require "support"
 
-local RUNS, X
+local RUNS, COUNT = 5, { timers = 100000, accepted = 10000 }
 local GOAL = 500000
 
 local fill = {}

@@ -1,7 +1,7 @@
 --- Whether the simulation of bench/polling.lua tells the truth: the same tasks polled by the engine, over real sockets.
 --   BENCH_POLLED=300 lua bench/polling_engine.lua
--- The emulator runs tasks of given durations, a tenth as long as the service's, and the schedule's own times are a tenth
--- of what they are as well. 40 tasks run at once and learn from each other; the simulation goes through the same
+-- The emulator runs tasks of given durations, a tenth as long as the service's, and the schedule's own times are a
+-- tenth of what they are as well. 40 tasks run at once and learn from each other; the simulation goes through the same
 -- durations one after the other. Ends with an error if the two differ by more than the tolerance.
 
 local core = require "flux2.core"
@@ -77,7 +77,8 @@ local function is_close(engine, simulated, slack)
     return math.abs(engine - simulated) <= TOLERANCE * simulated + slack
 end
 
-local rows, differ = { { "durations", "polls: simulation", "engine", "mean delay: simulation", "engine", "p95", "p95" } }, {}
+local rows, differ = {}, {}
+rows[1] = { "durations", "polls: simulation", "engine", "mean delay: simulation", "engine", "p95", "p95" }
 for _, distribution in ipairs(simulation.distributions) do
     local durations = simulation.draw_all(distribution, COUNTED + simulation.warm_up, 5)
     for i = 1, #durations do durations[i] = durations[i] * SCALE end

@@ -2,8 +2,8 @@
 --   BENCH_SCALE="100 1000 10000" lua bench/scale.lua           the table, and build/bench/scale.dat for the plot
 --   lua bench/scale.lua COUNT AT_ONCE URL                      one measurement, its child; prints CPU ms per task
 -- A task is a submission, two polls and a picture of 1 KB into memory. "100 at once" is a program that works through
--- a list; "all at once" has every task alive from the beginning, so that everything that is kept in order is as long as it
--- can be. Both go on after a hundred tasks that do not count, so that what is made once is not a cost of each.
+-- a list; "all at once" has every task alive from the beginning, so that whatever is kept in order is as long as it can
+-- be. Both go on after a hundred tasks that do not count, so that what is made once is not a cost of each.
 
 local support = require "support"
 
