@@ -19,6 +19,7 @@ end
 function fill.accepted(count, url, hear)
     local client = assert(require("flux2").new {
         api_key = "aio_bench_key", base_url = url, poll = { interval = 50000 }, timeout = 100000, max_connections = 32,
+        max_submissions_per_second = 1e6, max_tasks = 1e6,
     })
     for _ = 1, count do assert(client:submit "a red fox"):on("status", hear) end
 end

@@ -15,7 +15,7 @@ local function child(count, at_once, url)
     local meter, flux2 = require "bench_meter", require "flux2"
     local client = assert(flux2.new {
         api_key = "aio_bench_key", base_url = url, poll = { interval = 0.01 }, timeout = 100000,
-        max_connections = WIDTH,
+        max_connections = WIDTH, max_submissions_per_second = 1e6, max_tasks = 1e6,
     })
     local function generate(tasks, width)
         local begun, done = 0, 0
