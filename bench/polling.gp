@@ -1,9 +1,7 @@
-# The plot of bench/polling.lua:
-#     lua bench/polling.lua --data build/polling.dat && gnuplot -e "data='build/polling.dat'" bench/polling.gp
-if (!exists("data")) data = "build/polling.dat"
-if (!exists("out")) out = "docs/polling.png"
-set terminal pngcairo size 1200,900 font "DejaVu Sans,10"
-set output out
+# polling.gp - draws what bench/polling.lua has left in build/bench: gnuplot bench/polling.gp
+data = "build/bench/polling.dat"
+set terminal svg size 1100,850 font "DejaVu Sans,11" background "white"
+set output "bench/polling.svg"
 set multiplot layout 2,2 title "Polls per task against the mean delay until an end is seen" font ",13"
 set logscale xy
 set xrange [2:45]

@@ -92,9 +92,10 @@ function schedules.growing()
     end
 end
 
---- The engine's own. `thrift` is nil for the default; with `progress` the task tells whole percents.
-function schedules.learned(thrift, progress)
-    local profile = core.profile { poll_thrift = thrift }
+--- The engine's own. `thrift` is nil for the default; with `progress` the task tells whole percents. A `profile` may be
+--- given, for instance one for a shorter scale of time.
+function schedules.learned(thrift, progress, profile)
+    profile = profile or core.profile { poll_thrift = thrift }
     return function(seed)
         local random, kind, told = generator(seed), core.memory():kind "simulated", {}
         return {

@@ -1,9 +1,9 @@
 --- What a task costs when there are many: processor time per task from 100 to 100,000 of them.
 --   BENCH_SCALE="100 1000 10000" lua bench/scale.lua           the table, and build/bench/scale.dat for the plot
 --   lua bench/scale.lua COUNT AT_ONCE URL                      one measurement, its child; prints CPU ms per task
--- A task is a submission, two polls and a picture of 1 KB into memory. "100 at once" is a program that works through a
--- list; "all at once" has every task alive from the beginning, so that everything that is kept in order is as long as it
--- can be. Both go on after a hundred tasks that do not count, so that what is made once is not a cost of each.
+-- A task is a submission, two polls and a picture of 1 KB into memory. "100 at once" is a program that works through
+-- a list; "all at once" has every task alive from the beginning, so that whatever is kept in order is as long as it can
+-- be. Both go on after a hundred tasks that do not count, so that what is made once is not a cost of each.
 
 local support = require "support"
 
@@ -15,7 +15,7 @@ local function child(count, at_once, url)
     local meter, flux2 = require "bench_meter", require "flux2"
     local client = assert(flux2.new {
         api_key = "aio_bench_key", base_url = url, poll = { interval = 0.01 }, timeout = 100000,
-        max_connections = WIDTH,
+        max_connections = WIDTH, max_submissions_per_second = 1e6, max_tasks = 1e6,
     })
     local function generate(tasks, width)
         local begun, done = 0, 0
@@ -62,7 +62,7 @@ local function series(service, lua, name, width, data)
         end
     end
     local middle = {}
-    for i, size in ipairs(sizes) do middle[i] = support.median(all[i]) end
+    for i in ipairs(sizes) do middle[i] = support.median(all[i]) end
     local mean = (support.quantile(middle, 0) + support.quantile(middle, 1)) / 2
     for i, size in ipairs(sizes) do
         rows[i] = {
@@ -86,7 +86,8 @@ local ok, reason = xpcall(function()
         end
     end
     data:close()
-    print(("Cost against work, medians of %d runs; to reach: within %.0f %% of the middle"):format(RUNS, TOLERANCE * 100))
+    local head = "Cost against work, medians of %d runs; to reach: within %.0f %% of the middle"
+    print(head:format(RUNS, TOLERANCE * 100))
     support.print_table(rows)
 end, debug.traceback)
 service:stop()
