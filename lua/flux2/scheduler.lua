@@ -350,7 +350,7 @@ function scheduler.block_here()
     if co then blocking_threads[co] = true end
 end
 
---- The same for every coroutine of which `is_theirs` says that it is one of these. Asked once in each that waits, there.
+--- The same for every coroutine of which `is_theirs` says that it is one of these. Asked once in each, where it waits.
 ---@param is_theirs fun(): boolean
 function scheduler.block_in(is_theirs)
     is_hosts_own = is_theirs
