@@ -23,17 +23,25 @@ describe("over TLS", function()
 
     local function share(options)
         begin(options, { duration = 0.2 })
-        local c, done, failed = client(), 0, nil
+        local c, done, open, failed = client(), 0, 0, nil
         for i = 1, 200 do
             flux2.spawn(function()
                 local result, err = assert(c:submit("multiplexed " .. i)):wait()
-                if not result then failed = tostring(err) end
+                if not result and err.kind == "unknown_outcome" then
+                    open = open + 1
+                elseif not result then
+                    failed = tostring(err)
+                end
                 done = done + 1
             end)
         end
         service.pump_until(function() return done == 200 end, 60)
         assert.is_nil(failed)
-        assert.equal(200, #emu:ledger())
+        -- libcurl does not tell which requests a server has not looked at when it closes a shared connection: a submission
+        -- that was on its way then may have arrived, and is not sent again.
+        local accepted = #emu:ledger()
+        assert.is_true(accepted <= 200 and accepted >= 200 - open, accepted .. " accepted")
+        if not options then assert.equal(0, open) end
         local connections, n = {}, 0
         for _, request in ipairs(front:log()) do
             assert.equal("HTTP/2.0", request.protocol)

@@ -102,14 +102,14 @@ end
 
 local libraries = {}
 
---- Compiles spec/support/NAME.c to a library. Under a name of its own: runs for several Luas may go on side by side.
+--- Compiles spec/support/NAME.c to a library, which stays: signals come also after Lua has let go of it. Under a name of its own: runs for several Luas may go on side by side.
 function service.library(name, flags)
     if not libraries[name] then
         local unique = os.tmpname()
         os.remove(unique)
         local dir = os.getenv "FLUX2_BUILD" or os.getenv "PWD" .. "/build"
         libraries[name] = ("%s/spec/%s-%s.so"):format(dir, name, unique:match "[^/]+$")
-        assert(os.execute(("mkdir -p '%s/spec' && ${CC:-cc} -shared -fPIC %s -o '%s' spec/support/%s.c -ldl"):format(dir,
+        assert(os.execute(("mkdir -p '%s/spec' && ${CC:-cc} -shared -fPIC -Wl,-z,nodelete %s -o '%s' spec/support/%s.c -ldl"):format(dir,
             flags or "", libraries[name], name)))
     end
     return libraries[name]
