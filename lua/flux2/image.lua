@@ -9,10 +9,11 @@ local response = require "flux2.response"
 local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
 
----@class flux2.Image
+---@class flux2.Image A finished picture, at the service or here.
 ---@field url? string where the service put it; such links expire
 ---@field content_type? string by its first bytes once it was fetched, before that as the service says
 ---@field path? string where it was last saved
+---@field result? flux2.Result what it came with, when client:generate made it
 local Image = {}
 Image.__index = Image
 Image.__name = "flux2.Image"
@@ -21,6 +22,7 @@ Image.__name = "flux2.Image"
 local GONE = { [403] = true, [404] = true, [410] = true }
 
 --- Used by Task.
+---@private
 ---@param settings table
 ---@param picture table url or b64, content_type
 ---@param refresh? fun(timeout: number): flux2.Picture?, flux2.Error? asks for the same picture anew
@@ -135,7 +137,8 @@ end
 --- The bytes of the picture. Fetched once, then kept. Yields in a coroutine, blocks outside one.
 ---@param timeout? number seconds, by default the client's
 ---@return string? bytes
----@return flux2.Error? err
+---@return flux2.Error? err "timeout", "network" and the like; "not_found" if the link has expired and the service gives
+---  no new one; "not_an_image" and "too_large" for what is no picture to be kept
 -- Example: `local png = assert(image:bytes())`
 function Image:bytes(timeout)
     check_timeout("image:bytes", timeout)
@@ -147,10 +150,10 @@ end
 
 --- Saves the picture. From its URL it is streamed by the engine, in constant memory; it appears under its name when it
 --- is whole, and nothing is left if it fails. Yields in a coroutine, blocks outside one.
----@param path string
+---@param path string the file; its folder must be there
 ---@param timeout? number seconds, by default the client's
 ---@return string? path
----@return flux2.Error? err
+---@return flux2.Error? err "io" if the file cannot be written, else as for image:bytes
 -- Example: `assert(image:save "garden.png")`
 function Image:save(path, timeout)
     if type(path) ~= "string" or path == "" or path:find("%z") then

@@ -6,6 +6,9 @@
 --     assert(image:save "garden.png")
 --
 -- This file is the list of what users see; each thing lives in a file of its own.
+--
+-- Times are seconds, sizes bytes, prices credits. What a program can meet while it runs comes back as `nil, err`; a
+-- mistake in the calling code is raised at its line.
 
 local budget = require "flux2.budget"
 local Client = require "flux2.client"
@@ -23,11 +26,7 @@ local flux2 = { _VERSION = version._VERSION }
 if rawget(_G, "love") then scheduler.block_here() end
 
 --- Makes a client.
----@param opts? table api_key (FLUX2_API_KEY), base_url (FLUX2_BASE_URL, https://apiin.one), timeout (600 s for a whole
----  task), connect_timeout (15 s), silence_timeout (60 s without a byte), exchange_timeout (180 s), max_retries (2),
----  max_connections (8), poll = { interval = seconds }, max_response_bytes (32 MiB), max_image_bytes (64 MiB),
----  max_header_bytes (64 KiB), proxy, ca_file, insecure_http, user_agent, budget (credits that the submissions of this
----  client may cost; none), spool (a directory for client:recover; none)
+---@param opts? flux2.Options without them, what the environment and the defaults say
 ---@return flux2.Client? client
 ---@return flux2.Error? err kind "auth" without a key, "invalid_request" for a base URL that cannot be used, "io" for a
 ---  spool that cannot be used
@@ -39,7 +38,7 @@ function flux2.new(opts)
 end
 
 --- Credits that a request is expected to cost, as published.
----@param request string|flux2.Request
+---@param request string|flux2.Request as for client:submit
 ---@return number? credits
 ---@return string? reason why there is no figure
 -- Example: `flux2.estimate { prompt = "a fox", type = "flex" }` is 6
@@ -48,11 +47,19 @@ function flux2.estimate(request)
     return credits, reason
 end
 
+---@class flux2.Stats Counters of one Lua state, since its start.
+---@field jobs integer the number of jobs that are alive: submissions, tasks, downloads, sleeps
+---@field in_flight integer the number of jobs that have an exchange under way
+---@field exchanges integer the number of HTTP exchanges begun
+---@field connections integer the number of connections opened
+---@field received integer bytes of bodies
+---@field ended integer the number of jobs that have ended
+---@field pending integer the number of jobs that are work, as flux2.pending
+---@field spent number credits, of all clients
+---@field unpriced integer the number of accepted tasks whose price nobody knows
+
 --- Counters of this Lua state.
----@return { jobs: integer, in_flight: integer, exchanges: integer, connections: integer, received: integer,
----  ended: integer, pending: integer, spent: number, unpriced: integer } jobs alive, and of those with an exchange
----  under way; exchanges begun; connections opened; bytes of bodies received; jobs ended; jobs that are work; credits
----  spent by all clients, and tasks of unknown price that were accepted
+---@return flux2.Stats stats
 -- Example: `print(flux2.stats().spent)`
 function flux2.stats()
     local stats = scheduler.stats()

@@ -97,6 +97,7 @@ end
 
 --- Calls `fn(...)` for somebody who must not be hurt by its errors.
 ---@param fn function
+---@param ... any
 ---@return boolean ok
 function reports.guard(fn, ...)
     local n, args = select("#", ...), { ... }
