@@ -64,8 +64,9 @@ local function check_exports()
     return check, pages
 end
 
-local check = check_exports()
+local check, pages = check_exports()
 for _, problem in ipairs(check.problems) do
     io.stderr:write(("%s:%d: %s\n"):format(problem.file, problem.line, problem.message))
 end
-os.exit(#check.problems == 0)
+if #check.problems > 0 then os.exit(1) end
+if arg[1] == "site" then require("docs.site").write(arg[2], pages, files_of "ls docs/*.md") end
