@@ -20,6 +20,9 @@ local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
 local version = require "flux2.version"
 
+---@class flux2
+---@field on_error? fun(message: string) what you set receives what goes wrong in callbacks and coroutines, as soon as it
+---  happens
 local flux2 = { _VERSION = version._VERSION }
 
 -- LÖVE runs the whole game in a coroutine of its own, which takes any yield for the end of a frame.
@@ -79,7 +82,7 @@ flux2.any = combine.any
 --- Every kind of error with its meaning, and what to do about it.
 flux2.errors = { kinds = errors.kinds, advice = errors.advice }
 
---- `flux2.on_error = function(message) end` receives what goes wrong in callbacks and coroutines.
+-- on_error lives where it is used.
 return setmetatable(flux2, {
     __index = function(_, name)
         if name == "on_error" then return reports.on_error end

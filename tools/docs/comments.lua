@@ -120,7 +120,7 @@ local function sort_lines(reader, block, lines)
             block.examples[example] = block.examples[example] .. "\n" .. line:gsub("^%-%-+%s?", "")
         elseif said and tag then
             if is_broken(tag.text) then
-                wrong(reader, block.line + i - 1, "lua-language-server takes the end of a line here behind a comma only")
+                wrong(reader, block.line + i - 1, "a line may end behind a comma only, inside of { }")
             end
             tag.text = append(tag.text, (said:gsub("^%s+", "")))
         else

@@ -260,6 +260,16 @@ function Check:check_module(name, value, file)
             end
         end
     end
+    local class = self.classes[name]
+    if class and class.file == file then
+        for _, field in ipairs(class.fields) do
+            self:check_field(class, field)
+            if not types.fits(field.type, value[field.name]) and not (field.optional and value[field.name] == nil) then
+                self:problem(file, field.line, name .. "." .. field.name .. ": it is not what is documented")
+            end
+        end
+        page.class = class
+    end
     return page
 end
 

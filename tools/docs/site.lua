@@ -35,9 +35,12 @@ local function escape(text)
     return (text:gsub("[&<>]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" }))
 end
 
+-- What Markdown would make something of, or LDoc the end of a sentence.
+local LITERAL = { ["*"] = "&#42;", ["_"] = "&#95;", ['"'] = "&#34;", ["'"] = "&#39;", ["?"] = "&#63;" }
+
 --- A type, with its classes linked.
 local function show_type(links, written)
-    local shown = escape(written):gsub("[%a_][%w_%.]*", function(name)
+    local shown = escape(written):gsub("[\"'%?]", LITERAL):gsub("[%a_][%w_%.]*", function(name)
         return links[name] and ('<a href="%s">%s</a>'):format(links[name], name) or nil
     end)
     return '<span class="types">' .. shown .. "</span>"
@@ -59,16 +62,12 @@ local function with_links(links, text)
         out[#out + 1] = prose:gsub("%(%*%)", "(&#42;)")
         if not from then return table.concat(out) end
         out[#out + 1] = links[code] and ('<a href="%s"><code>%s</code></a>'):format(links[code], escape(code))
-            or "<code>" .. escape(code):gsub("[%*_]", { ["*"] = "&#42;", ["_"] = "&#95;" }) .. "</code>"
+            or "<code>" .. escape(code):gsub("[%*_\"']", LITERAL) .. "</code>"
         at = to + 1
     end
 end
 
 -- LDoc's comments -----------------------------------------------------------------------------------------------------
-
-local function comment(lines, text)
-    for line in (text .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = "-- " .. line end
-end
 
 --- Opens a comment with a text whose first sentence LDoc takes as the summary.
 local function open(lines, links, text)
@@ -99,7 +98,8 @@ end
 local function write_returns(lines, links, block)
     for _, one in ipairs(block.returns) do
         local name = one.name and "<i>" .. one.name .. "</i> " or ""
-        lines[#lines + 1] = ("-- @return %s %s%s"):format(show_type(links, one.written), name, with_links(links, one.text))
+        lines[#lines + 1] = ("-- @return %s %s%s"):format(show_type(links, one.written), name,
+            with_links(links, one.text))
     end
 end
 
@@ -126,6 +126,15 @@ local function write_field(lines, links, name, written, text)
     lines[#lines + 1] = ""
 end
 
+local function write_fields(lines, links, class)
+    for _, field in ipairs(class.fields) do
+        if not field.private then
+            local optional = field.optional and not field.written:find "%?$" and "?" or ""
+            write_field(lines, links, field.name, field.written .. optional, field.text)
+        end
+    end
+end
+
 local function module_page(page, links)
     local lines = {}
     open(lines, links, page.about.text)
@@ -133,6 +142,7 @@ local function module_page(page, links)
     lines[#lines + 1] = ""
     for _, item in ipairs(page.functions) do write_function(lines, links, item.name, item.block) end
     for _, item in ipairs(page.values) do write_field(lines, links, item.name, nil, item.block.text) end
+    if page.class then write_fields(lines, links, page.class) end
     return lines
 end
 
@@ -144,12 +154,7 @@ local function class_page(page, links)
     for _, item in ipairs(page.functions) do
         write_function(lines, links, CALLED[page.name] .. ":" .. item.name, item.block)
     end
-    for _, field in ipairs(page.class.fields) do
-        if not field.private then
-            local optional = field.optional and not field.written:find "%?$" and "?" or ""
-            write_field(lines, links, field.name, field.written .. optional, field.text)
-        end
-    end
+    write_fields(lines, links, page.class)
     return lines
 end
 
@@ -197,13 +202,13 @@ end
 ---@param pages { modules: table[], classes: table[] }
 ---@param guides string[] paths of Markdown files
 function site.write(directory, pages, guides)
-    local links = collect_links(pages)
-    for _, page in ipairs(pages.modules) do
-        write(directory .. "/lua/" .. page.name .. ".lua", table.concat(module_page(page, links), "\n"))
+    local links, n = collect_links(pages), 0
+    local function write_page(name, lines)
+        n = n + 1 -- LDoc sorts by the names of the files
+        write(("%s/lua/%02d-%s.lua"):format(directory, n, name), table.concat(lines, "\n") .. "\n")
     end
-    for _, page in ipairs(pages.classes) do
-        write(directory .. "/lua/" .. page.name .. ".lua", table.concat(class_page(page, links), "\n"))
-    end
+    for _, page in ipairs(pages.modules) do write_page(page.name, module_page(page, links)) end
+    for _, page in ipairs(pages.classes) do write_page(page.name, class_page(page, links)) end
     for _, guide in ipairs(guides) do
         write(directory .. "/topics/" .. guide:match "[^/]+$", topic(read(guide), links))
     end
