@@ -197,6 +197,12 @@ lint: ## reads the code: luacheck, clang-format, warnings as errors, cppcheck
 	@tools/deps build emulator lua5.4 luajit lint
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/lint
 
+.PHONY: docs
+docs: ## builds the documentation's site: build/docs/index.html
+	@tools/deps build emulator lua5.4 docs
+	+@$(AGAIN) all ABIS=5.4
+	@tools/docs/build
+
 .PHONY: format
 format: ## lays out the C code as lint demands
 	@tools/deps lint
@@ -204,7 +210,7 @@ format: ## lays out the C code as lint demands
 
 .PHONY: deps
 deps: ## installs what building and testing need
-	@tools/deps build emulator lua5.4 luajit test hosts cli lint
+	@tools/deps build emulator lua5.4 luajit test hosts cli lint docs
 
 # --- installing --------------------------------------------------------------------------------
 # For each Lua: what is written in Lua, and what is compiled. LuaRocks names both folders itself.

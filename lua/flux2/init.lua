@@ -21,8 +21,8 @@ local spawn = require "flux2.spawn"
 local version = require "flux2.version"
 
 ---@class flux2
----@field on_error? fun(message: string) what you set receives what goes wrong in callbacks and coroutines, as soon as it
----  happens
+---@field on_error? fun(message: string) what you set receives what goes wrong in callbacks and coroutines, as soon
+---  as it happens
 local flux2 = { _VERSION = version._VERSION }
 
 -- LÖVE runs the whole game in a coroutine of its own, which takes any yield for the end of a frame.

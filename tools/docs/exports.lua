@@ -37,6 +37,27 @@ function Check:read(file)
     return read
 end
 
+--- Every module is either public or internal, and is there.
+---@param files string[]
+---@param public string[]
+---@param internal string[]
+function Check:check_lists(files, public, internal)
+    local known = {}
+    for _, list in ipairs { public, internal } do
+        for _, name in ipairs(list) do known[name] = true end
+    end
+    for _, file in ipairs(files) do
+        local name = file:match "lua/(.-)%.lua$":gsub("/init$", ""):gsub("/", ".")
+        if not known[name] then
+            self:problem(file, 1, "is '" .. name .. "' public or internal? Say so in tools/docs/surface.lua")
+        end
+        known[name] = nil
+    end
+    for name in pairs(known) do
+        self:problem("tools/docs/surface.lua", 1, "lists '" .. name .. "', which does not exist")
+    end
+end
+
 -- Words ---------------------------------------------------------------------------------------------------------------
 
 local function described(text)

@@ -2,13 +2,11 @@
 -- Owns the way from our comments (LuaCATS) to LDoc's tags. Never checks anything: it is given pages that were checked.
 
 
+local surface = require "docs.surface"
+
 local site = {}
 
--- What users call an object of a class.
-local CALLED = {
-    ["flux2.Client"] = "client", ["flux2.Emulator"] = "emu", ["flux2.Handle"] = "handle", ["flux2.Image"] = "image",
-    ["flux2.Map"] = "each", ["flux2.Record"] = "record", ["flux2.Task"] = "task",
-}
+local CALLED = surface.variables
 
 -- Links --------------------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,16 @@ surface.internal = {
     "flux2.version",
 }
 
+--- Classes that only describe a table that users make.
+surface.tables = { "flux2.Options", "flux2.Request", "flux2.EmulatorSettings", "flux2.EmulatorFault" }
+
+--- What an object of a class is called in the guides.
+surface.variables = {
+    ["flux2.Client"] = "client", ["flux2.Emulator"] = "emu", ["flux2.Error"] = "err", ["flux2.Handle"] = "handle",
+    ["flux2.Image"] = "image", ["flux2.Map"] = "each", ["flux2.Record"] = "record", ["flux2.Result"] = "result",
+    ["flux2.Task"] = "task",
+}
+
 -- The other side of a host: a program such as LÖVE, of which nothing is needed here but that the host can be loaded.
 local function stand_in()
     local anything = {}
