@@ -169,8 +169,8 @@ end
 ---@param iterable table|fun(): any prompts or requests: a list, or a function that returns the next one and at last nil
 ---@param opts? { concurrency: integer?, ordered: boolean?, save: (fun(index: integer, request: any): string)?,
 ---  timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function? } concurrency:
----  how many at once, 4 by default; save names the file for each; timeout in seconds for each; price in credits for each;
----  the functions as for submit
+---  how many at once, 4 by default; save names the file for each; timeout in seconds for each; price in credits for
+---  each; the functions as for submit
 ---@return flux2.Map iterator gives the index, then an image, or nil and a flux2.Error of any kind
 -- Example: `for i, image, err in client:map(prompts, { concurrency = 8 }) do print(i, image or err) end`
 function Client:map(iterable, opts)

@@ -132,9 +132,10 @@ end
 
 -- Functions -----------------------------------------------------------------------------------------------------------
 
---- What the function itself says about its parameters.
-local function real_params(fn)
+--- What the function itself says about its parameters; on Lua 5.1, which does not, the line that defines it.
+local function real_params(fn, block)
     local info, names = debug.getinfo(fn, "u"), {}
+    if not info.nparams then return block.real_params or {} end
     for i = 1, info.nparams do names[i] = debug.getlocal(fn, i) end
     if info.isvararg then names[#names + 1] = "..." end
     if names[1] == "self" then table.remove(names, 1) end
@@ -142,7 +143,7 @@ local function real_params(fn)
 end
 
 function Check:check_params(block, what, fn)
-    local real, documented = real_params(fn), {}
+    local real, documented = real_params(fn, block), {}
     for i, param in ipairs(block.params) do
         documented[#documented + 1] = param.name
         local label = what .. ", " .. param.name

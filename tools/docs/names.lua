@@ -21,20 +21,21 @@ end
 
 -- Names in code -------------------------------------------------------------------------------------------------------
 
---- `flux2.update`, and modules: `flux2.host.love`.
+--- Whether a name with all its parts is a module, a class, or the member of a module: `flux2.errors.kinds` of
+--- `flux2.errors`, which is the nearest.
+local function is_known(known, full)
+    if known.modules[full] or known.types[full] or known.is_module(full) then return true end
+    local module, member = full, nil
+    repeat
+        module, member = module:match "^(.+)%.([^%.]+)$"
+    until not module or known.modules[module]
+    return module ~= nil and known.modules[module][member] ~= nil
+end
+
 local function check_module_members(self, file, line, code)
-    for name in code:gmatch "%f[%w_%./%-]flux2%.([%a_][%w_%.]*)" do
-        name = name:gsub("%.+$", "")
-        local full = "flux2." .. name
-        local first = name:match "^[^%.]+"
-        local members = self.known.modules
-        local known = members[full] or members.flux2[first] or self.known.types[full] or self.known.is_module(full)
-        -- A member of a module: flux2.errors.kinds.
-        for module, list in pairs(members) do
-            local rest = full:sub(1, #module + 1) == module .. "." and full:sub(#module + 2)
-            if rest and list[rest:match "^[^%.]+"] then known = true end
-        end
-        if not known then self:problem(file, line, "there is no " .. full) end
+    for full in code:gmatch "%f[%w_%./%-]flux2%.[%a_][%w_%.]*" do
+        full = full:gsub("%.+$", "")
+        if not is_known(self.known, full) then self:problem(file, line, "there is no " .. full) end
     end
 end
 
