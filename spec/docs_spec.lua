@@ -24,7 +24,7 @@ local Lamp = {}
 Lamp.__index = Lamp
 
 ---@class shop.Settings What a lamp is made with.
----@field watts? number its price in credits, for want of another unit
+---@field watts? number its price in credits, for want of another unit; default 2 KiB
 ---@field name? string what it is called
 
 --- Lights it.
@@ -88,7 +88,7 @@ describe("the documentation's checker", function()
         check.classes["flux2.Error"] = { name = "flux2.Error", fields = {} }
         check:check_module("shop", shop, path)
         check:check_class("shop.Lamp", shop._Lamp, { object or shop.new() })
-        check:check_options("shop.Settings")
+        check:check_options("shop.Settings", { watts = 2048 })
         check:check_files { path }
         local list = {}
         for i, problem in ipairs(check.problems) do
@@ -147,6 +147,8 @@ describe("the documentation's checker", function()
             "the code takes seconds for 'watts', the documentation says otherwise" },
         { "a class of options that misses one", "---@field name? string what it is called\n\n--- Lights it", "\n--- Lights it",
             "shop.Settings: the option 'name' is not documented" },
+        { "a default that is another one", "default 2 KiB", "default 2 MiB",
+            "shop.Settings.watts: the default is 2048, documented is 2097152" },
         { "a class without a description", "---@class shop.Lamp A lamp.", "---@class shop.Lamp",
             "shop.Lamp: it has no description" },
         { "a module that does not say what it is", "--- A shop of lamps.\n-- Owns the lamps.\n", "\n",

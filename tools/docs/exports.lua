@@ -344,14 +344,31 @@ function Check:check_class(name, methods, objects)
     return page
 end
 
+local FACTOR = { KiB = 1024, MiB = 2 ^ 20 }
+
+--- Holds "default 64 MiB" in the text of a field against the default itself.
+function Check:check_default(class, field, value)
+    local number, unit = field.text:match "default (%d[%d%.]*)%s*(%a*)"
+    local said = number and tonumber(number) * (FACTOR[unit] or 1)
+    if said ~= value then
+        self:problem(class.file, field.line, ("%s.%s: the default is %s, documented is %s"):format(class.name, field.name,
+            tostring(value), tostring(said)))
+    end
+end
+
 --- Checks a class that only describes a table of options.
 ---@param name string
+---@param defaults? table<string, number> what the code takes where nothing is given
 ---@return table? page
-function Check:check_options(name)
+function Check:check_options(name, defaults)
     local class = self.classes[name]
     if not class then return self:problem("lua", 0, name .. ": there is no ---@class of that name") end
     if not described(class.text) then self:problem(class.file, class.line, name .. ": it has no description") end
-    for _, field in ipairs(class.fields) do self:check_field(class, field) end
+    for _, field in ipairs(class.fields) do
+        self:check_field(class, field)
+        local default = (defaults or {})[field.name]
+        if default then self:check_default(class, field, default) end
+    end
     self:check_members({ file = class.file, line = class.line }, name, class.fields, self.accepted[name])
     return { name = name, file = class.file, class = class, functions = {}, values = {} }
 end

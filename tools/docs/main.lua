@@ -44,7 +44,7 @@ local function check_exports()
     end
     os.execute("rm -rf '" .. directory .. "'")
     for _, name in ipairs(surface.tables) do
-        pages.classes[#pages.classes + 1] = check:check_options(name)
+        pages.classes[#pages.classes + 1] = check:check_options(name, surface.defaults[name])
     end
     check:check_files(files)
     return check, pages

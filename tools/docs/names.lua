@@ -25,10 +25,10 @@ end
 --- `flux2.errors`, which is the nearest.
 local function is_known(known, full)
     if known.modules[full] or known.types[full] or known.is_module(full) then return true end
-    local module, member = full, nil
-    repeat
+    local module, member = full:match "^(.+)%.([^%.]+)$"
+    while module and not known.modules[module] do
         module, member = module:match "^(.+)%.([^%.]+)$"
-    until not module or known.modules[module]
+    end
     return module ~= nil and known.modules[module][member] ~= nil
 end
 

@@ -165,6 +165,9 @@ function surface.options()
     }
 end
 
+--- By the name of the class: the values that the code takes where none is given. Times in seconds, sizes in bytes.
+surface.defaults = { ["flux2.Options"] = require("flux2.settings").defaults }
+
 local KINDS = { array = "table", string = "string" }
 
 --- The fields of a request, as flux2.request checks them.
