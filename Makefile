@@ -193,7 +193,7 @@ bench-check: ## counts instructions; fails when a path has grown by more than 5 
 	@LUA="$$(tools/find-lua 5.4)" bench/run check
 
 .PHONY: lint
-lint: ## reads the code: luacheck, clang-format, warnings as errors, cppcheck
+lint: ## reads the code: luacheck, clang-format, warnings as errors, cppcheck; and the documentation
 	@tools/deps build emulator lua5.4 luajit lint
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/lint
 

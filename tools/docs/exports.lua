@@ -351,8 +351,8 @@ function Check:check_default(class, field, value)
     local number, unit = field.text:match "default (%d[%d%.]*)%s*(%a*)"
     local said = number and tonumber(number) * (FACTOR[unit] or 1)
     if said ~= value then
-        self:problem(class.file, field.line, ("%s.%s: the default is %s, documented is %s"):format(class.name, field.name,
-            tostring(value), tostring(said)))
+        self:problem(class.file, field.line, ("%s.%s: the default is %s, documented is %s"):format(class.name,
+            field.name, tostring(value), tostring(said)))
     end
 end
 
