@@ -161,7 +161,6 @@ end
 --- A guide for LDoc: links between guides as the site has them, and fences with the language alone.
 local function topic(text, links)
     text = text:gsub("(%]%()([%w_%-]+)%.md(#?[^%)]*%))", "%1%2.md.html%3")
-    text = text:gsub("%]%(%.%./README%.md%)", "](../index.html)")
     -- What is no page of the site is named.
     text = text:gsub("%[([^%]\n]*)%]%(%.%./([^%)\n]-)%)", function(label, path)
         return label:gsub("`", "") == path and "`" .. path .. "`" or label .. " (`" .. path .. "`)"
