@@ -175,7 +175,9 @@ describe("the documentation's checker", function()
 
     it("sees that a module is in no list, or in one without being there", function()
         local check = exports.new("", {}, {})
-        check:check_lists({ "lua/shop/init.lua", "lua/shop/till.lua" }, { "shop" }, { "shop.cellar" })
+        check:check_lists({ "lua/shop/init.lua", "lua/shop/till.lua", "lua/shop/rack/left.lua" }, { "shop" },
+            { "shop.cellar", "shop.rack.*" })
+        assert.equal(2, #check.problems)
         assert.equal("is 'shop.till' public or internal? Say so in tools/docs/surface.lua", check.problems[1].message)
         assert.equal("lists 'shop.cellar', which does not exist", check.problems[2].message)
     end)

@@ -42,19 +42,22 @@ end
 ---@param public string[]
 ---@param internal string[]
 function Check:check_lists(files, public, internal)
-    local known = {}
+    local known, met = {}, {}
     for _, list in ipairs { public, internal } do
         for _, name in ipairs(list) do known[name] = true end
     end
     for _, file in ipairs(files) do
         local name = file:match "lua/(.-)%.lua$":gsub("/init$", ""):gsub("/", ".")
-        if not known[name] then
+        local entry = known[name] and name or name:gsub("%.[^%.]+$", ".*")
+        if not known[entry] then
             self:problem(file, 1, "is '" .. name .. "' public or internal? Say so in tools/docs/surface.lua")
         end
-        known[name] = nil
+        met[entry] = true
     end
     for name in pairs(known) do
-        self:problem("tools/docs/surface.lua", 1, "lists '" .. name .. "', which does not exist")
+        if not met[name] then
+            self:problem("tools/docs/surface.lua", 1, "lists '" .. name .. "', which does not exist")
+        end
     end
 end
 
@@ -250,10 +253,15 @@ local function sorted_names(t)
     return names
 end
 
---- The comment above an assignment: values have no line of their own that could be asked for.
-local function value_block(read, name)
-    for _, block in ipairs(read.blocks) do
-        if block.code:find("^%s*[%w_]+%." .. name .. "%s*=") then return block end
+--- The comment above an assignment: values have no line of their own that could be asked for. In another file than the
+--- module's own, the table has to be called as the module is.
+function Check:value_block(own, module, name)
+    local last = module:match "[^%.]+$"
+    for file, read in pairs(self.files) do
+        local variable = file == own and "[%w_]+" or last
+        for _, block in ipairs(read.blocks) do
+            if block.code:find("^%s*" .. variable .. "%." .. name .. "%s*=") then return block end
+        end
     end
 end
 
@@ -274,7 +282,7 @@ function Check:check_module(name, value, file)
             local block = self:check_function(what, exported)
             if block then page.functions[#page.functions + 1] = { name = member, block = block } end
         else
-            local block = value_block(read, member)
+            local block = self:value_block(file, name, member)
             if block and described(block.text) then
                 page.values[#page.values + 1] = { name = member, block = block }
             else
@@ -283,11 +291,11 @@ function Check:check_module(name, value, file)
         end
     end
     local class = self.classes[name]
-    if class and class.file == file then
+    if class then
         for _, field in ipairs(class.fields) do
             self:check_field(class, field)
             if not types.fits(field.type, value[field.name]) and not (field.optional and value[field.name] == nil) then
-                self:problem(file, field.line, name .. "." .. field.name .. ": it is not what is documented")
+                self:problem(class.file, field.line, name .. "." .. field.name .. ": it is not what is documented")
             end
         end
         page.class = class

@@ -39,9 +39,11 @@ local function check_exports()
         pages.modules[#pages.modules + 1] = check:check_module(module.name, module.value, file)
     end
     local directory = files_of("mktemp -d")[1]
-    for _, class in ipairs(surface.classes(directory)) do
+    local classes, close = surface.classes(directory)
+    for _, class in ipairs(classes) do
         pages.classes[#pages.classes + 1] = check:check_class(class.name, class.methods, class.objects)
     end
+    close()
     os.execute("rm -rf '" .. directory .. "'")
     for _, name in ipairs(surface.tables) do
         pages.classes[#pages.classes + 1] = check:check_options(name, surface.defaults[name])

@@ -10,6 +10,7 @@ surface.public = {
     "flux2.host.luv", "flux2.host.nginx",
 }
 
+--- A name that ends in ".*" means all modules below.
 surface.internal = {
     "flux2.base64", "flux2.budget", "flux2.client", "flux2.combine", "flux2.exchange", "flux2.failure",
     "flux2.host.love_decoder", "flux2.image", "flux2.json", "flux2.map", "flux2.options", "flux2.pictures",
@@ -75,14 +76,22 @@ end
 function surface.modules()
     local list = {}
     for _, name in ipairs(surface.public) do
-        list[#list + 1] = { name = name, value = FOREIGN[name] and load_host(name) or require(name) }
+        local value = FOREIGN[name] and load_host(name) or require(name)
+        local _ = value["?"] -- what a module loads when something is asked for is there from here on
+        list[#list + 1] = { name = name, value = value }
     end
     return list
 end
 
+--- A class, with objects of it. What it can do is in the metatable of those, but for what is hidden.
+local function class(name, object, ...)
+    return { name = name, methods = getmetatable(object) or {}, objects = { object, ... } }
+end
+
 --- Objects of a real generation, by class.
 ---@param directory string an empty one, for the spool
----@return { name: string, methods: table, objects: table[] }[]
+---@return { name: string, methods: table, objects: table[] }[] classes
+---@return fun() close for when they were looked at
 function surface.classes(directory)
     local flux2 = require "flux2"
     local emulator = assert(require("flux2.emulator").start { duration = 0, image_bytes = 100, seed = 1 })
@@ -101,18 +110,17 @@ function surface.classes(directory)
     local unclear = assert(client:submit "a red fox that nobody hears of")
     unclear:wait(10)
     local record = unclear._record
-    emulator:stop()
     return {
-        { name = "flux2.Client", methods = require "flux2.client", objects = { client } },
-        { name = "flux2.Task", methods = require "flux2.task", objects = { task, failed } },
-        { name = "flux2.Result", methods = {}, objects = { result } },
-        { name = "flux2.Image", methods = require "flux2.image", objects = { image } },
-        { name = "flux2.Error", methods = {}, objects = { err, unclear.error } },
-        { name = "flux2.Handle", methods = getmetatable(handle).__index, objects = { handle } },
-        { name = "flux2.Map", methods = getmetatable(map).__index, objects = { map } },
-        { name = "flux2.Record", methods = getmetatable(record).__index, objects = { record } },
-        { name = "flux2.Emulator", methods = getmetatable(emulator).__index, objects = { emulator } },
-    }
+        class("flux2.Client", client),
+        class("flux2.Task", task, failed),
+        class("flux2.Result", result),
+        class("flux2.Image", image),
+        class("flux2.Error", err, unclear.error),
+        class("flux2.Handle", handle),
+        class("flux2.Map", map),
+        class("flux2.Record", record),
+        class("flux2.Emulator", emulator),
+    }, function() emulator:stop() end
 end
 
 -- Options -----------------------------------------------------------------------------------------------------------
