@@ -30,13 +30,16 @@ local MIB = 2 ^ 20
 ---@field max_response_bytes? integer bytes of one answer, default 32 MiB
 ---@field max_image_bytes? integer bytes of one picture, default 64 MiB
 ---@field max_header_bytes? integer bytes of all headers of one answer, default 64 KiB
----@field poll? { interval: number? } interval in seconds between two looks at a task; without it they grow apart
+---@field poll? flux2.PollOptions when to look at a task
 ---@field budget? number credits that the submissions of this client may cost; none
 ---@field spool? string a directory where paid tasks are kept for client:recover, made if it is not there; none
 ---@field proxy? string a URL; default as the environment says (https_proxy, no_proxy)
 ---@field ca_file? string certificates to trust; default SSL_CERT_FILE in the environment, or else the system's
 ---@field insecure_http? boolean plain http to another machine than this one, which shows the key on the way
 ---@field user_agent? string default "flux2-lua/VERSION"
+
+---@class flux2.PollOptions When to look at a task that runs.
+---@field interval? number seconds between two looks; without it they begin close together and grow apart
 
 --- Every option of flux2.new, with the kind of its value.
 settings.known = {

@@ -20,7 +20,9 @@ surface.internal = {
 }
 
 --- Classes that only describe a table that users make.
-surface.tables = { "flux2.Options", "flux2.Request", "flux2.EmulatorSettings", "flux2.EmulatorFault" }
+surface.tables = {
+    "flux2.Options", "flux2.PollOptions", "flux2.Request", "flux2.EmulatorSettings", "flux2.EmulatorFault",
+}
 
 --- What an object of a class is called in the guides.
 surface.variables = {
@@ -125,17 +127,19 @@ end
 
 -- Options -----------------------------------------------------------------------------------------------------------
 
---- What `call` hands to options.check: the names that it knows, and their kinds. The call goes no further.
-local function known_to(options, call)
+--- What `call` hands to options.check: the names that it knows, and their kinds. The call goes no further. With
+--- `which`, it is the check of that name.
+local function known_to(options, call, which)
     local check, heard = options.check, {}
-    options.check = function(what, _, known)
-        heard[#heard + 1] = { what = what, known = known }
+    options.check = function(what, given, known)
+        if which and what ~= which then return given end
+        heard.known = known
         error(heard, 0)
     end
     local _, raised = pcall(call)
     options.check = check
     if raised ~= heard then return nil, tostring(raised) end
-    return heard[1].known
+    return heard.known
 end
 
 local function set(names)
@@ -149,11 +153,12 @@ end
 function surface.options()
     local flux2, options = require "flux2", require "flux2.options"
     local Client, core = require "flux2.client", require "flux2.emulator.core"
-    local function of(call) return assert(known_to(options, call)) end
+    local function of(call, which) return assert(known_to(options, call, which)) end
     local host, own = load_host "flux2.host.love"
     local picture = setmetatable({}, own.image)
     return {
         ["flux2.Options"] = require("flux2.settings").known,
+        ["flux2.PollOptions"] = of(function() flux2.new { poll = {} } end, "flux2.new: poll"),
         ["flux2.Request"] = surface.request_fields(),
         ["flux2.EmulatorSettings"] = set(core.settings()),
         ["flux2.EmulatorFault"] = set(core.fault_fields()),
