@@ -96,7 +96,8 @@ local function is_of_kind(node, kind)
     if want == nil then return true end
     local found = types.is(node, want)
     types.walk(node, function(inner)
-        if want == "table" and inner.kind == "array" then found = true end
+        local is_class = inner.kind == "name" and inner.name:find("%.") ~= nil
+        if want == "table" and (inner.kind == "array" or is_class) then found = true end
         if (want == "function" or want == "table") and inner.kind == want then found = true end
     end)
     return found
