@@ -121,6 +121,7 @@ function surface.classes(directory)
         class("flux2.Handle", handle),
         class("flux2.Map", map),
         class("flux2.Record", record),
+        class("flux2.Stats", flux2.stats()),
         class("flux2.Emulator", emulator),
     }, function() emulator:stop() end
 end
