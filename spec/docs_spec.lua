@@ -272,7 +272,7 @@ describe("the reader of types", function()
         for text, rest in pairs {
             ["string|flux2.Request a prompt"] = "a prompt", ["number[]? seconds"] = "seconds",
             ["{ a: number?, b: (fun(x: any, ...): string)?, c: any }? text"] = "text", ['"pro"|"flex" which'] = "which",
-            ["table<string, any> fields"] = "fields", ["(fun(): any)? # note"] = "note", ["flux2.Error."] = ".",
+            ["table<string, any> fields"] = "fields", ["(fun(): any)? # note"] = "note", ["flux2.Error."] = ".", ["file*? handle"] = "handle",
         } do
             local node, found = types.read(text)
             if text == "flux2.Error." then

@@ -386,7 +386,7 @@ end
 
 local BUILT_IN = {}
 for name in ("any boolean false function integer lightuserdata nil number self string table thread true unknown " ..
-    "userdata void love.FileData love.Image"):gmatch "%S+" do
+    "userdata void file* love.FileData love.Image"):gmatch "%S+" do
     BUILT_IN[name] = true
 end
 

@@ -75,7 +75,8 @@ local function unit(s)
     local literal = accept(s, '"[^"]*"') or accept(s, "'[^']*'") or accept(s, "%-?%d[%d%.]*")
     if literal then return { kind = "literal", value = literal } end
     if accept(s, "fun%(") then return function_type(s) end
-    local name = accept(s, "[%a_][%w_%.]*") or fail(s, "a type")
+    -- `file*` is what lua-language-server calls the files of io.
+    local name = accept(s, "file%*") or accept(s, "[%a_][%w_%.]*") or fail(s, "a type")
     -- A full stop that ends a sentence is no part of a name.
     while name:sub(-1) == "." do name, s.at = name:sub(1, -2), s.at - 1 end
     return { kind = "name", name = name, arguments = take(s, "<") and arguments(s) or nil }
