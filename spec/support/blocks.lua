@@ -10,7 +10,7 @@ local blocks = {}
 --     ```lua luv        the same, where the Lua that runs has that module (luv, cqueues, copas)
 --     ```lua love       main.lua of a game: a key is pressed; it has to draw a picture
 --     ```lua neovim     inside of nvim
---     ```sh             a script
+--     ```sh             a script; `lua`, the project's programs and a file prompts.txt are there
 --     ```sh server      a script that runs until it is ended, and prints its address before
 --     ```sh setup       commands for a machine, which are not run here: what they name has to exist
 blocks.kinds = {
@@ -112,6 +112,7 @@ MAKE["lua neovim"] = function(folder, block)
 end
 
 MAKE.sh = function(folder, block)
+    write(folder .. "/prompts.txt", "a lighthouse in a storm\na paper boat in a gutter\n")
     write(folder .. "/block.sh", block.code)
     return "sh -eu block.sh"
 end

@@ -88,7 +88,7 @@ end
 -- What LuaCATS may call the kinds of flux2.options.
 local TYPE_OF = {
     boolean = "boolean", bytes = "integer", count = "integer", credits = "number", ["function"] = "function",
-    pixels = "number", positive = "integer", seconds = "number", string = "string", table = "table",
+    pixels = "number", positive = "integer", rate = "number", seconds = "number", string = "string", table = "table",
 }
 
 local function is_of_kind(node, kind)
@@ -357,8 +357,8 @@ local FACTOR = { KiB = 1024, MiB = 2 ^ 20 }
 
 --- Holds "default 64 MiB" in the text of a field against the default itself.
 function Check:check_default(class, field, value)
-    local number, unit = field.text:match "default (%d[%d%.]*)%s*(%a*)"
-    local said = number and tonumber(number) * (FACTOR[unit] or 1)
+    local number, unit = field.text:match "default (%d[%d%.,]*)%s*(%a*)"
+    local said = number and tonumber((number:gsub(",", ""))) * (FACTOR[unit] or 1)
     if said ~= value then
         self:problem(class.file, field.line, ("%s.%s: the default is %s, documented is %s"):format(class.name,
             field.name, tostring(value), tostring(said)))
