@@ -102,6 +102,10 @@ describe("the documentation's code", function()
             it(("holds true in %s:%d"):format(block.file, block.line), function()
                 assert.is_nil(blocks.check_setup(block.code, root .. "/", make_targets()))
             end)
+        elseif block.kind == "js" then
+            it(("has a spec of its own: %s:%d"):format(block.file, block.line), function()
+                assert.truthy(lines(("grep -lF '%s' spec/*_spec.lua"):format(block.file))[1], "no spec names " .. block.file)
+            end)
         elseif HOSTED[block.kind] then
             if is_jit then declare_program(name, block) end
         elseif module and not has_module(module) then

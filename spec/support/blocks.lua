@@ -10,11 +10,12 @@ local blocks = {}
 --     ```lua luv        the same, where the Lua that runs has that module (luv, cqueues, copas)
 --     ```lua love       main.lua of a game: a key is pressed; it has to draw a picture
 --     ```lua neovim     inside of nvim
+--     ```js             for Node and what it needs there: not run here, but by a spec that names the file
 --     ```sh             a script; `lua`, the project's programs and a file prompts.txt are there
 --     ```sh server      a script that runs until it is ended, and prints its address before
 --     ```sh setup       commands for a machine, which are not run here: what they name has to exist
 blocks.kinds = {
-    lua = true, ["lua copas"] = true, ["lua cqueues"] = true, ["lua love"] = true, ["lua luv"] = true,
+    js = true, lua = true, ["lua copas"] = true, ["lua cqueues"] = true, ["lua love"] = true, ["lua luv"] = true,
     ["lua neovim"] = true, sh = true, ["sh server"] = true, ["sh setup"] = true,
 }
 
