@@ -282,7 +282,7 @@ describe("the reader of types", function()
                 assert.equal(rest, found)
             end
         end
-        for _, text in ipairs { "", "{ a: }", "fun(x", "string|", "number[seconds", "table<string" } do
+        for _, text in ipairs { "", "nil, string", "{ a: }", "fun(x", "string|", "number[seconds", "table<string" } do
             assert.is_nil((types.read(text)))
         end
     end)

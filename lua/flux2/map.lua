@@ -140,7 +140,10 @@ Map.__close = Map.close
 ---@param iterable table|fun(): any
 ---@param opts table concurrency, ordered
 ---@param generate fun(item: any, index: integer): any, any
----@return any, any, any, any
+---@return flux2.Map each
+---@return nil
+---@return nil
+---@return any closing on Lua 5.4 what is closed when the loop is left
 function Map.new(iterable, opts, generate)
     local state = new_state(iterable, opts, generate)
     -- The collector must not be made to resume coroutines (LuaJIT loops for ever then): the pump does it, soon.

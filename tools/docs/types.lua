@@ -119,7 +119,7 @@ function types.read(text)
         if type(node) == "table" then return nil, node.syntax end
         error(node, 0)
     end
-    if s.at <= #text and not text:find("^[%s#,;]", s.at) then
+    if s.at <= #text and not text:find("^[%s#]", s.at) then
         return nil, "a blank is missing in '" .. text .. "', at character " .. s.at
     end
     return node, (text:sub(s.at):gsub("^%s*#?%s*", ""))
