@@ -17,6 +17,11 @@ local errors = {}
 ---@field retryable boolean whether the same call may succeed later
 ---@field retry_after? number seconds the service asks to wait
 ---@field field? string the field of the request that is wrong
+---@field index? integer its place in a list: of input_urls, or of what flux2.all was given
+---@field price? number of kind "budget": credits that the submission would cost
+---@field spent? number of kind "budget": credits spent
+---@field reserved? number of kind "budget": credits of submissions that are not answered, or of unknown outcome
+---@field limit? number of kind "budget": credits that the client may spend
 ---@field raw? string the service's answer, up to 64 KiB of it
 ---@field cause? any what lies beneath
 

@@ -106,6 +106,8 @@ function surface.classes(directory)
     assert(image:save(directory .. "/fox.png"))
     local failed = assert(client:submit "[fail] a red fox")
     local _, err = failed:wait(10)
+    local poor = assert(flux2.new { base_url = emulator.url, api_key = emulator.api_key, budget = 1 })
+    local _, dear = poor:submit "a red fox"
     local handle = flux2.spawn(function() return true end)
     local map = client:map({}, {})
     emulator:fault { method = "POST", path = "/api/v1/images/generations", reset = "after" }
@@ -117,7 +119,7 @@ function surface.classes(directory)
         class("flux2.Task", task, failed),
         class("flux2.Result", result),
         class("flux2.Image", image),
-        class("flux2.Error", err, unclear.error),
+        class("flux2.Error", err, unclear.error, dear),
         class("flux2.Handle", handle),
         class("flux2.Map", map),
         class("flux2.Record", record),
