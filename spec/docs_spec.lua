@@ -228,6 +228,7 @@ describe("the checker of names", function()
         { "`FLUX2_KEY`", "nothing reads FLUX2_KEY" },
         { "`spec/b_spec.lua`", "there is no spec/b_spec.lua" },
         { "`spec/x_*_spec.lua`", "there is no spec/x_*_spec.lua" },
+        { "`lua spec/b_spec.lua --port 80`", "there is no spec/b_spec.lua" },
         { "`tusk.lua`", "there is no file tusk.lua" },
         { "```sh\nmake bench-al\n```", "make has no target 'bench-al'" },
         { "`make bench-al`", "make has no target 'bench-al'" },

@@ -122,7 +122,7 @@ function Check:check_markdown(file, text)
         else
             for code in line:gmatch "`([^`]+)`" do
                 for _, rule in ipairs(RULES) do rule(self, file, n, code) end
-                check_path(self, file, n, code)
+                for word in code:gmatch "%S+" do check_path(self, file, n, word) end
             end
             for link in line:gmatch "%]%(([^%)%s]+)%)" do check_link(self, file, n, link) end
         end
