@@ -60,8 +60,9 @@ describe("the documentation's code", function()
         assert(os.execute(("mkdir -p '%s/bin' && ln -s '%s/examples' '%s/examples' && ln -s \"$FLUX2_TEST_LUA\" '%s/bin/lua'")
             :format(own, root, own, own)))
         local file = assert(io.open(own .. "/run.sh", "wb"))
-        file:write(("export FLUX2_API_KEY='%s' FLUX2_BASE_URL='%s' XDG_DATA_HOME=\"$PWD/data\" LC_ALL=C.UTF-8\n"):format(
+        file:write(("export FLUX2_API_KEY='%s' FLUX2_BASE_URL='%s' HOME=\"$PWD\" LC_ALL=C.UTF-8\n"):format(
             emulator.api_key, emulator.url))
+        file:write("unset XDG_DATA_HOME XDG_STATE_HOME XDG_CONFIG_HOME XDG_CACHE_HOME\n")
         file:write(("export PATH=\"$PWD/bin:%s/bin:$PATH\"\n"):format(root), blocks.make(own, block), "\n")
         file:close()
     end
@@ -84,7 +85,8 @@ describe("the documentation's code", function()
         local own = folder .. "/" .. number
         local output, complaints = service.read(own .. "/out.txt"), service.read(own .. "/err.txt")
         assert.equal("0\n", service.read(own .. "/status.txt"), output .. complaints)
-        assert.equal("", complaints)
+        -- A script's programs may tell on stderr how far they are; its status says whether they failed.
+        if not block.kind:find "^sh" then assert.equal("", complaints) end
         assert.is_nil(unexpected(block.code, output))
         assert.is_nil(missing(block.code, own))
     end
