@@ -173,6 +173,19 @@ describe("the documentation's checker", function()
         assert.truthy(problems_of(MODULE, accepted):find("surface.lua does not know its options", 1, true))
     end)
 
+    it("counts what a class inherits", function()
+        local text = with("--- Lights it.", "---@class shop.More : shop.Settings What more is made with.\n" ..
+            "---@field dim? boolean whether it is dim\n\n--- Lights it.")
+        write("lua/shop.lua", text)
+        local check = exports.new(folder .. "/", {}, { ["shop.More"] = { watts = "any", name = "any", dim = "any" } })
+        check:read(folder .. "/lua/shop.lua")
+        check:check_options("shop.More")
+        assert.same({}, check.problems)
+        check.accepted["shop.More"].name = nil
+        check:check_options("shop.More")
+        assert.truthy(check.problems[1].message:find("'name', which the code does not accept", 1, true))
+    end)
+
     it("sees that a module is in no list, or in one without being there", function()
         local check = exports.new("", {}, {})
         check:check_lists({ "lua/shop/init.lua", "lua/shop/till.lua", "lua/shop/rack/left.lua" }, { "shop" },

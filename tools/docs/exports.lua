@@ -378,7 +378,12 @@ function Check:check_options(name, defaults)
         local default = (defaults or {})[field.name]
         if default then self:check_default(class, field, default) end
     end
-    self:check_members({ file = class.file, line = class.line }, name, class.fields, self.accepted[name])
+    local members, parent = {}, class
+    while parent do
+        for _, field in ipairs(parent.fields) do members[#members + 1] = field end
+        parent = self.classes[parent.parent]
+    end
+    self:check_members({ file = class.file, line = class.line }, name, members, self.accepted[name])
     return { name = name, file = class.file, class = class, functions = {}, values = {} }
 end
 

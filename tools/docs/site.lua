@@ -146,7 +146,8 @@ end
 
 local function class_page(page, links)
     local lines = {}
-    open(lines, links, sentence(capital(page.class.text)))
+    local more = page.class.parent and " And all that is in " .. page.class.parent .. "." or ""
+    open(lines, links, sentence(capital(page.class.text)) .. more)
     lines[#lines + 1] = "-- @classmod " .. page.name
     lines[#lines + 1] = ""
     for _, item in ipairs(page.functions) do
