@@ -6,17 +6,19 @@ local blocks = {}
 
 --- The fences that there are; any other one is a mistake.
 --
---     ```lua            a program. `flux2`, `client` and `prompts` are there, unless it makes its own
+--     ```lua            a program. `flux2`, `client`, `prompts` and `emulator` (which starts when it is first asked for)
+--                       are there, unless it makes its own
+--     ```lua server     one that runs until it is ended, and prints an address before
 --     ```lua luv        the same, where the Lua that runs has that module (luv, cqueues, copas)
 --     ```lua love       main.lua of a game: a key is pressed; it has to draw a picture
 --     ```lua neovim     inside of nvim
 --     ```js             for Node and what it needs there: not run here, but by a spec that names the file
 --     ```sh             a script; `lua`, the project's programs and a file prompts.txt are there
---     ```sh server      a script that runs until it is ended, and prints its address before
+--     ```sh server      commands, a line each, that run until they are ended, and print an address before
 --     ```sh setup       commands for a machine, which are not run here: what they name has to exist
 blocks.kinds = {
     js = true, lua = true, ["lua copas"] = true, ["lua cqueues"] = true, ["lua love"] = true, ["lua luv"] = true,
-    ["lua neovim"] = true, sh = true, ["sh server"] = true, ["sh setup"] = true,
+    ["lua neovim"] = true, ["lua server"] = true, sh = true, ["sh server"] = true, ["sh setup"] = true,
 }
 
 --- Reads the blocks of a Markdown file.
@@ -49,6 +51,11 @@ local PRELUDE = [[
 flux2 = require "flux2"
 client = assert(flux2.new())
 prompts = { "a lighthouse in a storm", "a paper boat in a gutter", "a fox asleep in the snow" }
+setmetatable(_G, { __index = function(_, name)
+    if name ~= "emulator" then return nil end
+    emulator = assert(require("flux2.emulator").start { duration = 0, image_bytes = 600 })
+    return emulator
+end })
 ]]
 
 -- Ends the game once it has drawn a picture, or with the error that ended it.
@@ -118,13 +125,30 @@ MAKE.sh = function(folder, block)
     return "sh -eu block.sh"
 end
 
--- The shell says of a process that it was ended: nothing that the block has said.
-MAKE["sh server"] = function(folder, block)
-    write(folder .. "/block.sh", "exec " .. block.code)
-    return [[: >server.out; sh -eu block.sh >server.out 2>&1 & pid=$!
-until grep -q 'http://' server.out; do kill -0 $pid || { cat server.out >&2; exit 1; }; sleep 0.05; done
-{ kill $pid; wait $pid; } 2>wait.err || true
-cat server.out]]
+-- What the shell says of a process that was ended is nothing that the block has said.
+local SERVER = [[
+serve() { # command...
+    : >server.out
+    "$@" >server.out 2>&1 & pid=$!
+    until grep -q 'http://' server.out; do kill -0 $pid || { cat server.out >&2; exit 1; }; sleep 0.05; done
+    { kill $pid; wait $pid; } 2>wait.err || true
+    cat server.out
+}
+]]
+
+MAKE["lua server"] = function(folder, block)
+    -- What it prints is to be seen while it runs.
+    lua_program(folder, { code = 'io.stdout:setvbuf "line" ' .. block.code })
+    return SERVER .. 'serve "$FLUX2_TEST_LUA" block.lua'
+end
+
+MAKE["sh server"] = function(_, block)
+    local commands = {}
+    for line in block.code:gmatch "[^\n]+" do
+        local command = line:gsub("%s+#.*$", "")
+        if command:find "^%s*[^%s#]" then commands[#commands + 1] = "serve " .. command end
+    end
+    return SERVER .. table.concat(commands, "\n")
 end
 
 --- Puts a block into a folder.
