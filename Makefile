@@ -163,6 +163,15 @@ test-all: ## runs the specs on Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT
 	@tools/deps build emulator all-luas test hosts cli
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-specs -s "$(SPEC)" lua5.1 lua5.2 lua5.3 lua5.4 luajit
 
+.PHONY: test-tsan
+test-tsan: ## runs all specs under ThreadSanitizer: ten minutes
+	+@TEST_TIMEOUT=3600 $(MAKE) --no-print-directory test RUNS=lua5.4:tsan
+
+.PHONY: test-valgrind
+test-valgrind: ## runs all specs in valgrind: half an hour
+	@tools/deps valgrind
+	+@TEST_TIMEOUT=7200 $(MAKE) --no-print-directory test RUNS=lua5.4:valgrind
+
 .PHONY: test-alloc
 test-alloc: ## fails every single allocation of a generation in turn, not just some: minutes
 	+@ALLOC_STEP=1 $(MAKE) --no-print-directory test SPEC=spec/alloc_failure_spec.lua
@@ -181,15 +190,15 @@ fuzz: ## feeds damaged answers to whatever reads them: FUZZ_SECONDS=60 for each 
 
 BENCH ?= plain frames
 .PHONY: bench
-bench: ## measures beside others: BENCH="plain http2 large frames memory leaving plots", see bench/README.md
+bench: ## measures beside others: BENCH="plain http2 large frames love memory leaving plots", see bench/README.md
 	@tools/deps build emulator lua5.4 luajit bench
 	+@$(AGAIN) all bench-programs
 	@LUA="$$(tools/find-lua 5.4)" bench/run $(BENCH)
 
 .PHONY: bench-check
 bench-check: ## counts instructions; fails when a path has grown by more than 5 % beyond bench/budget.txt
-	@tools/deps build lua5.4 bench
-	+@$(AGAIN) all bench-programs
+	@tools/deps build lua5.4 luajit count
+	+@$(AGAIN) all bench-programs ABIS="5.1 5.4"
 	@LUA="$$(tools/find-lua 5.4)" bench/run check
 
 .PHONY: lint

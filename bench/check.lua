@@ -1,7 +1,8 @@
 --- Counts instructions, and fails when one of the counted paths has grown by more than 5 %.
 --   lua bench/check.lua [--write]
 -- callgrind counts a path for N and for 3 N rounds; the difference is the path, without the program around it. Counts
--- hold for a compiler and its libraries: after a change of those, look at the differences and write the file anew.
+-- hold for a compiler and its libraries (libcurl, jansson, Lua): after a change of those, look at the differences and
+-- write the file anew.
 
 local support = require "support"
 
@@ -10,16 +11,19 @@ local BUDGET = "bench/budget.txt"
 
 local function native(name) return support.build .. "/paths " .. name end
 local function lua(script) return support.lua("5.4", script):format "" end
+-- Lua 5.4 seeds the hashes of its strings by the clock, and some seeds make more collisions: up to 10 % of a count.
+local function steady_lua(script) return (support.lua("luajit", script):format "":gsub(" bench/", " -joff bench/")) end
 
 -- `only`: count inside this function alone, because what is around it runs as often as the threads please.
 local PATHS = {
     { name = "probe", command = native "probe", rounds = 500 },
     { name = "prepare", command = native "prepare", rounds = 500 },
     { name = "cycle", command = native "cycle", rounds = 500 },
+    { name = "schedule", command = native "schedule", rounds = 1000 },
     { name = "mailbox", command = native "mailbox", rounds = 2000 },
     { name = "agenda", command = native "agenda", rounds = 5000 },
     { name = "update_idle", command = lua "idle.lua", rounds = 20000 },
-    { name = "event_to_lua", command = lua "handover.lua", rounds = 500, only = "engine_next" },
+    { name = "event_to_lua", command = steady_lua "handover.lua", rounds = 1000, only = "engine_next", tries = 3 },
 }
 
 local function count(path, rounds)
@@ -35,24 +39,34 @@ local function count(path, rounds)
     return instructions
 end
 
+local written_for = "an unknown compiler"
+
 local function read_budget()
     local budget = {}
     for line in io.lines(BUDGET) do
+        written_for = line:match "^#.*%-%-write%. (.*)" or written_for
         local name, n = line:match "^(%S+)%s+(%d+)"
         if name and not line:find "^#" then budget[name] = tonumber(n) end
     end
     return budget
 end
 
+local function per_round(path)
+    local few, many = count(path, path.rounds), count(path, 3 * path.rounds)
+    return math.floor((many - few) / (2 * path.rounds) + 0.5)
+end
+
 local counted, failed = {}, false
 for i, path in ipairs(PATHS) do
-    local few, many = count(path, path.rounds), count(path, 3 * path.rounds)
-    counted[i] = math.floor((many - few) / (2 * path.rounds) + 0.5)
+    counted[i] = per_round(path)
+    -- Where two threads meet in the allocator, the least is the path itself.
+    for _ = 2, path.tries or 1 do counted[i] = math.min(counted[i], per_round(path)) end
 end
+
+local compiler = support.run("${CC:-gcc} --version"):match "[^\n]*"
 
 if arg[1] == "--write" then
     local out = assert(io.open(BUDGET, "w"))
-    local compiler = support.run("${CC:-gcc} --version"):match "[^\n]*"
     out:write("# Instructions per round, by bench/check.lua --write. ", compiler, "\n")
     for i, path in ipairs(PATHS) do out:write(("%-14s %d\n"):format(path.name, counted[i])) end
     out:close()
@@ -70,5 +84,9 @@ for i, path in ipairs(PATHS) do
     local bad = not allowed or counted[i] > allowed * (1 + TOLERANCE)
     failed = failed or bad
     print(("%-14s %7d instructions, %s%s"):format(path.name, counted[i], verdict, bad and ": TOO MANY" or ""))
+end
+if failed then
+    print(("\n%s holds for %s; here is %s. Where the two differ, or the growth is worth it, write it anew and say why "
+        .. "in the commit: BENCH_CHECK=--write make bench-check"):format(BUDGET, written_for, compiler))
 end
 os.exit(failed and 1 or 0)

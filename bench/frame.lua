@@ -1,5 +1,5 @@
 --- What flux2.update() costs a frame: a 60 Hz loop while 50 tasks come and go over TLS, with pictures of 8 MB.
---   lua frame.lua URL CA_FILE DIRECTORY files|memory [DATA_FILE]
+--   lua frame.lua URL CA_FILE DIRECTORY files|strings|buffers [DATA_FILE]
 -- Started by bench/frames.lua. Beside each update the loop times a fixed piece of arithmetic: what that takes longer
 -- than usual is the machine's jitter, not ours. Prints milliseconds.
 
@@ -10,6 +10,7 @@ local FRAME, TASKS, CALM = 1 / 60, 50, 120
 local flux2 = require "flux2"
 local client = assert(flux2.new {
     api_key = "aio_bench_key", base_url = url, ca_file = ca_file, poll = { interval = 0.1 },
+    max_submissions_per_second = 1e6,
 })
 
 local function work()
@@ -24,7 +25,8 @@ local function start()
         flux2.spawn(function()
             local options = where == "files" and { save = directory .. "/" .. i .. ".png" } or nil
             local image = assert(client:generate("a red fox", options))
-            if where == "memory" then bytes = bytes + #image:bytes() end
+            if where == "strings" then bytes = bytes + #image:bytes() end
+            if where == "buffers" then bytes = bytes + #image:buffer() end
             done = done + 1
         end)
     end

@@ -1,4 +1,5 @@
---- Runs bench/frame.lua on Lua 5.4 and LuaJIT, into files and into memory, over TLS with HTTP/2; prints the table.
+--- Runs bench/frame.lua on Lua 5.4 and LuaJIT, over TLS with HTTP/2: into files, and into memory as buffers and as
+-- strings; prints the table.
 --   BENCH_FRAME_RUNS=1 lua bench/frames.lua
 
 local support = require "support"
@@ -26,7 +27,9 @@ local service = support.service()
 local ok, reason = xpcall(function()
     local kinds = {}
     for _, lua in ipairs { "5.4", "luajit" } do
-        for _, where in ipairs { "files", "memory" } do kinds[#kinds + 1] = { lua = lua, where = where, runs = {} } end
+        for _, where in ipairs { "files", "buffers", "strings" } do
+            kinds[#kinds + 1] = { lua = lua, where = where, runs = {} }
+        end
     end
     for _ = 1, RUNS do
         for _, kind in ipairs(kinds) do kind.runs[#kind.runs + 1] = run(service, kind.lua, kind.where) end

@@ -14,6 +14,7 @@ local how, url, dir, seconds = arg[1], arg[2], arg[3], tonumber(arg[4])
 local core, flux2 = require "flux2.core", require "flux2"
 local client = assert(flux2.new {
     api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 }, max_retries = 0,
+    max_submissions_per_second = 1e6,
 })
 for i = 1, 40 do
     flux2.spawn(function() client:generate("prompt " .. i, { save = dir .. "/" .. i .. ".png" }) end)

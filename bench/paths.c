@@ -61,7 +61,7 @@ static void prepare(long count)
         must(flux2_transfer_prepare(t, p, &request));
 }
 
-/* One poll without the network: asked for, prepared, answered with what the job knows already, put back to wait. */
+/* One poll without the network: asked for, prepared, answered as the last one was, put back to wait. */
 static void cycle(long count)
 {
     struct flux2_profile *p = new_profile();
@@ -82,6 +82,22 @@ static void cycle(long count)
         flux2_event_free(events);
         flux2_job_wake(job, 3);
     }
+}
+
+/* When to look again at tasks that are at different points of what was learned. */
+static void schedule(long count)
+{
+    struct flux2_profile *p = new_profile();
+    struct flux2_sketch sketch = {0};
+    uint64_t random = 7;
+    double likely, end;
+    int i;
+    for (i = 0; i < 100; i++) {
+        end = 8 + 12 * flux2_schedule_random(&random);
+        flux2_sketch_learn(&sketch, end - 0.5, end + 0.5);
+    }
+    while (count--)
+        must(flux2_schedule_gap(&p->cadence, &sketch, NULL, (double)(count % 25), &random, &likely) > 0);
 }
 
 /* An event through the mailbox. */
@@ -121,7 +137,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         void (*run)(long);
-    } all[] = {{"probe", probe}, {"prepare", prepare}, {"cycle", cycle}, {"mailbox", mailbox}, {"agenda", agenda}};
+    } all[] = {{"probe", probe},       {"prepare", prepare}, {"cycle", cycle},
+               {"schedule", schedule}, {"mailbox", mailbox}, {"agenda", agenda}};
     size_t i;
     for (i = 0; argc == 3 && i < sizeof all / sizeof *all; i++)
         if (strcmp(argv[1], all[i].name) == 0) {

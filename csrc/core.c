@@ -29,8 +29,10 @@ FLUX2_EXPORT int luaopen_flux2_core(lua_State *L);
 FLUX2_EXPORT int luaopen_flux2_core(lua_State *L)
 {
     lua_createtable(L, 0, 16);
+    flux2_core_add_buffer(L);
     flux2_core_add_engine(L);
     flux2_core_add_profile(L);
+    flux2_core_add_memory(L);
     flux2_core_add_tools(L);
     flux2_core_add_pure(L);
     lua_pushstring(L, curl_version());

@@ -7,6 +7,7 @@
 #define FLUX2_CORE_H
 
 #include "compat.h"
+#include "memory.h"
 #include "profile.h"
 
 /* The words for enum flux2_failure, in its order; NULL behind the last. */
@@ -21,10 +22,29 @@ void flux2_core_new_type(lua_State *L, const char *name, lua_CFunction gc);
 /* The profile at INDEX, which stays its userdata's; raises if there is none. */
 struct flux2_profile *flux2_core_check_profile(lua_State *L, int index);
 
+/* The kind at INDEX, which stays its userdata's; NULL if nil is there. */
+struct flux2_kind *flux2_core_opt_kind(lua_State *L, int index);
+
+/* Frees BLOCK of SIZE bytes from malloc, without taking a frame's time for a large one. */
+void flux2_core_free(lua_State *L, void *block, size_t size);
+
+/* Bytes that Lua holds and does not copy; see core_buffer.c. */
+struct flux2_buffer;
+/* Pushes an empty buffer that is to hold SIZE bytes. */
+struct flux2_buffer *flux2_core_new_buffer(lua_State *L, size_t size);
+/* Hands DATA over to it, which comes from malloc. Cannot fail. */
+void flux2_core_fill_buffer(struct flux2_buffer *buffer, char *data, size_t size);
+/* The string or the buffer at INDEX; raises if there is neither. */
+const char *flux2_core_check_bytes(lua_State *L, int index, size_t *size);
+
 /* Each adds its functions to the table on top of the stack. */
+void flux2_core_add_buffer(lua_State *L);
 void flux2_core_add_engine(lua_State *L);
 void flux2_core_add_profile(lua_State *L);
+void flux2_core_add_memory(lua_State *L);
 void flux2_core_add_tools(lua_State *L);
 void flux2_core_add_pure(lua_State *L);
+/* What _pure knows of durations; to the table on top as well. */
+void flux2_core_add_learning(lua_State *L);
 
 #endif

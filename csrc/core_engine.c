@@ -1,6 +1,7 @@
 /* core_engine.c - the engine of a Lua state as a userdata: jobs in, events out. */
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core.h"
@@ -69,30 +70,51 @@ static int engine_tostring(lua_State *L)
     return 1;
 }
 
+void flux2_core_free(lua_State *L, void *block, size_t size)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
+    struct flux2_engine **box = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    if (box && *box && !flux2_engine_is_foreign(*box))
+        flux2_engine_free(*box, block, size);
+    else
+        free(block);
+}
+
 /* --- engine: jobs --------------------------------------------------------------------------------------------- */
 
-/* Starts a job made from SPEC. Everything SPEC points to is on the Lua stack; nothing here calls Lua before the
- * engine owns the job. */
+/* engine:next_id() -> the id of a job that is to be started. Whoever starts one enters it in his books first: nothing may
+ * be left to do afterwards that needs memory, or a job would run of which nobody knows. */
+static int engine_next_id(lua_State *L)
+{
+    struct flux2_engine *e = usable_engine(L);
+    if (!e)
+        return 2;
+    lua_pushinteger(L, (lua_Integer)flux2_engine_next_id(e));
+    return 1;
+}
+
+/* Starts a job made from SPEC, with the id at index 2. Everything SPEC points to is on the Lua stack; nothing here can
+ * fail once the engine owns the job. */
 static int start_job(lua_State *L, struct flux2_engine *e, struct flux2_profile *profile,
                      const struct flux2_job_spec *spec)
 {
-    struct flux2_job *job = flux2_job_new(flux2_engine_next_id(e), profile, spec);
+    struct flux2_job *job = flux2_job_new((uint64_t)luaL_checknumber(L, 2), profile, spec);
     if (!job)
         return flux2_core_fail(L, strerror(ENOMEM));
-    uint64_t id = job->id;
     int rc = flux2_engine_start(e, job);
     if (rc != 0) {
         flux2_job_free(job);
         return flux2_core_fail(L, strerror(rc));
     }
-    lua_pushinteger(L, (lua_Integer)id);
+    lua_pushboolean(L, 1);
     return 1;
 }
 
-/* A string member of the table at index 3, which stays on the stack; NULL for nil. */
+/* A string member of the table at index 4, which stays on the stack; NULL for nil. */
 static const char *push_text(lua_State *L, const char *name, size_t *size)
 {
-    lua_getfield(L, 3, name);
+    lua_getfield(L, 4, name);
     if (lua_isnil(L, -1))
         return NULL;
     if (lua_type(L, -1) != LUA_TSTRING)
@@ -102,31 +124,32 @@ static const char *push_text(lua_State *L, const char *name, size_t *size)
 
 static double get_deadline(lua_State *L)
 {
-    lua_getfield(L, 3, "deadline");
+    lua_getfield(L, 4, "deadline");
     double seconds = lua_tonumber(L, -1);
     return seconds > 0 ? seconds : 0;
 }
 
 static bool get_flag(lua_State *L, const char *name)
 {
-    lua_getfield(L, 3, name);
+    lua_getfield(L, 4, name);
     return lua_toboolean(L, -1);
 }
 
-/* engine:transfer(profile, { url, body, file, once, check, deadline }) -> id | nil, message
- * engine:poll(profile, { url, opening, body, deadline, record_path, record_text }) -> id | nil, message */
+/* engine:transfer(id, profile, { url, body, file, once, check, deadline }) -> true | nil, message
+ * engine:poll(id, profile, { url, opening, body, deadline, record_path, record_text, durations })
+ *   -> true | nil, message */
 static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
 {
     struct flux2_job_spec spec = {.kind = kind};
     struct flux2_engine *e = usable_engine(L);
     if (!e)
         return 2;
-    struct flux2_profile *profile = flux2_core_check_profile(L, 2);
-    luaL_checktype(L, 3, LUA_TTABLE);
+    struct flux2_profile *profile = flux2_core_check_profile(L, 3);
+    luaL_checktype(L, 4, LUA_TTABLE);
     spec.url = push_text(L, "url", NULL);
     spec.body = push_text(L, "body", &spec.body_size);
     spec.deadline = get_deadline(L);
-    luaL_argcheck(L, spec.url, 3, "a url is needed");
+    luaL_argcheck(L, spec.url, 4, "a url is needed");
     if (kind == FLUX2_JOB_TRANSFER) {
         spec.path = push_text(L, "file", NULL);
         spec.nature = get_flag(L, "once") ? FLUX2_ONCE : FLUX2_SAFE;
@@ -135,6 +158,8 @@ static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
         spec.opening = push_text(L, "opening", NULL);
         spec.record_path = push_text(L, "record_path", NULL);
         spec.record_text = push_text(L, "record_text", NULL);
+        lua_getfield(L, 4, "durations");
+        spec.durations = flux2_core_opt_kind(L, lua_gettop(L));
     }
     return start_job(L, e, profile, &spec);
 }
@@ -149,14 +174,14 @@ static int engine_poll(lua_State *L)
     return start_exchanges(L, FLUX2_JOB_POLL);
 }
 
-/* engine:timer(seconds) -> id | nil, message */
+/* engine:timer(id, seconds) -> true | nil, message */
 static int engine_timer(lua_State *L)
 {
     struct flux2_job_spec spec = {.kind = FLUX2_JOB_TIMER};
     struct flux2_engine *e = usable_engine(L);
     if (!e)
         return 2;
-    double seconds = luaL_checknumber(L, 2);
+    double seconds = luaL_checknumber(L, 3);
     /* Zero would be "none"; a timer without a time ends as soon as it is seen. */
     spec.deadline = seconds > 1e-9 ? seconds : 1e-9;
     return start_job(L, e, NULL, &spec);
@@ -194,45 +219,64 @@ static void set_integer(lua_State *L, const char *name, uint64_t n)
     lua_setfield(L, -2, name);
 }
 
-static void set_boolean(lua_State *L, const char *name, bool value)
+static void set_true(lua_State *L, const char *name)
 {
-    lua_pushboolean(L, value);
+    lua_pushboolean(L, 1);
     lua_setfield(L, -2, name);
 }
 
-static void push_event(lua_State *L, const struct flux2_event *ev)
+static void push_progress(lua_State *L, const struct flux2_event *ev)
 {
-    lua_createtable(L, 0, 16);
+    lua_createtable(L, 0, 4);
+    set_string(L, "id", ev->texts.id);
     set_string(L, "status", ev->status);
+    set_string(L, "message", ev->texts.message);
     if (ev->has_progress)
         set_number(L, "progress", ev->progress);
-    set_number(L, "elapsed", ev->elapsed);
-    set_integer(L, "polls", ev->polls);
-    if (ev->kind == FLUX2_EVENT_CHANGED)
-        return;
-    if (ev->outcome.failure != FLUX2_FAILURE_NONE)
+}
+
+static void push_end(lua_State *L, const struct flux2_event *ev)
+{
+    lua_createtable(L, 0, 8);
+    if (ev->outcome.failure != FLUX2_FAILURE_NONE) {
         set_string(L, "failure", flux2_core_failures[ev->outcome.failure]);
+        set_integer(L, "polls", ev->polls);
+    }
     if (ev->outcome.status > 0)
         set_integer(L, "http_status", (uint64_t)ev->outcome.status);
     if (ev->outcome.retry_after >= 0)
         set_number(L, "retry_after", ev->outcome.retry_after);
-    set_boolean(L, "sent", ev->outcome.sent);
-    set_boolean(L, "opening", ev->opening);
+    if (ev->outcome.sent)
+        set_true(L, "sent");
+    if (ev->opening)
+        set_true(L, "opening");
     set_integer(L, "attempts", ev->attempts);
-    set_integer(L, "received", ev->received);
     if (ev->signature >= 0)
         set_integer(L, "signature", (uint64_t)ev->signature + 1);
     set_string(L, "message", ev->texts.message);
     set_string(L, "content_type", ev->texts.content_type);
     set_string(L, "location", ev->texts.location);
     set_string(L, "request_id", ev->texts.trace);
-    if (ev->body) {
+    if (ev->body && ev->signature < 0) {
         lua_pushlstring(L, ev->body, ev->body_size);
         lua_setfield(L, -2, "body");
     }
 }
 
-/* engine:next() -> id, kind, event | nothing. An event is gone only once Lua has all of it. */
+/* A picture is large, and is not copied. Nothing that can raise follows once Lua has it. */
+static void hand_over_body(lua_State *L, struct flux2_event *ev)
+{
+    if (!ev->body || ev->signature < 0)
+        return;
+    struct flux2_buffer *buffer = flux2_core_new_buffer(L, ev->body_size);
+    lua_setfield(L, -2, "buffer");
+    flux2_core_fill_buffer(buffer, ev->body, ev->body_size);
+    ev->body = NULL;
+}
+
+/* engine:next() -> id, kind, event | nothing. An event is gone only once Lua has all of it. It tells what is so and no
+ * more: every member costs a frame something. "opened": id, message; "opened" and "changed": status, progress. A body
+ * that was checked and is what was asked for comes as `buffer`, any other as the string `body`. */
 static int engine_next(lua_State *L)
 {
     static const char *const kinds[] = {"opened", "changed", "ended"};
@@ -242,7 +286,11 @@ static int engine_next(lua_State *L)
         return 0;
     lua_pushinteger(L, (lua_Integer)ev->job);
     lua_pushstring(L, kinds[ev->kind]);
-    push_event(L, ev);
+    if (ev->kind == FLUX2_EVENT_ENDED)
+        push_end(L, ev);
+    else
+        push_progress(L, ev);
+    hand_over_body(L, ev);
     flux2_engine_drop(e);
     return 3;
 }
@@ -325,17 +373,10 @@ static int engine_stats(lua_State *L)
 /* --- registration ---------------------------------------------------------------------------------------- */
 
 static const luaL_Reg engine_methods[] = {
-    {"cancel", engine_cancel},
-    {"fileno", engine_fileno},
-    {"next", engine_next},
-    {"poll", engine_poll},
-    {"reader", engine_reader},
-    {"ready", engine_ready},
-    {"stats", engine_stats},
-    {"timer", engine_timer},
-    {"transfer", engine_transfer},
-    {"wait", engine_wait},
-    {NULL, NULL},
+    {"cancel", engine_cancel},     {"fileno", engine_fileno}, {"next", engine_next},
+    {"next_id", engine_next_id},   {"poll", engine_poll},     {"reader", engine_reader},
+    {"ready", engine_ready},       {"stats", engine_stats},   {"timer", engine_timer},
+    {"transfer", engine_transfer}, {"wait", engine_wait},     {NULL, NULL},
 };
 
 void flux2_core_add_engine(lua_State *L)

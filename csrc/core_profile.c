@@ -32,13 +32,18 @@ static const struct field fields[] = {
     FIELD("max_body", BYTES, max_body),
     FIELD("max_headers", BYTES, max_headers),
     FIELD("max_in_flight", COUNT, max_in_flight),
+    FIELD("max_queued", BYTES, max_queued),
     FIELD("max_redirects", LONG, max_redirects),
+    FIELD("opening_rate", NUMBER, opening_rate),
+    FIELD("poll_closest", SECONDS, cadence.closest),
     FIELD("poll_failures", COUNT, poll_failures),
     FIELD("poll_first", SECONDS, cadence.first),
     FIELD("poll_interval", SECONDS, cadence.interval),
     FIELD("poll_least", SECONDS, cadence.least),
     FIELD("poll_most", SECONDS, cadence.most),
+    FIELD("poll_rate", NUMBER, poll_rate),
     FIELD("poll_ratio", NUMBER, cadence.ratio),
+    FIELD("poll_thrift", NUMBER, cadence.thrift),
     FIELD("silence_timeout", SECONDS, silence_timeout),
 };
 
@@ -220,6 +225,8 @@ static int profile_new(lua_State *L)
         set_any(L, *box, lua_tostring(L, -2), lua_gettop(L));
         lua_pop(L, 1);
     }
+    if (!flux2_profile_complete(*box))
+        return luaL_error(L, "not enough memory");
     return 1;
 }
 

@@ -1,6 +1,7 @@
 /* core_pure.c - the engine's pure functions under core._pure, for table-driven specs and for fuzzing from Lua. Nobody
  * else may use them: they are not part of the interface. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core.h"
@@ -43,15 +44,6 @@ static int pause_of(lua_State *L)
     return 1;
 }
 
-/* _pure.gap(profile, elapsed, seed) -> seconds */
-static int gap_of(lua_State *L)
-{
-    uint64_t random = (uint64_t)luaL_checknumber(L, 3);
-    const struct flux2_profile *p = flux2_core_check_profile(L, 1);
-    lua_pushnumber(L, flux2_schedule_gap(&p->cadence, luaL_checknumber(L, 2), &random));
-    return 1;
-}
-
 /* _pure.probe(profile, body, opening) -> verdict, status | nil, progress | nil, id | nil */
 static int probe(lua_State *L)
 {
@@ -71,6 +63,17 @@ static int probe(lua_State *L)
         lua_pushnil(L);
     lua_pushstring(L, r.id);
     return 4;
+}
+
+/* _pure.digest(body) -> text */
+static int digest(lua_State *L)
+{
+    char text[24];
+    size_t size;
+    const char *body = luaL_checklstring(L, 1, &size);
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)flux2_probe_digest(body, size));
+    lua_pushstring(L, text);
+    return 1;
 }
 
 /* _pure.signature(profile, head) -> index from 1, 0 for undecided, nil for none */
@@ -94,12 +97,13 @@ static int readable(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"gap", gap_of},        {"may_retry", may_retry},     {"pause", pause_of},      {"probe", probe},
+    {"digest", digest},     {"may_retry", may_retry},     {"pause", pause_of},      {"probe", probe},
     {"readable", readable}, {"retry_after", retry_after}, {"signature", signature}, {NULL, NULL},
 };
 
 void flux2_core_add_pure(lua_State *L)
 {
     luaL_newlib(L, functions);
+    flux2_core_add_learning(L);
     lua_setfield(L, -2, "_pure");
 }

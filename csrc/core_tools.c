@@ -91,13 +91,13 @@ static int check_file(lua_State *L)
     return 1;
 }
 
-/* core.write_file(path, bytes, durable, private) -> true | nil, message: whole or not at all; private: nobody else may
+/* core.write_file(path, string | buffer, durable, private) -> true | nil, message: whole or not at all; private: nobody else may
  * read it */
 static int write_file(lua_State *L)
 {
     struct flux2_file file;
     size_t size;
-    const char *path = luaL_checkstring(L, 1), *data = luaL_checklstring(L, 2, &size);
+    const char *path = luaL_checkstring(L, 1), *data = flux2_core_check_bytes(L, 2, &size);
     int rc = flux2_platform_file_open(&file, path, lua_toboolean(L, 4) ? 0600 : 0666);
     if (rc == 0)
         rc = flux2_platform_file_write(&file, data, size);
@@ -211,6 +211,24 @@ static int suspend(lua_State *L)
     return lua_yield(L, lua_gettop(L));
 }
 
+/* core.is_suspended(coroutine) -> whether it waits for us: debug.getinfo would make a table to tell */
+static int is_suspended(lua_State *L)
+{
+    lua_State *co = lua_tothread(L, 1);
+    lua_Debug top;
+    luaL_argcheck(L, co, 1, "a coroutine is needed");
+    bool ours = false;
+    if (lua_status(co) == LUA_YIELD && lua_getstack(co, 0, &top)) {
+        if (!lua_checkstack(co, 1))
+            return luaL_error(L, "not enough memory");
+        lua_getinfo(co, "f", &top);
+        ours = lua_tocfunction(co, -1) == suspend;
+        lua_pop(co, 1);
+    }
+    lua_pushboolean(L, ours);
+    return 1;
+}
+
 /* core.token() -> 16 hexadecimal digits that nobody else has: a name, not a secret */
 static int token(lua_State *L)
 {
@@ -232,6 +250,7 @@ static const luaL_Reg functions[] = {
     {"check_file", check_file},
     {"directory", directory},
     {"escape", escape},
+    {"is_suspended", is_suspended},
     {"list", list},
     {"lock", lock},
     {"now", now},

@@ -11,10 +11,12 @@
 #include "process.h"
 #include "worker.h"
 
+enum { LARGE = 256 * 1024 }; /* bytes: what takes long enough to give back to the system */
+
 struct command {
     struct command *next;
     struct flux2_job *job; /* to start, or NULL: to cancel `id` */
-    uint64_t id;
+    uint64_t id;           /* 0, which no job has: nothing to do but to free the command */
 };
 
 struct flux2_engine {
@@ -74,6 +76,7 @@ static void free_engine(struct flux2_engine *e)
 static void *work(void *arg)
 {
     struct flux2_engine *e = arg;
+    flux2_platform_stand_back();
     while (take_commands(e))
         flux2_worker_sleep(&e->worker, flux2_worker_turn(&e->worker));
     flux2_worker_close(&e->worker);
@@ -144,9 +147,10 @@ static int start_thread(struct flux2_engine *e)
 {
     if (!flux2_process_ready())
         return ENOSYS;
-    if (!flux2_worker_open(&e->worker, &e->mailbox))
-        return ENOMEM;
-    int rc = flux2_platform_thread(&e->thread, work, e);
+    int rc = flux2_worker_open(&e->worker, &e->mailbox);
+    if (rc != 0)
+        return rc;
+    rc = flux2_platform_thread(&e->thread, work, e);
     if (rc != 0) {
         flux2_worker_close(&e->worker);
         return rc;
@@ -189,12 +193,8 @@ bool flux2_engine_is_foreign(const struct flux2_engine *e)
 
 /* --- host: use -------------------------------------------------------------------------------------------------- */
 
-static bool send_command(struct flux2_engine *e, struct flux2_job *job, uint64_t id)
+static void put_command(struct flux2_engine *e, struct command *c)
 {
-    struct command *c = malloc(sizeof *c);
-    if (!c)
-        return false;
-    *c = (struct command){.job = job, .id = id};
     pthread_mutex_lock(&e->lock);
     bool first = e->first_command == NULL;
     if (first)
@@ -206,6 +206,15 @@ static bool send_command(struct flux2_engine *e, struct flux2_job *job, uint64_t
     if (first && !e->stop)
         flux2_worker_wake(&e->worker);
     pthread_mutex_unlock(&e->lock);
+}
+
+static bool send_command(struct flux2_engine *e, struct flux2_job *job, uint64_t id)
+{
+    struct command *c = malloc(sizeof *c);
+    if (!c)
+        return false;
+    *c = (struct command){.job = job, .id = id};
+    put_command(e, c);
     return true;
 }
 
@@ -231,6 +240,18 @@ bool flux2_engine_cancel(struct flux2_engine *e, uint64_t id)
     return !e->started || send_command(e, NULL, id);
 }
 
+void flux2_engine_free(struct flux2_engine *e, void *block, size_t size)
+{
+    if (!block || size < LARGE || !e->started) {
+        free(block);
+        return;
+    }
+    /* The block itself is the command, so that this cannot fail; whoever has done it frees it. */
+    struct command *c = block;
+    *c = (struct command){.id = 0};
+    put_command(e, c);
+}
+
 size_t flux2_engine_ready(const struct flux2_engine *e)
 {
     return flux2_mailbox_count(&e->mailbox);
@@ -244,6 +265,12 @@ struct flux2_event *flux2_engine_peek(struct flux2_engine *e)
 void flux2_engine_drop(struct flux2_engine *e)
 {
     flux2_mailbox_drop(&e->mailbox);
+    if (!atomic_load(&e->worker.awaits_host))
+        return;
+    pthread_mutex_lock(&e->lock);
+    if (!e->stop)
+        flux2_worker_wake(&e->worker);
+    pthread_mutex_unlock(&e->lock);
 }
 
 int flux2_engine_fd(const struct flux2_engine *e)

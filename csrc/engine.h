@@ -45,6 +45,10 @@ uint64_t flux2_engine_next_id(struct flux2_engine *engine);
  * ignored. False without memory. */
 bool flux2_engine_cancel(struct flux2_engine *engine, uint64_t id);
 
+/* Frees BLOCK of SIZE bytes, which comes from malloc; a large one on the engine's thread, because giving megabytes back
+ * to the system takes milliseconds. Cannot fail. */
+void flux2_engine_free(struct flux2_engine *engine, void *block, size_t size);
+
 /* How many events wait. An atomic load. */
 size_t flux2_engine_ready(const struct flux2_engine *engine);
 /* The first event that waits, which stays the engine's, or NULL. */

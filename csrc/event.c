@@ -24,7 +24,8 @@ struct flux2_event *flux2_event_new(uint64_t job, enum flux2_event_kind kind,
 {
     static const struct flux2_event_texts none;
     const struct flux2_event_texts *t = texts ? texts : &none;
-    size_t extra = size_of(t->message) + size_of(t->content_type) + size_of(t->location) + size_of(t->trace);
+    size_t extra = size_of(t->message) + size_of(t->content_type) + size_of(t->location) + size_of(t->trace) +
+                   size_of(t->id);
     struct flux2_event *e = malloc(sizeof *e + extra);
     if (!e)
         return NULL;
@@ -39,6 +40,7 @@ struct flux2_event *flux2_event_new(uint64_t job, enum flux2_event_kind kind,
     keep(&e->texts.content_type, &space);
     keep(&e->texts.location, &space);
     keep(&e->texts.trace, &space);
+    keep(&e->texts.id, &space);
     return e;
 }
 

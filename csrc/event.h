@@ -22,6 +22,7 @@ struct flux2_event_texts {
     const char *content_type; /* of the answer */
     const char *location;     /* of a redirect */
     const char *trace;        /* the service's name for the request */
+    const char *id;           /* OPENED: what the answer calls what is polled from now on */
 };
 
 struct flux2_event {

@@ -6,28 +6,124 @@
 /* Servers allow some 100 on one shared connection; the service and its images may well be one host. */
 enum { STREAMS_MAX = 48 };
 
+/* --- those who poll: a pairing heap by `likely`, which never changes while a job is in it ------------------- */
+
+static struct flux2_job *meld(struct flux2_job *a, struct flux2_job *b)
+{
+    if (!a || !b)
+        return a ? a : b;
+    if (b->likely < a->likely) {
+        struct flux2_job *other = a;
+        a = b;
+        b = other;
+    }
+    b->previous = a;
+    b->next = a->child;
+    if (a->child)
+        a->child->previous = b;
+    a->child = b;
+    a->next = a->previous = NULL;
+    return a;
+}
+
+/* One heap of a list of brothers. */
+static struct flux2_job *unite(struct flux2_job *first)
+{
+    struct flux2_job *pairs = NULL, *heap = NULL;
+    while (first) {
+        struct flux2_job *a = first, *b = a->next;
+        first = b ? b->next : NULL;
+        a->next = a->previous = NULL;
+        if (b)
+            b->next = b->previous = NULL;
+        a = meld(a, b);
+        a->next = pairs;
+        pairs = a;
+    }
+    while (pairs) {
+        struct flux2_job *next = pairs->next;
+        pairs->next = NULL;
+        heap = meld(heap, pairs);
+        pairs = next;
+    }
+    return heap;
+}
+
+static struct flux2_job *without(struct flux2_job *heap, struct flux2_job *job)
+{
+    struct flux2_job *children = unite(job->child);
+    if (job == heap) {
+        heap = children;
+    } else {
+        *(job->previous->child == job ? &job->previous->child : &job->previous->next) = job->next;
+        if (job->next)
+            job->next->previous = job->previous;
+        heap = meld(heap, children);
+    }
+    job->next = job->previous = job->child = NULL;
+    return heap;
+}
+
+/* --- the queues --------------------------------------------------------------------------------------- */
+
+/* The classes take turns, so that none of them waits for ever behind another. */
+enum class { OPENING, POLL, OTHER, CLASSES };
+
+static enum class class_of(const struct flux2_job *job) {
+    return flux2_job_is_polling(job) ? POLL
+           : job->opening            ? OPENING
+                                     : OTHER;
+}
+
+static struct flux2_job *front(const struct flux2_profile *p, enum class class)
+{
+    return class == POLL      ? p->worker.polls
+           : class == OPENING ? p->worker.openings.first
+                              : p->worker.others.first;
+}
+
+static struct flux2_queue *queue_of(struct flux2_profile *p, enum class class)
+{
+    return class == OPENING ? &p->worker.openings : &p->worker.others;
+}
+
+static bool has_someone(const struct flux2_profile *p)
+{
+    return front(p, OPENING) || front(p, POLL) || front(p, OTHER);
+}
+
 void flux2_gate_push(struct flux2_gate *g, struct flux2_job *job)
 {
     struct flux2_profile *p = job->profile;
-    job->next = NULL;
-    job->previous = p->worker.last_ready;
-    if (p->worker.last_ready) {
-        p->worker.last_ready->next = job;
-    } else {
-        p->worker.first_ready = job;
+    enum class class = class_of(job);
+    if (!has_someone(p)) {
         p->worker.next = g->first;
         g->first = p;
     }
-    p->worker.last_ready = job;
+    job->next = job->previous = job->child = NULL;
+    if (class == POLL) {
+        p->worker.polls = meld(p->worker.polls, job);
+        return;
+    }
+    struct flux2_queue *q = queue_of(p, class);
+    job->previous = q->last;
+    *(q->last ? &q->last->next : &q->first) = job;
+    q->last = job;
 }
 
 void flux2_gate_withdraw(struct flux2_gate *g, struct flux2_job *job)
 {
     struct flux2_profile *p = job->profile, **link = &g->first;
-    *(job->previous ? &job->previous->next : &p->worker.first_ready) = job->next;
-    *(job->next ? &job->next->previous : &p->worker.last_ready) = job->previous;
-    job->next = job->previous = NULL;
-    if (p->worker.first_ready)
+    enum class class = class_of(job);
+    if (class == POLL) {
+        p->worker.polls = without(p->worker.polls, job);
+    } else {
+        struct flux2_queue *q = queue_of(p, class);
+        *(job->previous ? &job->previous->next : &q->first) = job->next;
+        *(job->next ? &job->next->previous : &q->last) = job->previous;
+        job->next = job->previous = NULL;
+    }
+    if (has_someone(p))
         return;
     while (*link != p)
         link = &(*link)->worker.next;
@@ -35,24 +131,61 @@ void flux2_gate_withdraw(struct flux2_gate *g, struct flux2_job *job)
     p->worker.next = NULL;
 }
 
+/* --- limits --------------------------------------------------------------------------------------------- */
+
 static unsigned limit_of(const struct flux2_profile *p)
 {
     return p->worker.multiplexed && p->max_in_flight < STREAMS_MAX ? STREAMS_MAX : p->max_in_flight;
 }
 
-static bool has_room(const struct flux2_profile *p)
+static bool awaits_host(const struct flux2_gate *g, const struct flux2_profile *p)
 {
-    return p->worker.in_flight < limit_of(p) &&
+    return g->queued > p->max_queued;
+}
+
+static bool has_room(const struct flux2_gate *g, const struct flux2_profile *p)
+{
+    return p->worker.in_flight < limit_of(p) && !awaits_host(g, p) &&
            (p->worker.window < 1 || p->worker.in_flight < p->worker.window);
+}
+
+/* When the next of a class may go: the rate that is allowed, of which a second's worth may be saved up. */
+static double class_opens(const struct flux2_profile *p, enum class class)
+{
+    if (class == OPENING && p->opening_rate > 0)
+        return p->worker.next_opening - 1;
+    return class == POLL && p->poll_rate > 0 ? p->worker.next_poll - 1 : 0;
+}
+
+static void take_turn(struct flux2_profile *p, enum class class, double now)
+{
+    p->worker.turn = (class + 1) % CLASSES;
+    if (class == OPENING && p->opening_rate > 0)
+        p->worker.next_opening = fmax(p->worker.next_opening, now) + 1 / p->opening_rate;
+    if (class == POLL && p->poll_rate > 0)
+        p->worker.next_poll = fmax(p->worker.next_poll, now) + 1 / p->poll_rate;
+}
+
+/* Whose turn it is; NULL if it is too early for everybody who is there. */
+static struct flux2_job *choose(const struct flux2_profile *p, double now)
+{
+    unsigned i;
+    for (i = 0; i < CLASSES; i++) {
+        enum class class = (p->worker.turn + i) % CLASSES;
+        if (front(p, class) && now >= class_opens(p, class))
+            return front(p, class);
+    }
+    return NULL;
 }
 
 struct flux2_job *flux2_gate_admit(struct flux2_gate *g, double now)
 {
     struct flux2_profile *p;
     for (p = g->first; p; p = p->worker.next) {
-        if (now < p->worker.not_before || !has_room(p))
+        struct flux2_job *job = now >= p->worker.not_before && has_room(g, p) ? choose(p, now) : NULL;
+        if (!job)
             continue;
-        struct flux2_job *job = p->worker.first_ready;
+        take_turn(p, class_of(job), now);
         flux2_gate_withdraw(g, job);
         p->worker.in_flight++;
         job->alone = !p->worker.multiplexed;
@@ -66,10 +199,21 @@ double flux2_gate_opens(const struct flux2_gate *g, double now)
 {
     double when = INFINITY;
     const struct flux2_profile *p;
+    int class;
     for (p = g->first; p; p = p->worker.next)
-        if (has_room(p) && p->worker.not_before < when)
-            when = p->worker.not_before > now ? p->worker.not_before : now;
+        for (class = 0; class < CLASSES && has_room(g, p); class ++)
+            if (front(p, class))
+                when = fmin(when, fmax(fmax(now, class_opens(p, class)), p->worker.not_before));
     return when;
+}
+
+bool flux2_gate_awaits_host(const struct flux2_gate *g)
+{
+    const struct flux2_profile *p;
+    for (p = g->first; p; p = p->worker.next)
+        if (awaits_host(g, p))
+            return true;
+    return false;
 }
 
 void flux2_gate_returned(struct flux2_gate *g, struct flux2_job *job, const struct flux2_outcome *o,

@@ -27,6 +27,7 @@ struct flux2_job *flux2_job_new(uint64_t id, struct flux2_profile *profile, cons
     j->id = id;
     j->kind = spec->kind;
     j->profile = profile ? flux2_profile_hold(profile) : NULL;
+    j->durations = spec->durations ? flux2_kind_hold(spec->durations) : NULL;
     j->deadline = spec->deadline > 0 ? spec->deadline : INFINITY;
     j->nature = spec->nature;
     j->check_signature = spec->check_signature;
@@ -54,6 +55,7 @@ void flux2_job_free(struct flux2_job *j)
     if (!j)
         return;
     flux2_profile_release(j->profile);
+    flux2_kind_release(j->durations);
     free(j->url);
     free(j->opening);
     free(j->body);
@@ -64,7 +66,7 @@ void flux2_job_free(struct flux2_job *j)
 
 void flux2_job_begin(struct flux2_job *j, double now)
 {
-    j->began = j->polling_since = now;
+    j->began = j->polling_since = j->alive_at = j->likely = now;
     if (j->kind == FLUX2_JOB_TIMER) {
         j->due = now + j->deadline;
         j->deadline = INFINITY;
@@ -77,7 +79,7 @@ void flux2_job_begin(struct flux2_job *j, double now)
 
 /* --- asking ------------------------------------------------------------------------------------------- */
 
-static bool is_polling(const struct flux2_job *j)
+bool flux2_job_is_polling(const struct flux2_job *j)
 {
     return j->kind == FLUX2_JOB_POLL && !j->opening;
 }
@@ -86,7 +88,7 @@ int flux2_job_request(struct flux2_job *j, struct flux2_request *r)
 {
     memset(r, 0, sizeof *r);
     j->attempts++;
-    if (is_polling(j)) {
+    if (flux2_job_is_polling(j)) {
         j->polls++;
         r->url = j->url;
         r->nature = FLUX2_SAFE;
@@ -231,14 +233,20 @@ static bool fill_in_id(struct flux2_job *j, const char *id)
     return true;
 }
 
-/* Nothing new: looks again later, and later still if the service asks for that within reason. */
+/* Nothing new: looks again when that is worth it, or when the service says so within reason. */
 static void poll_again(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
 {
-    double gap = flux2_schedule_gap(&j->profile->cadence, now - j->polling_since, random);
-    double most = j->profile->backoff.ceiling;
+    const struct flux2_cadence *c = &j->profile->cadence;
+    double most = j->profile->backoff.ceiling, likely;
+    const struct flux2_sketch *sketch = j->durations ? flux2_kind_borrow(j->durations) : NULL;
+    double gap = flux2_schedule_gap(c, sketch, &j->trend, now - j->polling_since, random, &likely);
+    if (sketch)
+        flux2_kind_give_back(j->durations);
     double asked = o->retry_after < most ? o->retry_after : most;
+    j->likely = j->polling_since + likely;
     j->attempts = 0;
-    wait_until(j, now + (asked > gap ? asked : gap));
+    /* The service knows better than what we have learned, but not better than the caller. */
+    wait_until(j, now + (asked > 0 && (asked > gap || c->interval <= 0) ? asked : gap));
 }
 
 /* An id must not be lost, whatever becomes of the host. What is paid goes on all the same if the disk says no. */
@@ -259,12 +267,13 @@ static struct flux2_event *opened(struct flux2_job *j, struct flux2_transfer *t,
     if (reading.verdict != FLUX2_VERDICT_RUNNING || !fill_in_id(j, reading.id))
         return end_with(j, t, o, now);
     memcpy(j->status, reading.status, sizeof j->status);
-    struct flux2_event *e = exchange_event(j, FLUX2_EVENT_OPENED, t, o, now);
+    struct flux2_event_texts texts = {.message = t->error, .id = reading.id};
+    struct flux2_event *e = new_event(j, FLUX2_EVENT_OPENED, &texts, o, now);
     free(j->opening);
     free(j->body);
     j->opening = j->body = NULL;
     j->opened = true;
-    j->polling_since = now;
+    j->polling_since = j->alive_at = now;
     poll_again(j, o, now, random);
     return e;
 }
@@ -297,10 +306,18 @@ static struct flux2_event *bad_poll(struct flux2_job *j, struct flux2_transfer *
     return NULL;
 }
 
+static void still_runs(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    j->failures = 0;
+    j->alive_at = j->asked_at;
+    poll_again(j, o, now, random);
+}
+
 static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
                                   const struct flux2_outcome *o, double now, uint64_t *random)
 {
     struct flux2_reading reading;
+    flux2_record_catch_up(&j->record);
     if (!is_success(o)) {
         bool not_yet = o->failure == FLUX2_FAILURE_NONE && o->status == 404 && j->opened &&
                        j->failures + 1 < NOT_FOUND_MAX;
@@ -308,14 +325,25 @@ static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
             return bad_poll(j, t, o, now, random);
         return end_with(j, t, o, now);
     }
+    uint64_t digest = flux2_probe_digest(t->sink.data, t->sink.received);
+    if (digest == j->answer) {
+        still_runs(j, o, now, random);
+        return NULL;
+    }
     flux2_probe_read(&j->profile->watch, t->sink.data, t->sink.received, false, &reading);
     if (reading.verdict == FLUX2_VERDICT_UNREADABLE)
         return bad_poll(j, t, o, now, random);
-    j->failures = 0;
     bool changed = note_change(j, &reading);
-    if (reading.verdict == FLUX2_VERDICT_ENDED)
+    if (reading.verdict == FLUX2_VERDICT_ENDED) {
+        /* Two looks tell no more than that it ended between them. */
+        if (j->durations && j->opened)
+            flux2_kind_learn(j->durations, j->alive_at - j->polling_since, now - j->polling_since, now);
         return end_with(j, t, o, now);
-    poll_again(j, o, now, random);
+    }
+    j->answer = digest;
+    if (reading.has_progress)
+        flux2_schedule_note(&j->trend, now - j->polling_since, reading.progress);
+    still_runs(j, o, now, random);
     if (!changed)
         return NULL;
     return new_event(j, FLUX2_EVENT_CHANGED, NULL, o, now);
@@ -324,7 +352,7 @@ static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
 struct flux2_event *flux2_job_answered(struct flux2_job *j, struct flux2_transfer *t,
                                        const struct flux2_outcome *o, double now, uint64_t *random)
 {
-    if (is_polling(j))
+    if (flux2_job_is_polling(j))
         return polled(j, t, o, now, random);
     if (is_success(o))
         return j->opening ? opened(j, t, o, now, random) : end_with(j, t, o, now);

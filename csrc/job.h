@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "event.h"
+#include "memory.h"
 #include "profile.h"
 #include "record.h"
 #include "transfer.h"
@@ -39,7 +40,9 @@ struct flux2_job_spec {
     enum flux2_nature nature; /* of the transfer; an opening is always FLUX2_ONCE */
     bool check_signature;     /* TRANSFER: the body must match one of the profile's signatures */
     double deadline;          /* seconds for the whole job, 0: none; TIMER: its time */
-    const char *record_path;  /* POLL: where to keep a record of the opening, see record.h; NULL: nowhere */
+    /* POLL that begins with its task: how long such tasks take; NULL: unknown */
+    struct flux2_kind *durations;
+    const char *record_path; /* POLL: where to keep a record of the opening, see record.h; NULL: nowhere */
     const char *record_text;
 };
 
@@ -48,14 +51,16 @@ struct flux2_job {
     enum flux2_job_kind kind;
     enum flux2_job_phase phase;
     double due;      /* WAITING: when to call flux2_job_wake */
+    double likely;   /* POLL: when it will more likely than not have an end to tell */
     double deadline; /* when to end it, INFINITY: never */
 
     /* the engine's, for its own books */
     size_t heap_index;
-    struct flux2_job *next, *previous;
+    struct flux2_job *next, *previous, *child;
     struct flux2_transfer *transfer;
     bool alone; /* counted by the gate as one that may need a connection for itself */
     struct flux2_event *queued_change;
+    double asked_at; /* when its last exchange began */
 
     /* what it is to do */
     struct flux2_profile *profile;
@@ -72,9 +77,14 @@ struct flux2_job {
     /* how far it is */
     double began;
     double polling_since;
-    unsigned attempts; /* of the request at hand */
-    unsigned failures; /* polls in a row */
+    struct flux2_kind *durations; /* of its kind; NULL: unknown */
+    double alive_at;              /* when it was last seen to run */
+    struct flux2_trend trend;     /* of its progress */
+    unsigned attempts;            /* of the request at hand */
+    unsigned failures;            /* polls in a row */
     unsigned polls;
+    uint64_t
+        answer; /* digest of the last poll's, if that said nothing but "still running"; 0: read the next */
     bool has_progress;
     double progress;
     char status[FLUX2_STATUS_MAX];
@@ -87,6 +97,9 @@ void flux2_job_free(struct flux2_job *job);
 
 /* The job begins. */
 void flux2_job_begin(struct flux2_job *job, double now);
+
+/* Whether its next request is a poll. */
+bool flux2_job_is_polling(const struct flux2_job *job);
 
 /* What a READY job wants to send; it points into the job. Counts as an attempt. Returns 0, or an errno value when the
  * record of it could not be written: then it must not leave. */

@@ -6,6 +6,7 @@ int flux2_mailbox_open(struct flux2_mailbox *box)
     pthread_mutex_init(&box->lock, NULL);
     box->first = box->last = NULL;
     atomic_init(&box->count, 0);
+    atomic_init(&box->bytes, 0);
     return flux2_platform_wake_open(&box->wake);
 }
 
@@ -21,6 +22,11 @@ void flux2_mailbox_close(struct flux2_mailbox *box)
     pthread_mutex_destroy(&box->lock);
 }
 
+static size_t weight_of(const struct flux2_event *event)
+{
+    return sizeof *event + event->body_size;
+}
+
 static void append(struct flux2_mailbox *box, struct flux2_event *event)
 {
     event->next = NULL;
@@ -31,6 +37,7 @@ static void append(struct flux2_mailbox *box, struct flux2_event *event)
     box->last = event;
     if (event->slot)
         *event->slot = event;
+    atomic_fetch_add(&box->bytes, weight_of(event));
 }
 
 void flux2_mailbox_post(struct flux2_mailbox *box, struct flux2_event *events)
@@ -85,6 +92,7 @@ void flux2_mailbox_drop(struct flux2_mailbox *box)
     box->first = event->next;
     if (!box->first)
         box->last = NULL;
+    atomic_fetch_sub(&box->bytes, weight_of(event));
     if (atomic_fetch_sub_explicit(&box->count, 1, memory_order_release) == 1)
         flux2_platform_wake_drain(&box->wake);
     pthread_mutex_unlock(&box->lock);

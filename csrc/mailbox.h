@@ -17,6 +17,7 @@ struct flux2_mailbox {
     struct flux2_event *first, *last;
     struct flux2_wake wake;
     atomic_size_t count;
+    atomic_size_t bytes; /* what the events in it take, their bodies above all */
 };
 
 /* Returns 0 or an errno value. */
@@ -35,6 +36,11 @@ void flux2_mailbox_forget(struct flux2_mailbox *box, struct flux2_event **slot);
 static inline size_t flux2_mailbox_count(const struct flux2_mailbox *box)
 {
     return atomic_load_explicit(&box->count, memory_order_acquire);
+}
+/* Anybody: the memory that it takes; an atomic load. */
+static inline size_t flux2_mailbox_bytes(const struct flux2_mailbox *box)
+{
+    return atomic_load(&box->bytes);
 }
 /* Taker: the first event, which stays in the mailbox, or NULL. */
 struct flux2_event *flux2_mailbox_peek(struct flux2_mailbox *box);

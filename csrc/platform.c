@@ -8,12 +8,14 @@
 #include <fcntl.h>
 #include <math.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -60,6 +62,14 @@ int flux2_platform_thread(pthread_t *thread, void *(*fn)(void *), void *arg)
     int rc = pthread_create(thread, NULL, fn, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return rc;
+}
+
+void flux2_platform_stand_back(void)
+{
+#ifdef SCHED_BATCH
+    struct sched_param none = {0};
+    pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+#endif
 }
 
 void flux2_platform_cond_init(pthread_cond_t *cond)
@@ -172,6 +182,20 @@ int flux2_platform_wait_readable(int fd, double seconds)
     int ms = seconds >= 1e6 ? 1000000000 : (int)ceil(seconds * 1000);
     int n = poll(&p, 1, ms > 0 ? ms : 0);
     return n > 0 ? 1 : n;
+}
+
+int flux2_platform_socket(int family, int type, int protocol, int *fd)
+{
+#if defined(SOCK_CLOEXEC)
+    *fd = socket(family, type | SOCK_CLOEXEC, protocol);
+    return *fd < 0 ? errno : 0;
+#else
+    *fd = socket(family, type, protocol);
+    if (*fd < 0)
+        return errno;
+    fcntl(*fd, F_SETFD, FD_CLOEXEC);
+    return 0;
+#endif
 }
 
 /* --- files ------------------------------------------------------------------------------------ */

@@ -19,6 +19,10 @@ uint64_t flux2_platform_seed(void);
  * Returns 0 or an errno value. */
 int flux2_platform_thread(pthread_t *thread, void *(*fn)(void *), void *arg);
 
+/* The calling thread will not take the processor from another one at the moment when it is woken: on a machine that has
+ * no core to spare the host would lose its turn, some milliseconds, for having asked for something. */
+void flux2_platform_stand_back(void);
+
 /* Waits for COND for at most SECONDS (MUTEX is held). COND must come from flux2_platform_cond_init.
  * Returns false once the time is over. */
 bool flux2_platform_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, double seconds);
@@ -46,6 +50,9 @@ void flux2_platform_wake_drain(struct flux2_wake *wake);
 void flux2_platform_wake_close(struct flux2_wake *wake);
 /* Waits for FD to become readable for at most SECONDS. 1: readable, 0: time over, -1: a signal came. */
 int flux2_platform_wait_readable(int fd, double seconds);
+
+/* A socket that no program which the host starts inherits. 0 or an errno value. */
+int flux2_platform_socket(int family, int type, int protocol, int *fd);
 
 /* A file that is being written beside its target. */
 struct flux2_file {

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "number.h"
+
 enum {
     STEP_MAX = 128,      /* longest name of a member in a path */
     VALUES_MAX = 100000, /* in one answer; a real one has a few dozen */
@@ -111,11 +113,10 @@ static bool read_number(const json_t *v, double *out)
         *out = json_number_value(v);
         return isfinite(*out);
     }
-    const char *s = json_string_value(v);
-    char *end;
+    const char *s = json_string_value(v), *end;
     if (!s || !*s)
         return false;
-    *out = strtod(s, &end);
+    *out = flux2_number_read(s, &end);
     if (end == s)
         return false;
     while (*end == ' ' || *end == '%')
@@ -246,4 +247,20 @@ void flux2_probe_read(const struct flux2_watch *watch, const char *body, size_t 
         find_id(watch, root, out);
     out->verdict = judge(watch, root, opening, out);
     json_decref(root);
+}
+
+uint64_t flux2_probe_digest(const char *body, size_t size)
+{
+    const uint64_t factor = UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t digest = size * factor, word;
+    while (size > 0) {
+        size_t n = size < sizeof word ? size : sizeof word;
+        word = 0;
+        memcpy(&word, body, n);
+        digest = (digest ^ word) * factor;
+        digest ^= digest >> 29; /* a product carries upwards only */
+        body += n;
+        size -= n;
+    }
+    return digest ? digest : 1;
 }

@@ -18,6 +18,11 @@ enum { FLUX2_ACCEPT_MAX = 16 };
 
 struct flux2_job;
 
+/* Jobs in the order in which they came, by ->next and ->previous. */
+struct flux2_queue {
+    struct flux2_job *first, *last;
+};
+
 struct flux2_profile {
     atomic_uint references;
 
@@ -34,8 +39,9 @@ struct flux2_profile {
     size_t max_body;         /* bytes, after decompression */
     size_t max_headers;      /* bytes, all headers of one answer together */
     long max_redirects;      /* 0: none is followed */
-    bool compressed;         /* offer the compressions that libcurl knows */
-    bool durable;            /* files must outlive a power cut */
+    bool compressed;         /* offer compression */
+    bool direct;  /* no proxy is set, nor does the environment name one; see flux2_profile_complete */
+    bool durable; /* files must outlive a power cut */
 
     unsigned max_attempts;  /* of one request, the first included */
     unsigned poll_failures; /* how many polls in a row may fail */
@@ -45,12 +51,18 @@ struct flux2_profile {
     struct flux2_signature accept[FLUX2_ACCEPT_MAX];
     size_t accept_count;
 
+    double opening_rate;    /* openings per second, of all jobs together; 0: no limit */
+    double poll_rate;       /* polls per second, likewise */
     unsigned max_in_flight; /* exchanges at once: one connection each, unless they can share one */
+    size_t max_queued;      /* bytes of events that the host has not taken: beyond it nothing more is sent */
 
     /* How the service copes with us; gate.c reads and writes it. */
     struct {
-        struct flux2_job *first_ready, *last_ready; /* who wants an exchange */
-        struct flux2_profile *next;                 /* in the engine's list of those with someone ready */
+        struct flux2_queue openings, others; /* who wants an exchange, but for those who poll */
+        struct flux2_job *polls;             /* a heap of those: who most likely has an end to tell */
+        unsigned turn;                       /* which of the three may go first */
+        double next_opening, next_poll;      /* when, if all came at the rate that is allowed */
+        struct flux2_profile *next;          /* in the engine's list of those with someone ready */
         unsigned in_flight;
         double window;     /* exchanges at once that the service can take */
         bool multiplexed;  /* it shares connections (HTTP/2) */
@@ -60,6 +72,9 @@ struct flux2_profile {
 
 /* A profile with the defaults, held once; NULL without memory. */
 struct flux2_profile *flux2_profile_new(void);
+/* Once it is filled, and before its first use: works out what follows. The environment is read here, on the host's
+ * thread: another thread must not, because the host may be changing it. False without memory. */
+bool flux2_profile_complete(struct flux2_profile *profile);
 struct flux2_profile *flux2_profile_hold(struct flux2_profile *profile);
 /* Gives up one hold; the last one frees it. NULL is allowed. */
 void flux2_profile_release(struct flux2_profile *profile);

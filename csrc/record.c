@@ -23,7 +23,8 @@ void flux2_record_free(struct flux2_record *r)
 {
     free(r->path);
     free(r->text);
-    r->path = r->text = NULL;
+    free(r->owed);
+    r->path = r->text = r->owed = NULL;
 }
 
 /* Appends TEXT as the inside of a JSON string. Returns the new end. */
@@ -85,7 +86,18 @@ int flux2_record_write(struct flux2_record *r, const char *id)
     r->kept = true; /* a failure to make the name durable leaves the file */
     if (rc != 0 && !again)
         flux2_record_remove(r);
+    if (rc != 0 && *id && !r->owed)
+        r->owed = strdup(id);
     return rc;
+}
+
+void flux2_record_catch_up(struct flux2_record *r)
+{
+    /* What is gone was taken away by somebody who does not want it any more, or will be back. */
+    if (!r->owed || !flux2_platform_file_readable(r->path) || flux2_record_write(r, r->owed) != 0)
+        return;
+    free(r->owed);
+    r->owed = NULL;
 }
 
 void flux2_record_remove(struct flux2_record *r)

@@ -13,6 +13,7 @@ struct flux2_record {
     char *path; /* NULL: nothing is kept */
     char *text; /* the first "{id}" in it stands for the id: inside the quotes of a JSON string */
     bool kept;  /* a file may be there */
+    char *owed; /* an id that could not be written yet */
 };
 
 /* Takes copies. False without memory; flux2_record_free is due all the same. */
@@ -23,6 +24,8 @@ void flux2_record_free(struct flux2_record *record);
 /* Writes the file, whole or not at all, so that it outlives a power cut. ID is "" while there is none. Returns 0 or an
  * errno value; a file that was there before is there still. */
 int flux2_record_write(struct flux2_record *record, const char *id);
+/* Tries again to write an id that could not be written, if there is one: what stood in the way may be gone. */
+void flux2_record_catch_up(struct flux2_record *record);
 /* The request is certainly not at the server: there is nothing to remember. */
 void flux2_record_remove(struct flux2_record *record);
 

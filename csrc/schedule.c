@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "number.h"
+
 double flux2_schedule_random(uint64_t *state)
 {
     uint64_t x = (*state += UINT64_C(0x9e3779b97f4a7c15));
@@ -53,7 +55,7 @@ bool flux2_schedule_may_retry(enum flux2_nature nature, const struct flux2_outco
 double flux2_schedule_pause(const struct flux2_backoff *b, unsigned attempt, double retry_after,
                             uint64_t *random)
 {
-    double span = b->base * pow(2, attempt < 32 ? (double)(attempt > 0 ? attempt - 1 : 0) : 31);
+    double span = ldexp(b->base, attempt < 32 ? (int)(attempt > 0 ? attempt - 1 : 0) : 31);
     double pause = flux2_schedule_random(random) * (span < b->ceiling ? span : b->ceiling);
     if (retry_after < 0)
         return pause;
@@ -64,11 +66,11 @@ double flux2_schedule_pause(const struct flux2_backoff *b, unsigned attempt, dou
 
 bool flux2_schedule_retry_after(const char *value, time_t server_date, time_t now, double *seconds)
 {
-    char *end;
+    const char *end;
     while (*value == ' ' || *value == '\t')
         value++;
     if (*value >= '0' && *value <= '9') {
-        double s = strtod(value, &end);
+        double s = flux2_number_read(value, &end);
         while (*end == ' ' || *end == '\t')
             end++;
         if (*end != '\0' || strpbrk(value, "xXeEpP") || !isfinite(s))
@@ -87,12 +89,63 @@ bool flux2_schedule_retry_after(const char *value, time_t server_date, time_t no
     return true;
 }
 
-double flux2_schedule_gap(const struct flux2_cadence *c, double elapsed, uint64_t *random)
+void flux2_schedule_note(struct flux2_trend *t, double elapsed, double progress)
 {
+    double p = progress > 1 ? progress / 100 : progress;
+    /* Its ends say nothing about when: many services jump from one to the other. */
+    if (!(p > 0 && p < 1) || !(elapsed > 0) || (t->seen > 0 && p == t->last))
+        return;
+    if (t->seen == 0 || p < t->last || elapsed <= t->last_at) {
+        *t = (struct flux2_trend){.seen = 1, .first_at = elapsed, .first = p, .end = elapsed / p};
+    } else {
+        double end = elapsed + (1 - p) * (elapsed - t->first_at) / (p - t->first);
+        t->seen++;
+        /* It comes in whole percents, mostly. */
+        t->doubt = fabs(end - t->end) + 0.01 * end;
+        t->end = end;
+    }
+    t->last_at = elapsed;
+    t->last = p;
+}
+
+/* A trend says when only while two opinions agree much better than what is left to wait, and until it was wrong. */
+static bool is_plausible(const struct flux2_trend *t, double elapsed)
+{
+    return t && t->seen > 1 && t->doubt < 0.5 * (t->end - t->last_at) && elapsed < t->end + t->doubt;
+}
+
+/* When the expected delay of not having looked reaches PRICE, if the end is equally likely at any time between END - DOUBT
+ * and END + DOUBT. */
+static double gap_to(double end, double doubt, double elapsed, double price)
+{
+    double from = fmax(end - doubt, elapsed), span = end + doubt - from;
+    double into = sqrt(2 * price * span);
+    return from - elapsed + (into < span ? into : span / 2 + price);
+}
+
+double flux2_schedule_gap(const struct flux2_cadence *c, const struct flux2_sketch *s,
+                          const struct flux2_trend *t, double elapsed, uint64_t *random, double *likely)
+{
+    /* Tasks that were submitted together must not look together for ever. */
+    double jitter = flux2_schedule_random(random), gap;
+    bool knows = s && s->lessons > 0;
+    /* Of something that ran for so long and no more is known, half will end before it has run twice as long. */
+    *likely = 2 * elapsed;
+    if (knows)
+        *likely = fmin(flux2_sketch_likely(s, elapsed), fmax(*likely, 2 * s->typical));
     if (c->interval > 0)
         return c->interval;
-    double gap = elapsed <= 0 ? c->first : elapsed * c->ratio;
-    gap = gap < c->least ? c->least : gap > c->most ? c->most : gap;
-    /* Tasks that were submitted together must not look together for ever. */
-    return gap * (0.9 + 0.2 * flux2_schedule_random(random));
+    if (is_plausible(t, elapsed)) {
+        *likely = t->end;
+        gap = gap_to(t->end, t->doubt, elapsed,
+                     c->thrift * (knows ? s->typical : t->end) * (0.7 + 0.6 * jitter));
+    } else if (knows) {
+        gap = flux2_sketch_gap(s, elapsed, c->thrift * s->typical * (0.7 + 0.6 * jitter));
+        if (elapsed <= 0)
+            return fmax(c->closest, fmin(gap, fmax(c->most, s->typical)));
+    } else {
+        gap = elapsed <= 0 ? c->first : elapsed * c->ratio;
+        return fmin(fmax(gap, c->least), c->most) * (0.9 + 0.2 * jitter);
+    }
+    return fmin(fmax(gap, c->closest), c->most);
 }

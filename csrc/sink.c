@@ -38,7 +38,7 @@ static bool reserve(struct flux2_sink *s, size_t need, size_t expected)
     if (need <= s->capacity)
         return true;
     /* What a server announces is a hint, not a promise: it may be a lie of any size. */
-    if (expected > want && expected <= s->limit)
+    if (expected > 0 && expected <= s->limit && need <= expected + 1)
         want = expected + 1;
     while (want < need)
         want *= 2;
@@ -97,6 +97,12 @@ char *flux2_sink_take(struct flux2_sink *s, size_t *size)
 {
     char *data = s->data;
     *size = data ? s->received : 0;
+    /* It may wait for long, among many others. */
+    if (data && s->capacity - s->received > FIRST_CAPACITY / 2) {
+        char *smaller = realloc(data, s->received + 1);
+        if (smaller)
+            data = smaller;
+    }
     s->data = NULL;
     s->capacity = 0;
     return data;

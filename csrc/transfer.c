@@ -30,6 +30,15 @@ static int before_send(void *arg, char *ip, char *local_ip, int port, int local_
     return CURL_PREREQFUNC_OK;
 }
 
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct flux2_transfer *t = arg;
+    int fd;
+    (void)purpose;
+    t->system_error = flux2_platform_socket(address->family, address->socktype, address->protocol, &fd);
+    return t->system_error == 0 ? fd : CURL_SOCKET_BAD;
+}
+
 static size_t on_header(char *line, size_t one, size_t n, void *arg)
 {
     struct flux2_transfer *t = arg;
@@ -118,6 +127,8 @@ static void set_profile(struct flux2_transfer *t, const struct flux2_profile *p)
     curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
     curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_send);
     curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
@@ -125,30 +136,53 @@ static void set_profile(struct flux2_transfer *t, const struct flux2_profile *p)
     curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
     /* Dots in a path are data here, never steps in it. */
     curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(e, CURLOPT_USERAGENT, p->user_agent);
-    curl_easy_setopt(e, CURLOPT_PROXY, p->proxy);
+    /* Requests have it among their headers; a proxy is told, too. */
+    curl_easy_setopt(e, CURLOPT_USERAGENT, p->direct ? NULL : p->user_agent);
+    /* "" is no proxy at all: libcurl would look at six variables of the environment for each request. */
+    curl_easy_setopt(e, CURLOPT_PROXY, p->direct ? "" : p->proxy);
+    curl_easy_setopt(e, CURLOPT_NOPROXY, p->direct ? "" : NULL);
     curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, p->compressed ? "" : NULL);
     set_security(e, p);
     set_limits(e, p);
 }
 
-static CURLcode set_request(struct flux2_transfer *t)
+/* What requests with the same options have in common. */
+enum { HAS_BODY = 1, HAS_PATH = 2, AT_MOST_ONCE = 4, IS_SET = 8 };
+
+static unsigned shape_of(const struct flux2_request *r)
+{
+    return IS_SET | (r->body ? HAS_BODY : 0) | (r->path ? HAS_PATH : 0) |
+           (r->nature == FLUX2_ONCE ? AT_MOST_ONCE : 0);
+}
+
+static void set_shape(struct flux2_transfer *t, unsigned shape)
 {
     CURL *e = t->easy;
-    const struct flux2_request *r = &t->request;
-    curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, r->nature == FLUX2_ONCE ? (long)ONCE_MAX_IDLE : 118L);
-    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, r->path ? (long)BUFFER_FOR_FILES : (long)BUFFER_FOR_MEMORY);
-    if (r->body) {
+    curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, shape & AT_MOST_ONCE ? (long)ONCE_MAX_IDLE : 118L);
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE,
+                     shape & HAS_PATH ? (long)BUFFER_FOR_FILES : (long)BUFFER_FOR_MEMORY);
+    if (shape & HAS_BODY) {
         curl_easy_setopt(e, CURLOPT_POST, 1L);
-        curl_easy_setopt(e, CURLOPT_POSTFIELDS, r->body);
-        curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_size);
         curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->profile->body_headers);
     } else {
         curl_easy_setopt(e, CURLOPT_POSTFIELDS, NULL);
         curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
         curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->profile->headers);
     }
-    return curl_easy_setopt(e, CURLOPT_URL, r->url);
+    t->shape = shape;
+}
+
+static CURLcode set_request(struct flux2_transfer *t)
+{
+    const struct flux2_request *r = &t->request;
+    unsigned shape = shape_of(r);
+    if (t->shape != shape)
+        set_shape(t, shape);
+    if (r->body) {
+        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, r->body);
+        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_size);
+    }
+    return curl_easy_setopt(t->easy, CURLOPT_URL, r->url);
 }
 
 /* --- life ------------------------------------------------------------------------------------------- */
@@ -185,10 +219,12 @@ bool flux2_transfer_prepare(struct flux2_transfer *t, struct flux2_profile *prof
         set_profile(t, profile);
         flux2_profile_release(t->profile);
         t->profile = flux2_profile_hold(profile);
+        t->shape = 0;
     }
     t->request = *request;
     t->sink_is_excerpt = t->started_body = false;
     t->sends = 0;
+    t->system_error = 0;
     t->failure = FLUX2_FAILURE_NONE;
     t->error[0] = '\0';
     flux2_headers_clear(&t->headers);
@@ -236,6 +272,17 @@ static enum flux2_failure classify(CURLcode code)
     }
 }
 
+/* libcurl says that no connection came about; the system knows why: "Too many open files" is no fault of a server. */
+static void append_cause(struct flux2_transfer *t)
+{
+    long error = t->system_error;
+    size_t n = strlen(t->error);
+    if (error == 0)
+        curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
+    if (error != 0)
+        snprintf(t->error + n, sizeof t->error - n, "%s%s", n > 0 ? ": " : "", strerror((int)error));
+}
+
 /* What we know better than libcurl, which has the last word in its error buffer. */
 static void describe_failure(struct flux2_transfer *t)
 {
@@ -251,6 +298,9 @@ static void describe_failure(struct flux2_transfer *t)
         break;
     case FLUX2_FAILURE_SIGNATURE:
         snprintf(t->error, sizeof t->error, "the first bytes are of no kind that is accepted");
+        break;
+    case FLUX2_FAILURE_CONNECT:
+        append_cause(t);
         break;
     default:
         break;

@@ -27,6 +27,7 @@ struct flux2_request {
 struct flux2_transfer {
     CURL *easy;
     struct flux2_profile *profile; /* whose options the easy handle has; held */
+    unsigned shape;                /* of the request whose options it has */
     struct flux2_request request;
     void *owner; /* whoever started it */
 
@@ -35,6 +36,7 @@ struct flux2_transfer {
     bool started_body;
     unsigned sends; /* how often the request was about to leave */
     enum flux2_failure failure;
+    int system_error; /* errno value: why there was no socket */
     struct flux2_headers headers;
     char error[CURL_ERROR_SIZE];
 };

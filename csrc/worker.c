@@ -1,6 +1,7 @@
 /* worker.c - see worker.h. */
 #include "worker.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@ enum {
     SHARED_CONNECTIONS = 4,   /* to one host, when all that is under way can share them */
     KEPT_CONNECTIONS = 256,   /* libcurl keeps 4 for each transfer of the moment; polls mostly are not one */
     LONGEST_SLEEP_MS = 60000, /* without anything to do */
+    POOL_TRIES = 8,           /* transfers that are looked at for one that has the right options */
 };
 
 static void add(atomic_uint_fast64_t *counter, uint64_t n)
@@ -93,9 +95,19 @@ static void post(struct flux2_worker *w)
 
 /* --- exchanges ------------------------------------------------------------------------------------ */
 
-static struct flux2_transfer *get_transfer(struct flux2_worker *w)
+/* One that has the options of PROFILE already, if it is among the last ones that came back; else any. */
+static struct flux2_transfer *get_transfer(struct flux2_worker *w, const struct flux2_profile *profile)
 {
-    return w->pooled > 0 ? w->pool[--w->pooled] : flux2_transfer_new();
+    size_t last = w->pooled, at = last, oldest = last > POOL_TRIES ? last - POOL_TRIES : 0;
+    if (last == 0)
+        return flux2_transfer_new();
+    while (at > oldest && w->pool[at - 1]->profile != profile)
+        at--;
+    if (at == oldest)
+        at = last;
+    struct flux2_transfer *t = w->pool[at - 1];
+    w->pool[at - 1] = w->pool[--w->pooled];
+    return t;
 }
 
 static void put_transfer(struct flux2_worker *w, struct flux2_transfer *t)
@@ -155,7 +167,7 @@ static void begin_exchange(struct flux2_worker *w, struct flux2_job *job)
         cannot_begin(w, job, strerror(error));
         return;
     }
-    struct flux2_transfer *t = get_transfer(w);
+    struct flux2_transfer *t = get_transfer(w, job->profile);
     bool ok = t && flux2_transfer_prepare(t, job->profile, &request) &&
               curl_multi_add_handle(w->multi, t->easy) == CURLM_OK;
     if (!ok) {
@@ -164,6 +176,7 @@ static void begin_exchange(struct flux2_worker *w, struct flux2_job *job)
         cannot_begin(w, job, "out of memory");
         return;
     }
+    job->asked_at = flux2_platform_now();
     t->owner = job;
     job->transfer = t;
     job->phase = FLUX2_PHASE_IN_FLIGHT;
@@ -253,17 +266,27 @@ static void limit_connections(struct flux2_worker *w)
     w->connection_limit = limit;
 }
 
+/* Says whether the worker has to be woken when the host takes an event; false if it has taken some meanwhile. */
+static bool look_at_queue(struct flux2_worker *w)
+{
+    w->gate.queued = flux2_mailbox_bytes(w->mailbox);
+    bool awaits = flux2_gate_awaits_host(&w->gate);
+    atomic_store(&w->awaits_host, awaits);
+    return !awaits || flux2_mailbox_bytes(w->mailbox) == w->gate.queued;
+}
+
 int flux2_worker_turn(struct flux2_worker *w)
 {
     int running;
     double now = flux2_platform_now();
+    w->gate.queued = flux2_mailbox_bytes(w->mailbox);
     wake_due(w, now);
     admit(w, now);
     limit_connections(w);
     curl_multi_perform(w->multi, &running);
     collect(w);
     post(w);
-    return time_to_sleep(w, flux2_platform_now());
+    return look_at_queue(w) ? time_to_sleep(w, flux2_platform_now()) : 0;
 }
 
 void flux2_worker_sleep(struct flux2_worker *w, int ms)
@@ -278,16 +301,22 @@ void flux2_worker_wake(struct flux2_worker *w)
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
-bool flux2_worker_open(struct flux2_worker *w, struct flux2_mailbox *mailbox)
+int flux2_worker_open(struct flux2_worker *w, struct flux2_mailbox *mailbox)
 {
     w->mailbox = mailbox;
     w->random = flux2_platform_seed();
     w->multi = curl_multi_init();
     if (!w->multi)
-        return false;
+        return ENOMEM;
+    /* Without descriptors there is a handle all the same, but one that nobody can wake. */
+    if (curl_multi_wakeup(w->multi) != CURLM_OK) {
+        curl_multi_cleanup(w->multi);
+        w->multi = NULL;
+        return EMFILE;
+    }
     curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
     curl_multi_setopt(w->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    return true;
+    return 0;
 }
 
 void flux2_worker_close(struct flux2_worker *w)

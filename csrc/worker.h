@@ -28,6 +28,8 @@ struct flux2_worker {
     struct flux2_event *first_out, *last_out; /* events that are not posted yet */
     struct flux2_job *dead;                   /* jobs that ended, freed once their events are posted */
     uint64_t random;
+    atomic_bool
+        awaits_host; /* nothing is sent before the host has taken events: whoever takes one wakes the worker */
 
     /* Written here, read by anyone. `jobs` is raised by whoever hands a job over. */
     struct {
@@ -35,8 +37,8 @@ struct flux2_worker {
     } count;
 };
 
-/* Makes a worker of zeroed memory ready. False without memory. */
-bool flux2_worker_open(struct flux2_worker *worker, struct flux2_mailbox *mailbox);
+/* Makes a worker of zeroed memory ready. Returns 0 or an errno value. */
+int flux2_worker_open(struct flux2_worker *worker, struct flux2_mailbox *mailbox);
 /* Ends every job without an event, and frees all it has. Files that are not whole are removed. */
 void flux2_worker_close(struct flux2_worker *worker);
 

@@ -53,7 +53,7 @@ describe("base64.decode", function()
         local unit = "AAECA/79/v8B" -- 9 bytes
         local before = os.clock()
         local bytes = base64.decode(unit:rep(932068))
-        assert.is_true(os.clock() - before < 5)
+        assert.is_true(os.clock() - before < 5 * (tonumber(os.getenv "FLUX2_TEST_SLACK") or 1))
         assert.equal(932068 * 9, #bytes)
         assert.equal("\0\1\2\3\254\253\254\255\1", bytes:sub(-9))
     end)

@@ -2,13 +2,15 @@
 
 local curl = {}
 
+local MOST_SECONDS = ("%d"):format(20 * (tonumber(os.getenv "FLUX2_TEST_SLACK") or 1))
+
 local function quote(text)
     return "'" .. text:gsub("'", "'\\''") .. "'"
 end
 
 --- Runs curl; `exit` is its exit code, `output` what it wrote.
 function curl.run(...)
-    local words = { "curl", "-q", "-sS", "--noproxy", "'*'", "--max-time", "20" }
+    local words = { "curl", "-q", "-sS", "--noproxy", "'*'", "--max-time", MOST_SECONDS }
     for _, word in ipairs { ... } do words[#words + 1] = quote(word) end
     local pipe = assert(io.popen(table.concat(words, " ") .. " 2>/dev/null; printf '\\n%s' $?"))
     local all = pipe:read "*a"

@@ -216,7 +216,7 @@ describe("the emulator's life", function()
             local before = io.popen "date +%s%N":read "*n"
             emu:stop()
             local took = (io.popen "date +%s%N":read "*n" - before) / 1e6
-            io.write(took < 100 and "quick" or took)
+            io.write(took < 100 * (tonumber(os.getenv "FLUX2_TEST_SLACK") or 1) and "quick" or took)
             io.stdout:flush()
             os.exit(0)
         ]],
@@ -249,6 +249,7 @@ describe("the emulator's life", function()
     it("leaves signals and descriptors to the host", function()
         local own = read "/proc/self/status"
         if not own then return end
+        if own:find "^Name:%s*memcheck" then return pending "valgrind blocks the signals of threads in its own way" end
         -- Those of other libraries in this process may be inherited.
         local function inherited_sockets() return select(2, sh("ls -l /proc/self/fd"):gsub("socket:", "")) end
         local before = inherited_sockets()

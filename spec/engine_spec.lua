@@ -24,6 +24,21 @@ describe("the descriptor", function()
             assert.equal(0, flux2.update())
         end
     end)
+    it("comes from a thread that does not take the host's processor when it is woken", function()
+        local scheduler = require "flux2.scheduler"
+        local rang = false
+        scheduler.after(0.001, function() rang = true end)
+        service.pump_until(function() return rang end)
+        local batch, threads = 0, "/proc/" .. service.read "/proc/self/stat":match "^%d+" .. "/task/"
+        for _, thread in ipairs(service.list(threads)) do
+            local stat = service.read(threads .. thread .. "/stat")
+            -- Behind the name in brackets come fields 3, 4, ...; 41 is the policy, and 3 is SCHED_BATCH.
+            local fields = {}
+            for field in stat:match "^.*%)%s+(.*)$":gmatch "%S+" do fields[#fields + 1] = field end
+            if fields[39] == "3" then batch = batch + 1 end
+        end
+        assert.equal(1, batch)
+    end)
     it("is non-blocking and not inherited", function()
         local info = service.read("/proc/self/fdinfo/" .. ("%d"):format(flux2.fileno()))
         local flags = tonumber(info:match "flags:%s*(%d+)", 8)
@@ -100,8 +115,8 @@ describe("jobs", function()
         assert.has_error(function() core.profile { max_body = -1 } end)
         assert.has_error(function() core.profile { headers = { 1 } } end)
         assert.has_error(function() core.profile { signatures = { ("x"):rep(33) } } end)
-        assert.has_error(function() core.engine():transfer(core.profile {}, {}) end)
-        assert.has_error(function() core.engine():transfer({}, { url = "http://127.0.0.1" }) end)
+        assert.has_error(function() core.engine():transfer(core.engine():next_id(), core.profile {}, {}) end)
+        assert.has_error(function() core.engine():transfer(core.engine():next_id(), {}, { url = "http://127.0.0.1" }) end)
     end)
 end)
 

@@ -111,6 +111,31 @@ describe("the host for LÖVE", function()
         assert.are.same({ "true nil" }, said.done)
     end)
 
+    it("blocks in LÖVE's own coroutine and yields in the game's, whichever needed flux2 first", function()
+        write(folder .. "/game/main.lua", [[
+            local function wait(name)
+                return function()
+                    require "flux2".sleep(0.01)
+                    print("@" .. name .. "=ended")
+                end
+            end
+            local mine = coroutine.create(wait "mine")
+            assert(coroutine.resume(mine))
+            print("@mine=" .. coroutine.status(mine))
+            -- As LÖVE begins one: 11.4 has none, others have.
+            local loves = coroutine.create(assert(loadstring("local wait = ... return (wait())", "=[love \"boot.lua\"]")))
+            assert(coroutine.resume(loves, wait "loves"))
+            print("@loves=" .. coroutine.status(loves))
+            function love.update()
+                require "flux2".update()
+                if coroutine.status(mine) == "dead" then love.event.quit() end
+            end
+        ]])
+        local said = love("'" .. folder .. "/game'")
+        assert.are.same({ "suspended", "ended" }, said.mine)
+        assert.are.same({ "ended", "dead" }, said.loves)
+    end)
+
     it("turns tasks, results and images into textures, and leaves no file behind", function()
         local said = play [[
             host = require "flux2.host.love"

@@ -1,4 +1,5 @@
 -- Pictures on their way to memory and to files.
+local core = require "flux2.core"
 local service = require "support.service"
 
 local PNG = "\137PNG\r\n\26\n"
@@ -28,6 +29,43 @@ describe("an image", function()
         assert(image:save(dir .. "/a.png"))
         assert.equal(before + 1, emu:stats().downloads, "from memory")
         assert.equal(image:bytes(), service.read(dir .. "/a.png"))
+    end)
+
+    it("is handed over without a copy, as a buffer", function()
+        local image = finished()
+        local before = emu:stats().downloads
+        local buffer = assert(image:buffer())
+        assert.equal(buffer, image:buffer())
+        assert.equal("userdata", type(buffer:pointer()))
+        assert.equal(PNG, buffer:string():sub(1, 8))
+        assert.equal(#buffer, #buffer:string())
+        assert.matches("^flux2.Buffer %(%d+%.?0? bytes%)$", tostring(buffer))
+        assert(image:save(dir .. "/a.png"))
+        assert.equal(buffer:string(), service.read(dir .. "/a.png"))
+        assert.equal(buffer:string(), image:bytes())
+        assert.equal(before + 1, emu:stats().downloads)
+        -- The image has its string now; the caller's buffer stays what it was.
+        assert.equal(image:bytes(), buffer:string())
+        assert.equal(image:bytes(), image:buffer():string())
+    end)
+
+    it("is generated into memory as a buffer", function()
+        local image = assert(client:generate "a picture to hold")
+        local before = emu:stats().downloads
+        assert.equal(PNG, image:buffer():string():sub(1, 8))
+        assert.equal(before, emu:stats().downloads)
+    end)
+
+    it("counts as memory for Lua's collector, as a string would", function()
+        collectgarbage()
+        collectgarbage "stop"
+        local before = collectgarbage "count"
+        local text = ("x"):rep(2 ^ 20)
+        local buffer = core.buffer(text)
+        local grown = collectgarbage "count" - before
+        collectgarbage "restart"
+        assert.is_true(grown > 2 * 1024, grown .. " KiB")
+        assert.equal(text, buffer:string())
     end)
 
     it("is saved whole, under its name alone", function()

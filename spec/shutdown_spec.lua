@@ -8,7 +8,8 @@ local BOUND = 5 -- seconds; without care these hang for 20 or 60. The 100 ms of 
 local CHILD = [[
 local how, url, dir = arg[1], arg[2], arg[3]
 local core, flux2 = require "flux2.core", require "flux2"
-local client = assert(flux2.new { api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 }, max_retries = 0 })
+local client = assert(flux2.new { api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 }, max_retries = 0,
+    max_submissions_per_second = 1e6 })
 for i = 1, 40 do
     flux2.spawn(function() client:generate("prompt " .. i, { save = dir .. "/" .. i .. ".png" }) end)
 end

@@ -18,7 +18,8 @@ local HEAD = [[
             if core.now() > give_up then os.exit(9) end
         end
     end
-    local client = assert(flux2.new { base_url = url, api_key = key, spool = dir, poll = { interval = 0.02 } })
+    local client = assert(flux2.new { base_url = url, api_key = key, spool = dir, poll = { interval = 0.02 },
+        max_submissions_per_second = 1e6 })
 ]]
 
 local RECOVER = [[

@@ -180,6 +180,7 @@ local file = folder .. "/service"
 local service, url = start_service(file)
 local client = assert(flux2.new {
     api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.05 }, max_retries = 3, exchange_timeout = 20,
+    max_submissions_per_second = 1e6,
 })
 local began = core.now()
 local marks = drive(client, folder)

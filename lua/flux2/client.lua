@@ -63,12 +63,14 @@ local function send(self, payload, body, opts)
     }
     local task
     if self._settings.spool then order.record, err = self._settings.spool:record(self._settings, payload, price) end
-    if not err then task, err = Task.submit(self._settings, order) end
+    if not err then
+        task, err = Task.submit(self._settings, order, function(fresh) listen(fresh, opts) end)
+    end
     if not task then
         reservation:release()
         return nil, err
     end
-    return listen(task, opts)
+    return task
 end
 
 local function submit(self, given, opts, level)
@@ -102,7 +104,7 @@ local function generate(self, given, opts, level)
     if opts.save then
         fetched, err = image:save(opts.save, left)
     else
-        fetched, err = image:bytes(left)
+        fetched, err = image:buffer(left)
     end
     if not fetched then
         err.task_id = err.task_id or task.id

@@ -14,17 +14,14 @@ local function host_of(address)
     return parts and parts.host or nil
 end
 
---- What response.lua wants to know about an event.
----@param event table as engine:next gives it
+--- What response.lua wants to know about the end of a job. Both use the same words, and nobody else sees the event, so
+--- that what the caller knows is entered there.
+---@param event table an "ended" as engine:next gives it
 ---@param more? table what the caller knows beside it
----@return table info
+---@return table info the same event
 function exchange.info(event, more)
-    local info = {
-        message = event.message, request_id = event.request_id, retry_after = event.retry_after,
-        attempts = event.attempts, content_type = event.content_type, location = event.location, sent = event.sent,
-    }
-    for name, value in pairs(more or {}) do info[name] = value end
-    return info
+    for name, value in next, more or {} do event[name] = value end
+    return event
 end
 
 --- The error for an event that brought no usable answer.

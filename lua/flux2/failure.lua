@@ -17,6 +17,7 @@ local failure = {}
 ---@field task_id? string
 ---@field once? boolean a submission: never sent twice
 ---@field download? boolean the picture itself, from wherever it lies
+---@field max_redirects? integer of a download: how many are followed
 
 local OPEN = "the service may have accepted and charged it; it is not sent again"
 
@@ -205,13 +206,24 @@ local function describe_body(body, decoded, info)
     return lead .. ": '" .. words .. "'"
 end
 
+--- Whether a redirect was the one too many, rather than one to where nobody goes.
+local function is_too_far(info)
+    return type(info.max_redirects) == "number" and type(info.location) == "string"
+        and (info.location:find("^[hH][tT][tT][pP][sS]?://") or not info.location:find("^%a[%w+.-]*:"))
+end
+
+local function redirects_text(info)
+    return "; max_redirects (" .. text.number(info.max_redirects) .. ") raises how many are"
+end
+
 local function describe(status, said, body, decoded, info)
     if said.message and not info.download then return said.message end
     local lead = (info.download and "the image host" or "the service") .. " answered " .. text.number(status)
     if REASONS[status] then lead = lead .. " " .. REASONS[status] end
     if status >= 300 and status <= 399 then
         local where = type(info.location) == "string" and " to " .. text.clean(info.location, 200) or ""
-        return lead .. ", a redirect" .. where .. ", which is not followed"
+        return lead .. ", a redirect" .. where .. ", which is not followed" ..
+            (is_too_far(info) and redirects_text(info) or "")
     end
     if said.message then return lead .. ": " .. said.message end
     return lead .. describe_body(body, decoded, info)
@@ -321,6 +333,7 @@ function failure.transport(name, info)
     local message = known.says:gsub("%%s", function() return host end)
     if known.kind == "cancelled" then message = cancelled_text(info) end
     if known.kind == "too_large" then message = message .. limit_text(info) end
+    if name == "redirect" and is_too_far(info) then message = message .. redirects_text(info) end
     local detail = sentence(info.message)
     if detail and known.kind ~= "cancelled" then message = message .. ": " .. detail end
     local fields = failure.fields(info, { cause = type(name) == "string" and name or nil })

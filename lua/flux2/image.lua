@@ -67,6 +67,7 @@ local function read_failure(self, event, path)
     local context = {
         url = self.url, download = true, task_id = self._task_id,
         limit = self._settings.max_image_bytes, limit_name = "max_image_bytes",
+        max_redirects = self._settings.max_redirects,
     }
     local err
     if event.failure then
@@ -119,19 +120,19 @@ local function check_timeout(what, timeout)
     end
 end
 
-local function get_bytes(self, timeout)
-    if self._bytes then return self._bytes end
-    local bytes, err
+--- Sees to it that the picture is in memory: as `_bytes`, a string, or as `_buffer`.
+local function get(self, timeout)
+    if self._bytes or self._buffer then return true end
     if self._b64 then
-        bytes, err = decode(self)
+        local bytes, err = decode(self)
+        if not bytes then return nil, err end
+        self._bytes, self._b64 = bytes, nil
     else
-        local event
-        event, err = fetch(self, nil, timeout)
-        bytes = event and event.body
+        local event, err = fetch(self, nil, timeout)
+        if not event then return nil, err end
+        self._buffer = event.buffer
     end
-    if not bytes then return nil, err end
-    self._bytes, self._b64 = bytes, nil
-    return bytes
+    return true
 end
 
 --- The bytes of the picture. Fetched once, then kept. Yields in a coroutine, blocks outside one.
@@ -142,10 +143,30 @@ end
 -- Example: `local png = assert(image:bytes())`
 function Image:bytes(timeout)
     check_timeout("image:bytes", timeout)
-    local bytes, err = get_bytes(self, timeout)
-    if not bytes then return nil, err end
+    local ok, err = get(self, timeout)
+    if not ok then return nil, err end
+    if not self._bytes then self._bytes, self._buffer = self._buffer:string(), nil end
     collected(self)
-    return bytes
+    return self._bytes
+end
+
+---@class flux2.Buffer The bytes of a picture outside Lua's strings: `#buffer` is how many.
+---@field string fun(self: flux2.Buffer): string a copy of them
+---@field pointer fun(self: flux2.Buffer): userdata where they begin, for LuaJIT's ffi; valid while the buffer is
+---  referenced
+
+--- The bytes of the picture as the engine received them, without a copy: for programs that count milliseconds, where a
+--- string of 8 MB takes some. Fetched once. Yields in a coroutine, blocks outside one.
+---@param timeout? number seconds, by default the client's
+---@return flux2.Buffer? buffer
+---@return flux2.Error? err as for image:bytes: "timeout", "network", "not_an_image" and the like
+-- Example: `local buffer = assert(image:buffer()); ffi.copy(target, buffer:pointer(), #buffer)`
+function Image:buffer(timeout)
+    check_timeout("image:buffer", timeout)
+    local ok, err = get(self, timeout)
+    if not ok then return nil, err end
+    collected(self)
+    return self._buffer or core.buffer(self._bytes)
 end
 
 --- Saves the picture. From its URL it is streamed by the engine, in constant memory; it appears under its name when it
@@ -160,10 +181,10 @@ function Image:save(path, timeout)
         error("image:save: path must be a string that is not empty, not " .. text.show(path), 2)
     end
     check_timeout("image:save", timeout)
-    if self._bytes or self._b64 then
-        local bytes, err = get_bytes(self, timeout)
-        if not bytes then return nil, err end
-        local ok, reason = core.write_file(path, bytes, self._settings.spool ~= nil)
+    if self._bytes or self._buffer or self._b64 then
+        local ok, reason = get(self, timeout)
+        if not ok then return nil, reason end
+        ok, reason = core.write_file(path, self._bytes or self._buffer, self._settings.spool ~= nil)
         if not ok then
             local message = "cannot write " .. text.show(path) .. ": " .. reason
             return nil, errors.new("io", message, { task_id = self._task_id })

@@ -25,8 +25,18 @@ local version = require "flux2.version"
 ---  as it happens
 local flux2 = { _VERSION = version._VERSION }
 
--- LÖVE runs the whole game in a coroutine of its own, which takes any yield for the end of a frame.
-if rawget(_G, "love") then scheduler.block_here() end
+-- LÖVE may run the whole game in a coroutine of its own, which takes any yield for the end of a frame. It is known by
+-- what it began with.
+if rawget(_G, "love") then
+    scheduler.block_in(function()
+        local level, info, outermost = 2, debug.getinfo(2, "S"), nil
+        while info do
+            level, outermost = level + 1, info.source
+            info = debug.getinfo(level, "S")
+        end
+        return outermost == "=[love \"boot.lua\"]"
+    end)
+end
 
 --- Makes a client.
 ---@param opts? flux2.Options without them, what the environment and the defaults say

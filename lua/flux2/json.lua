@@ -21,6 +21,16 @@ codec.encode_sparse_array(false, 1, 0)
 --- What a JSON null becomes in a decoded table.
 json.null = cjson.null
 
+--- cjson looks at the locale's decimal point when a codec is made, and misreads "0.5" after the host has chosen another
+--- country. A program may do that at any time.
+local locale = os.setlocale(nil, "numeric")
+local function follow_locale()
+    local now = os.setlocale(nil, "numeric")
+    if now == locale then return end
+    locale = now
+    cjson.new()
+end
+
 --- A text that is nothing but "{},{}," takes dozens of times its size once it is decoded. What is short enough is fine.
 local function is_modest(body)
     if #body <= MAX_VALUES_IN then return true end
@@ -39,6 +49,7 @@ end
 function json.decode(body)
     if type(body) ~= "string" then return nil, "there is no text" end
     if not is_modest(body) then return nil, "it holds more than " .. MAX_VALUES_IN .. " values" end
+    follow_locale()
     local ok, value = pcall(codec.decode, body)
     -- Not the fault of the text, which may hold the id of a paid task: once more, after a collection of garbage.
     if not ok and value == "not enough memory" then ok, value = pcall(codec.decode, body) end
@@ -127,6 +138,7 @@ end
 ---@return string? encoded
 ---@return string? reason
 function json.encode(value, where)
+    follow_locale()
     local checked, reason = json.copy(value, where)
     if reason then return nil, reason end
     local ok, encoded = pcall(codec.encode, checked)

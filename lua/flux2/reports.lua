@@ -95,13 +95,21 @@ function reports.end_run()
     if list[1] then error(list[1][1], 0) end
 end
 
+local call = xpcall
+if not select(2, xpcall(function(given) return given end, tostring, true)) then
+    -- Lua 5.1 passes no arguments on.
+    function call(fn, handler, ...)
+        local n, args = select("#", ...), { ... }
+        return xpcall(function() fn(unpack(args, 1, n)) end, handler)
+    end
+end
+
 --- Calls `fn(...)` for somebody who must not be hurt by its errors.
 ---@param fn function
 ---@param ... any
 ---@return boolean ok
 function reports.guard(fn, ...)
-    local n, args = select("#", ...), { ... }
-    local ok, e = xpcall(function() fn(unpack(args, 1, n)) end, reports.with_traceback)
+    local ok, e = call(fn, reports.with_traceback, ...)
     if not ok then reports.report(e) end
     return ok
 end

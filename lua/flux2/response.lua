@@ -78,14 +78,14 @@ local function long_id(body, decoded)
         if type(value) ~= "number" or value < 2 ^ 53 then return nil end
         for _, path in ipairs(shapes.task_id) do
             for digits in body:gmatch("\"" .. path:match("[^.]+$") .. "\"%s*:%s*(%d+)") do
-                if tonumber(digits .. ".0") == value then return digits end
+                if tonumber(digits .. "e0") == value then return digits end
             end
         end
     end)
 end
 
 local function a_cost(value)
-    value = type(value) == "string" and tonumber(value) or value
+    value = type(value) == "string" and (text.to_number(value) or tonumber(value)) or value
     if type(value) == "number" and value >= 0 and value < 2 ^ 53 then return text.integer(value) end
     return nil
 end
@@ -109,7 +109,7 @@ function response.progress(value)
     if type(value) == "string" then
         local digits, sign = value:match("^%s*(%d*%.?%d*)%s*(%%?)%s*$")
         if not digits or #digits > 20 then return nil end
-        value, percent = tonumber(digits), sign == "%"
+        value, percent = text.to_number(digits), sign == "%"
     end
     if type(value) ~= "number" or not (value >= 0 and value <= 100) then return nil end
     if percent or value >= 1 then return value / 100 end

@@ -14,7 +14,8 @@ local quiet = {} -- job id -> true: nobody counts it as work (the time-out of a 
 local work = 0 -- jobs that count
 local most = 0 -- the largest `work` since the tables were made
 local waiting = setmetatable({}, { __mode = "k" }) -- coroutine -> the waiter it is suspended for
-local blocking_threads = setmetatable({}, { __mode = "k" }) -- coroutines whose waits block
+local blocking_threads = setmetatable({}, { __mode = "k" }) -- coroutine -> whether its waits block, where that is known
+local is_hosts_own -- tells whether the running coroutine is one that a host runs everything in
 local owners = setmetatable({}, { __mode = "k" }) -- coroutine -> who wants to know of its error
 local hosts = {} -- schedulers of others whose coroutines must wait in their way
 local cancelled = setmetatable({}, { __mode = "k" }) -- coroutines whose waits end at once
@@ -57,55 +58,6 @@ function scheduler.on_work(fn)
     if busy ~= nil then reports.guard(fn, busy) end
 end
 
-local function begin(handler, background, id, reason)
-    if not id then return nil, reason end
-    handlers[id] = handler
-    if background then
-        quiet[id] = true
-    else
-        work = work + 1
-        if work > most then most = work end
-    end
-    announce()
-    return id
-end
-
---- Starts a transfer. `handler(kind, event)` is called by the pump; kind is "ended".
----@param profile userdata
----@param spec table
----@param handler fun(kind: string, event: table)
----@return integer? id
----@return string? reason
-function scheduler.transfer(profile, spec, handler)
-    local e, reason = get_engine()
-    if not e then return nil, reason end
-    return begin(handler, false, e:transfer(profile, spec))
-end
-
---- Starts a poll. The kinds are "opened", "changed", and at last "ended".
----@param profile userdata
----@param spec table
----@param handler fun(kind: string, event: table)
----@return integer? id
----@return string? reason
-function scheduler.poll(profile, spec, handler)
-    local e, reason = get_engine()
-    if not e then return nil, reason end
-    return begin(handler, false, e:poll(profile, spec))
-end
-
---- Calls `fn` by the pump after `seconds`.
----@param seconds number
----@param fn function
----@param background? boolean true: `pending` does not count it
----@return integer? id
----@return string? reason
-function scheduler.after(seconds, fn, background)
-    local e, reason = get_engine()
-    if not e then return nil, reason end
-    return begin(fn, background, e:timer(seconds))
-end
-
 --- A table that was large stays so until something is put into it. After a burst ours start anew.
 local function shrink()
     if most < 256 or next(handlers) ~= nil then return end
@@ -125,6 +77,70 @@ local function forget(id)
         if work == 0 then shrink() end
     end
     announce()
+end
+
+local function enter(id, handler, background, start, ...)
+    if background then quiet[id] = true end
+    handlers[id] = handler
+    if not background then
+        work = work + 1
+        if work > most then most = work end
+    end
+    announce()
+    return engine[start](engine, id, ...)
+end
+
+--- Enters a job in the books, and then has the engine start it: from there on nothing needs memory. The other way round
+--- a task might be paid for of which nobody knows.
+---@param handler function
+---@param background? boolean
+---@param start string the engine's method
+---@param ... any its arguments
+---@return integer? id
+---@return string? reason
+local function begin(handler, background, start, ...)
+    local e, id, reason
+    e, reason = get_engine()
+    if not e then return nil, reason end
+    id, reason = e:next_id()
+    if not id then return nil, reason end
+    local ran, ok
+    ran, ok, reason = pcall(enter, id, handler, background, start, ...)
+    if ran and ok then return id end
+    forget(id)
+    quiet[id] = nil
+    if not ran then error(ok, 0) end
+    return nil, reason
+end
+
+--- Starts a transfer. `handler(kind, event)` is called by the pump; kind is "ended".
+---@param profile userdata
+---@param spec table
+---@param handler fun(kind: string, event: table)
+---@return integer? id
+---@return string? reason
+function scheduler.transfer(profile, spec, handler)
+    return begin(handler, false, "transfer", profile, spec)
+end
+
+--- Starts a poll. The kinds are "opened", "changed", and at last "ended".
+---@param profile userdata
+---@param spec table
+---@param handler fun(kind: string, event: table)
+---@return integer? id
+---@return string? reason
+function scheduler.poll(profile, spec, handler)
+    return begin(handler, false, "poll", profile, spec)
+end
+
+--- Calls `fn` by the pump after `seconds`.
+---@param seconds number
+---@param fn function
+---@param background? boolean true: `pending` does not count it
+---@return integer? id
+---@return string? reason
+function scheduler.after(seconds, fn, background)
+    return begin(fn, background, "timer", seconds)
 end
 
 --- Gives a job up. Its handler is not called again; `heard`, if given, gets what still comes, its end at least.
@@ -236,10 +252,7 @@ end
 --- A coroutine is resumed only while it is suspended in *our* yield and for this very wait. It may be dead, or have
 --- been resumed by somebody else and have gone on to wait for something of its own.
 local function is_suspended_for(waiter)
-    local co = waiter.co
-    if waiting[co] ~= waiter or coroutine.status(co) ~= "suspended" then return false end
-    local top = debug.getinfo(co, 0, "f")
-    return top ~= nil and top.func == core.suspend
+    return waiting[waiter.co] == waiter and core.is_suspended(waiter.co)
 end
 
 --- Resumes a coroutine on behalf of nobody. Its error goes to its owner, or is reported with its traceback. (A pcall
@@ -339,11 +352,22 @@ function scheduler.block_here()
     if co then blocking_threads[co] = true end
 end
 
+--- The same for every coroutine of which `is_theirs` says that it is one of these. Asked once in each, where it waits.
+---@param is_theirs fun(): boolean
+function scheduler.block_in(is_theirs)
+    is_hosts_own = is_theirs
+end
+
+local function must_block(co)
+    if blocking_threads[co] == nil and is_hosts_own then blocking_threads[co] = is_hosts_own() end
+    return blocking_threads[co]
+end
+
 --- Whether a wait made here would yield rather than block.
 ---@return boolean
 function scheduler.can_yield()
     local co = coroutine.running()
-    return co ~= nil and not blocking_threads[co] and is_yieldable()
+    return co ~= nil and not must_block(co) and is_yieldable()
 end
 
 ---@class flux2.Host a scheduler of coroutines that is not ours

@@ -4,8 +4,10 @@
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
+local learning = require "flux2.learning"
 local options = require "flux2.options"
 local response = require "flux2.response"
+local slots = require "flux2.slots"
 local spool = require "flux2.spool"
 local text = require "flux2.text"
 local url = require "flux2.url"
@@ -27,6 +29,12 @@ local MIB = 2 ^ 20
 ---@field exchange_timeout? number seconds for one exchange that is no download, default 180
 ---@field max_retries? integer how often a poll or a download is repeated after a fault, default 2
 ---@field max_connections? integer the number of exchanges that this client has under way at once, default 8
+---@field max_tasks? integer how many tasks of this client may be alive at once, default 10,000
+---@field max_submissions_per_second? number submissions per second, after as many at once; what is more waits for its
+---  turn; default 20
+---@field max_redirects? integer how many redirects a picture may take, default 5; nothing else follows any
+---@field max_event_bytes? integer bytes of news that flux2.update has not taken, default 256 MiB; beyond it nothing
+---  more is asked for
 ---@field max_response_bytes? integer bytes of one answer, default 32 MiB
 ---@field max_image_bytes? integer bytes of one picture, default 64 MiB
 ---@field max_header_bytes? integer bytes of all headers of one answer, default 64 KiB
@@ -39,17 +47,23 @@ local MIB = 2 ^ 20
 ---@field user_agent? string default "flux2-lua/VERSION"
 
 ---@class flux2.PollOptions When to look at a task that runs.
----@field interval? number seconds between two looks; without it they begin close together and grow apart
+---@field interval? number seconds between two looks; without it they come when an end is likely, as was learnt
+---@field per_second? number polls per second of all tasks of the client together, default 20; with an interval none
+---@field memory? string a file that keeps how long tasks took, for later runs; none
 
 --- Every option of flux2.new, with the kind of its value.
 settings.known = {
     api_key = "string", base_url = "string", budget = "credits", ca_file = "string", connect_timeout = "seconds",
-    exchange_timeout = "seconds", insecure_http = "boolean", max_connections = "count", max_header_bytes = "bytes",
-    max_image_bytes = "bytes", max_response_bytes = "bytes", max_retries = "count", poll = "table", proxy = "string",
-    silence_timeout = "seconds", spool = "string", timeout = "seconds", user_agent = "string",
+    exchange_timeout = "seconds", insecure_http = "boolean", max_connections = "count", max_event_bytes = "bytes",
+    max_header_bytes = "bytes", max_image_bytes = "bytes", max_redirects = "count", max_response_bytes = "bytes",
+    max_retries = "count", max_submissions_per_second = "rate", max_tasks = "positive", poll = "table",
+    proxy = "string", silence_timeout = "seconds", spool = "string", timeout = "seconds", user_agent = "string",
 }
 
-local POLL_KNOWN = { interval = "seconds" }
+local POLL_KNOWN = { interval = "seconds", memory = "string", per_second = "rate" }
+
+--- Polls per second of one client, unless it fixes the interval.
+local POLL_RATE = 20
 
 --- The defaults, all of which `flux2.new` can change. Seconds and bytes.
 settings.defaults = {
@@ -59,6 +73,10 @@ settings.defaults = {
     exchange_timeout = 180,
     max_retries = 2,
     max_connections = 8,
+    max_tasks = 10000, -- alive at once
+    max_submissions_per_second = 20, -- a second's worth of it at once; what is more waits for its turn
+    max_redirects = 5, -- of a picture; nothing else follows any
+    max_event_bytes = 256 * MIB, -- that flux2.update has not taken; beyond it nothing more is asked for
     max_header_bytes = 64 * 1024, -- of all the headers of one answer
     max_response_bytes = 32 * MIB, -- an answer may hold its picture in Base64
     max_image_bytes = 64 * MIB,
@@ -134,6 +152,7 @@ local function common(o)
         -- What a poll waits for is paid: it is given up much later than anything else.
         poll_failures = 4 * (o.max_retries + 1),
         max_in_flight = math.max(1, o.max_connections),
+        max_queued = o.max_event_bytes,
         traces = { "x-request-id", "request-id", "x-trace-id", "cf-ray" },
     }
 end
@@ -146,6 +165,8 @@ local function service_profile(o, key)
     p.compressed = true
     p.max_body = o.max_response_bytes
     p.poll_interval = o.poll and o.poll.interval
+    p.poll_rate = math.min(o.poll and (o.poll.per_second or o.poll.interval and 0) or POLL_RATE, 1e6)
+    p.opening_rate = math.min(o.max_submissions_per_second, 1e6)
     p.watch = response.watch
     -- The key must not follow a redirect, so none is followed.
     p.max_redirects = 0
@@ -156,7 +177,7 @@ local function image_profile(o)
     local p = common(o)
     p.headers = { "Accept: image/*" }
     p.max_body = o.max_image_bytes
-    p.max_redirects = 5
+    p.max_redirects = math.min(o.max_redirects, 1e6)
     -- A record in the spool may go once the file outlives a power cut.
     p.durable = o.spool ~= nil
     -- A slow line may take long over 64 MiB; silence is what tells a dead connection.
@@ -200,6 +221,11 @@ function settings.read(given, level)
     local ok
     ok, err = check_texts(o)
     if not ok then return nil, err end
+    local memory = o.poll and o.poll.memory
+    if memory then
+        ok, err = check_text("poll.memory", memory)
+        if not ok then return nil, err end
+    end
     local tray
     if o.spool then
         tray, err = spool.open(o.spool)
@@ -209,6 +235,7 @@ function settings.read(given, level)
         key = key,
         budget = o.budget,
         spool = tray,
+        learning = learning.open(memory),
         base_url = base,
         host = parts.host,
         submit_url = base .. API_ROOT .. "/images/generations",
@@ -216,6 +243,12 @@ function settings.read(given, level)
         timeout = o.timeout,
         max_response_bytes = o.max_response_bytes,
         max_image_bytes = o.max_image_bytes,
+        max_redirects = o.max_redirects,
+        turns = { -- what makes a request wait for its turn
+            max_submissions_per_second = o.max_submissions_per_second, max_connections = o.max_connections,
+            max_event_bytes = o.max_event_bytes,
+        },
+        slots = slots.new(o.max_tasks),
         service = service_profile(o, key),
         images = image_profile(o),
     }

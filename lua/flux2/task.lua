@@ -40,7 +40,8 @@ local start_polling
 
 local function new(settings, fields)
     fields._settings = settings
-    fields._listeners = { done = {}, progress = {}, status = {} }
+    -- What is known only once its job has begun: filling these in must not need memory.
+    fields._job, fields._slot = false, false
     fields._began = core.now()
     if not fields._dormant then fields._latch = scheduler.latch() end
     return setmetatable(fields, Task)
@@ -72,11 +73,17 @@ local function refused(self)
     self:discard()
 end
 
+--- Its job has ended, or never began. What it has left behind takes no more memory.
+local function leave(self)
+    if self._slot then self._settings.slots:give() end
+    self._slot = false
+end
+
 -- What happens to it ------------------------------------------------------------------------------------------------
 
 local function notify(self, event, ...)
-    local listeners = self._listeners[event]
-    for i = 1, #listeners do reports.guard(listeners[i], self, ...) end
+    local listeners = self._listeners and self._listeners[event]
+    for i = 1, listeners and #listeners or 0 do reports.guard(listeners[i], self, ...) end
 end
 
 --- Takes over what is new in `status` and `progress`, and tells those who asked.
@@ -90,7 +97,7 @@ local function note(self, status, progress)
 end
 
 local function finish(self, state, result, err)
-    self._job = nil
+    self._job = false
     self.state, self.result = state, result
     self.error = err and exchange.redact(err, self._settings.key)
     -- Polling may be taken up again: who has waited for this end is told of this one.
@@ -155,11 +162,22 @@ local function context_of(self)
     }
 end
 
+--- Its time was over before its turn had come.
+local function never_sent(self)
+    local turns = self._settings.turns
+    local message = ("the submission was not sent: its turn did not come in time. max_submissions_per_second (%s), " ..
+        "max_connections (%s) and max_event_bytes (%s, of what flux2.update has not taken) make it wait"):format(
+        text.number(turns.max_submissions_per_second), text.number(turns.max_connections),
+        text.number(turns.max_event_bytes))
+    return errors.new("timeout", message, { attempts = 0 })
+end
+
 --- The submission brought no task: enters that in the books. Returns what went wrong.
 local function submission_failed(self, event)
     local context = context_of(self)
     context.once = true
-    local err = exchange.failure(event, context)
+    local waited = event.failure == "timeout" and event.attempts == 0
+    local err = waited and never_sent(self) or exchange.failure(event, context)
     if not event.sent then refused(self) end
     if not event.sent and event.failure == "io" and self._record then
         err.message = "nothing was sent, because its record could not be written to the spool " ..
@@ -199,34 +217,38 @@ local function submission_ended(self, event)
 end
 
 local function polling_ended(self, event)
-    local context = context_of(self)
     if not event.failure then
-        return settle(self, response.task(event.http_status, event.body, exchange.info(event, context)))
+        event.task_id = self.id
+        return settle(self, response.task(event.http_status, event.body, event))
     end
-    local err = exchange.failure(event, context)
+    local err = exchange.failure(event, context_of(self))
     if err.kind == "timeout" then
         err.message = "the task was not finished in time; it goes on at the service, and can be waited for again"
+        if event.polls == 0 then
+            err.message = err.message .. ". Nobody has looked: poll.per_second and max_event_bytes limit how often " ..
+                "this client does"
+        end
         err.retryable = true
     end
     settle(self, nil, err)
 end
 
 local function opened(self, event)
-    local out = response.submission(event.http_status, event.body, exchange.info(event, { once = true }))
-    self.id = out and out.task_id or self.id
+    self.id = event.id
     accepted(self)
     if event.message and self._record then
         reports.report("flux2: the spool cannot keep task " .. text.show(self.id) .. ": " .. event.message)
     end
     if self.state ~= "submitting" then return end
     self.state = "running"
-    note(self, out and out.status)
+    note(self, event.status)
 end
 
 --- Hears what becomes of a submission that was cancelled, for the books alone.
 local function books_of(self)
     return function(kind, event)
         if kind == "opened" then return opened(self, event) end
+        if kind == "ended" then leave(self) end
         if kind == "changed" or not event.opening then return end
         if event.failure then
             submission_failed(self, event)
@@ -240,16 +262,20 @@ local function handler_of(self)
     return function(kind, event)
         if kind == "opened" then return opened(self, event) end
         if kind == "changed" then return note(self, event.status, response.progress(event.progress)) end
+        leave(self)
         if event.opening then return submission_ended(self, event) end
         return polling_ended(self, event)
     end
 end
 
 local function start(self, spec)
+    local ok, err = self._settings.slots:check()
+    if not ok then return nil, err end
     spec.deadline = self._timeout or self._settings.timeout
     local id, reason = scheduler.poll(self._settings.service, spec, handler_of(self))
     if not id then return nil, errors.new("io", "the engine could not start: " .. reason) end
-    self._job = id
+    self._settings.slots:take()
+    self._job, self._slot = id, true
     return self
 end
 
@@ -265,17 +291,20 @@ end
 ---@param settings table
 ---@param order { body: string, request: table, price: number?, timeout: number?, reservation: flux2.Reservation,
 ---  record: flux2.Record? } body is JSON, price is in credits, timeout in seconds
+---@param prepare fun(task: flux2.Task) called before anything is sent; afterwards nothing may fail
 ---@return flux2.Task?
 ---@return flux2.Error?
-function Task.submit(settings, order)
+function Task.submit(settings, order, prepare)
     local record = order.record or {}
     local self = new(settings, {
         state = "submitting", request = order.request, _price = order.price, _timeout = order.timeout,
         _reservation = order.reservation, _record = order.record,
     })
+    prepare(self)
     return start(self, {
         url = settings.task_url .. "{id}", opening = settings.submit_url, body = order.body,
         record_path = record.path, record_text = record.text,
+        durations = settings.learning:kind(settings.base_url, order.request),
     })
 end
 
@@ -356,7 +385,9 @@ end
 function Task:cancel()
     if not ALIVE[self.state] then return self end
     if self._dormant then awaken(self) end
-    scheduler.cancel(self._job, self.state == "submitting" and books_of(self) or nil)
+    scheduler.cancel(self._job, self.state == "submitting" and books_of(self) or function(kind)
+        if kind == "ended" then leave(self) end
+    end)
     local message = "cancelled here; the service may still make the picture and charge for it"
     finish(self, "cancelled", nil, errors.new("cancelled", message, { task_id = self.id }))
     return self
@@ -382,7 +413,9 @@ function Task:on(event, fn)
         error("task:on: the events are 'status', 'progress' and 'done', not " .. text.show(event), 2)
     end
     if type(fn) ~= "function" then error("task:on: a function is needed, not " .. text.show(fn), 2) end
-    local listeners = self._listeners[event]
+    self._listeners = self._listeners or {}
+    local listeners = self._listeners[event] or {}
+    self._listeners[event] = listeners
     listeners[#listeners + 1] = fn
     if self._dormant then
         awaken(self)

@@ -106,6 +106,16 @@ function text.number(n)
     return format("%.14g", n)
 end
 
+--- Reads digits, with or without a point: tonumber wants the locale's before Lua 5.3.
+---@param s string
+---@return number? n nil if there is anything else in it
+-- Example: `text.to_number "0.5"` is 0.5, also where people write 0,5.
+function text.to_number(s)
+    local whole, fraction = s:match "^(%d*)%.?(%d*)$"
+    if not whole or #whole + #fraction == 0 then return nil end
+    return (tonumber(whole) or 0) + (tonumber(fraction) or 0) / 10 ^ #fraction
+end
+
 --- The number itself, as an integer where the Lua version knows integers: JSON gives floats.
 ---@param n number
 ---@return number

@@ -17,7 +17,10 @@ end
 
 --- A client for EMU that polls often; options override.
 function service.client(emu, options)
-    local settings = { api_key = emu.api_key, base_url = emu.url, poll = { interval = 0.02 }, timeout = 20 }
+    local settings = {
+        api_key = emu.api_key, base_url = emu.url, poll = { interval = 0.02 }, timeout = 20,
+        max_submissions_per_second = 1e6,
+    }
     for name, value in pairs(options or {}) do settings[name] = value end
     return assert(flux2.new(settings))
 end
@@ -86,6 +89,7 @@ function service.run_lua(program, arguments, prefix)
     local out = assert(io.open(file, "w"))
     out:write(program)
     out:close()
+    os.execute("chmod 644 " .. file) -- PREFIX may make it another user's
     local lua = os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua"
     local command = ("%s timeout -k 5 60 '%s' '%s' %s 2>&1; echo \"exit:$?\""):format(prefix or "", lua, file, arguments or "")
     local pipe = assert(io.popen(command))
@@ -111,10 +115,20 @@ function service.library(name, flags)
     return libraries[name]
 end
 
---- Lua cannot fork by itself, nor make another Lua state: a library of C functions that can, for package.loadlib.
-function service.process_library()
+--- Compiles spec/support/NAME.c, which holds functions for Lua, for package.loadlib.
+function service.lua_library(name)
     local abi = _VERSION:match "%d%.%d"
-    return service.library("process", ("$(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi))
+    return service.library(name, ("$(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi))
+end
+
+--- Lua cannot fork by itself, nor make another Lua state: a library of C functions that can.
+function service.process_library()
+    return service.lua_library "process"
+end
+
+--- Signals and descriptors, likewise: see support/trouble.c.
+function service.trouble_library()
+    return service.lua_library "trouble"
 end
 
 return service

@@ -56,7 +56,7 @@ commonName = supplied
 ]]
 
 --- A certificate that signs itself: for two days from now, or for a day long ago.
-local function make_certificate(dir, options)
+function tls_front.make_certificate(dir, options)
     local name = options.name or "subjectAltName=IP:127.0.0.1,DNS:localhost"
     local out = assert(io.open(dir .. "/ca.cnf", "w"))
     out:write(CA_CONFIG, (name:gsub("=", " = ", 1)), "\n")
@@ -69,7 +69,7 @@ local function make_certificate(dir, options)
 end
 
 --- A port that was free a moment ago.
-local function free_port()
+function tls_front.free_port()
     local probe = require("flux2.emulator").start { port = 0 }
     local port = probe.port
     probe:stop()
@@ -81,9 +81,9 @@ end
 function tls_front.start(emu, options)
     options = options or {}
     local front = { dir = service.directory() }
-    make_certificate(front.dir, options)
+    tls_front.make_certificate(front.dir, options)
     for _ = 1, 10 do
-        front.port = free_port()
+        front.port = tls_front.free_port()
         local values = {
             dir = front.dir, port = front.port, behind = emu.port, http2 = options.http2 ~= false and "http2" or "",
             keepalive = options.keepalive or 100000,

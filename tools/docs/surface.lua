@@ -13,10 +13,10 @@ surface.public = {
 --- A name that ends in ".*" means all modules below.
 surface.internal = {
     "flux2.base64", "flux2.budget", "flux2.client", "flux2.combine", "flux2.exchange", "flux2.failure",
-    "flux2.host.love_decoder", "flux2.image", "flux2.json", "flux2.map", "flux2.options", "flux2.pictures",
-    "flux2.pricing", "flux2.reports", "flux2.request", "flux2.response", "flux2.scheduler", "flux2.settings",
-    "flux2.shapes", "flux2.spawn", "flux2.spool", "flux2.suggest", "flux2.task", "flux2.text", "flux2.url",
-    "flux2.version",
+    "flux2.host.love_decoder", "flux2.image", "flux2.json", "flux2.learning", "flux2.map", "flux2.options",
+    "flux2.pictures", "flux2.pricing", "flux2.reports", "flux2.request", "flux2.response", "flux2.scheduler",
+    "flux2.settings", "flux2.shapes", "flux2.slots", "flux2.spawn", "flux2.spool", "flux2.suggest", "flux2.task",
+    "flux2.text", "flux2.url", "flux2.version",
 }
 
 --- Classes that only describe a table that users make.
@@ -87,7 +87,8 @@ end
 
 --- A class, with objects of it. What it can do is in the metatable of those, but for what is hidden.
 local function class(name, object, ...)
-    return { name = name, methods = getmetatable(object) or {}, objects = { object, ... } }
+    local methods = type(object) == "table" and getmetatable(object) or {}
+    return { name = name, methods = methods, objects = { object, ... } }
 end
 
 --- Objects of a real generation, by class.
@@ -119,6 +120,7 @@ function surface.classes(directory)
         class("flux2.Task", task, failed),
         class("flux2.Result", result),
         class("flux2.Image", image),
+        class("flux2.Buffer", assert(image:buffer())),
         class("flux2.Error", err, unclear.error, dear),
         class("flux2.Handle", handle),
         class("flux2.Map", map),

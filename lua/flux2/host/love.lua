@@ -79,7 +79,7 @@ end
 --- Where the decoder finds the picture: in memory, in a file that the game has saved, or in one of ours.
 local function job_for(image, opts)
     local job = { size = opts.size }
-    if image._bytes or image._b64 then
+    if image._bytes or image._buffer or image._b64 then
         local bytes, err = image:bytes()
         if not bytes then return nil, err end
         job.data = love.filesystem.newFileData(bytes, "picture")

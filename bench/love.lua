@@ -1,0 +1,69 @@
+--- The frames of a real game: examples/love under Xvfb, its pictures from an emulator in another process, over TLS.
+-- Prints the table.
+--   BENCH_LOVE_PICTURES=20 lua bench/love.lua
+
+local support = require "support"
+
+local LIMIT = 0.2 -- milliseconds that an update may take
+local PICTURES = tonumber(os.getenv "BENCH_LOVE_PICTURES" or "") or 20
+local DATA = support.build .. "/frames-love.dat"
+
+local function play(emulator, front)
+    local dir = support.directory()
+    local printed, code = support.run((support.clean .. [[
+        FLUX2_API_KEY='%s' FLUX2_BASE_URL=%s XDG_DATA_HOME=%s SDL_AUDIODRIVER=dummy LC_ALL=C.UTF-8 BENCH_LOVE_DATA=%s \
+        BENCH_LOVE_PICTURES=%d xvfb-run -a -s '-screen 0 1280x800x24' timeout -k 5 %d love examples/love \
+        --ca-file %s --resolution 2K --script bench/love_frames.lua --report %s/report]]):format(
+        emulator.key, front.url, dir, DATA, PICTURES, PICTURES * 3 + 90, front.ca_file, dir))
+    local report = support.run("cat " .. dir .. "/report")
+    support.run("rm -rf " .. dir)
+    local pictures = tonumber(report:match "pictures=(%d+)")
+    if code ~= 0 or pictures ~= PICTURES then error("LÖVE failed:\n" .. report .. printed:sub(1, 2000)) end
+    return pictures
+end
+
+local function read()
+    local wall, jitter, counts = {}, {}, { busy = 0, over = 0, idle_over = 0, cpu_over = 0, jitter_over = 0 }
+    for line in io.lines(DATA) do
+        local ms, cpu, beside, events = line:match "^%d+ (%S+) (%S+) (%S+) (%d+)"
+        ms, cpu, beside, events = tonumber(ms), tonumber(cpu), tonumber(beside), tonumber(events)
+        wall[#wall + 1], jitter[#jitter + 1] = ms, beside
+        if events > 0 then counts.busy = counts.busy + 1 end
+        if ms > LIMIT then
+            counts.over = counts.over + 1
+            if events == 0 then counts.idle_over = counts.idle_over + 1 end
+            if cpu > LIMIT and events > 0 then counts.cpu_over = counts.cpu_over + 1 end
+        end
+    end
+    local usual = support.median(jitter)
+    for _, ms in ipairs(jitter) do
+        if ms - usual > LIMIT then counts.jitter_over = counts.jitter_over + 1 end
+    end
+    return wall, counts
+end
+
+local emulator = io.popen(support.lua("5.4", "love_service.lua"):format "")
+emulator = { pipe = emulator, port = tonumber(emulator:read "*l"), key = emulator:read "*l", pid = emulator:read "*l" }
+assert(emulator.pid, "the emulator did not start")
+local front = support.front(emulator, true)
+local ok, reason = xpcall(function()
+    local pictures = play(emulator, front)
+    local wall, counts = read()
+    local function ms(q) return ("%.4f"):format(support.quantile(wall, q)) end
+    local function count(name) return ("%d"):format(counts[name]) end
+    print(("Time inside flux2.update() in LÖVE, %d pictures of 2K over TLS and HTTP/2"):format(PICTURES))
+    support.print_table {
+        {
+            "frames", "with events", "median ms", "p99", "p99.9", "max", "over 0.2 ms", "of them without events",
+            "and with 0.2 ms of work", "jitter over 0.2 ms", "verified",
+        },
+        {
+            ("%d"):format(#wall), count "busy", ms(0.5), ms(0.99), ms(0.999), ms(1), count "over", count "idle_over",
+            count "cpu_over", count "jitter_over", ("%d of %d"):format(pictures, PICTURES),
+        },
+    }
+end, debug.traceback)
+front:stop()
+support.run("kill " .. emulator.pid)
+emulator.pipe:close()
+if not ok then error(reason, 0) end

@@ -1,0 +1,112 @@
+/* core_buffer.c - a block of bytes as the engine received it, for Lua: handed over without a copy.
+ *
+ * The userdata is as large as its block, and none of that is ever touched: the memory is never there, but Lua's
+ * collector counts it, and so collects pictures as soon as if they were strings. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core.h"
+
+#define BUFFER_TYPE "flux2.buffer"
+
+struct flux2_buffer {
+    char *data; /* owned; NULL while it is empty */
+    size_t size;
+};
+
+static struct flux2_buffer *check_buffer(lua_State *L, int index)
+{
+    return luaL_checkudata(L, index, BUFFER_TYPE);
+}
+
+struct flux2_buffer *flux2_core_new_buffer(lua_State *L, size_t size)
+{
+    struct flux2_buffer *b = lua_newuserdata(L, sizeof *b + size);
+    b->data = NULL;
+    b->size = 0;
+    luaL_setmetatable(L, BUFFER_TYPE);
+    return b;
+}
+
+void flux2_core_fill_buffer(struct flux2_buffer *b, char *data, size_t size)
+{
+    b->data = data;
+    b->size = size;
+}
+
+const char *flux2_core_check_bytes(lua_State *L, int index, size_t *size)
+{
+    if (lua_type(L, index) != LUA_TUSERDATA)
+        return luaL_checklstring(L, index, size);
+    const struct flux2_buffer *b = check_buffer(L, index);
+    *size = b->size;
+    return b->data ? b->data : "";
+}
+
+/* core.buffer(string) -> a buffer with a copy of it */
+static int buffer_new(lua_State *L)
+{
+    size_t size;
+    const char *text = luaL_checklstring(L, 1, &size);
+    struct flux2_buffer *b = flux2_core_new_buffer(L, size);
+    char *data = malloc(size + 1);
+    if (!data)
+        return luaL_error(L, "not enough memory");
+    memcpy(data, text, size + 1);
+    flux2_core_fill_buffer(b, data, size);
+    return 1;
+}
+
+static int buffer_gc(lua_State *L)
+{
+    struct flux2_buffer *b = check_buffer(L, 1);
+    char *data = b->data;
+    size_t size = b->size;
+    flux2_core_fill_buffer(b, NULL, 0);
+    flux2_core_free(L, data, size);
+    return 0;
+}
+
+/* #buffer -> bytes */
+static int buffer_len(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)check_buffer(L, 1)->size);
+    return 1;
+}
+
+/* buffer:string() -> a copy as a Lua string */
+static int buffer_string(lua_State *L)
+{
+    const struct flux2_buffer *b = check_buffer(L, 1);
+    lua_pushlstring(L, b->data ? b->data : "", b->size);
+    return 1;
+}
+
+/* buffer:pointer() -> its first byte as a light userdata, valid while the buffer is referenced; a NUL follows the last */
+static int buffer_pointer(lua_State *L)
+{
+    lua_pushlightuserdata(L, check_buffer(L, 1)->data);
+    return 1;
+}
+
+static int buffer_tostring(lua_State *L)
+{
+    lua_pushfstring(L, "flux2.Buffer (%f bytes)", (lua_Number)check_buffer(L, 1)->size);
+    return 1;
+}
+
+static const luaL_Reg methods[] = {{"pointer", buffer_pointer}, {"string", buffer_string}, {NULL, NULL}};
+
+void flux2_core_add_buffer(lua_State *L)
+{
+    flux2_core_new_type(L, BUFFER_TYPE, buffer_gc);
+    lua_pushcfunction(L, buffer_len);
+    lua_setfield(L, -2, "__len");
+    lua_pushcfunction(L, buffer_tostring);
+    lua_setfield(L, -2, "__tostring");
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+    lua_pushcfunction(L, buffer_new);
+    lua_setfield(L, -2, "buffer");
+}

@@ -1,0 +1,121 @@
+-- The clock on the wall is set, forward and back, by years: waits last as long as they should, a server's dates mean what
+-- the server meant, and the spool loses nothing. See support/clock.c.
+local service = require "support.service"
+
+local HEAD = [[
+local url, dir, library = arg[1], arg[2], arg[3]
+local set = assert(package.loadlib(library, "set_clock"))
+local core, flux2 = require "flux2.core", require "flux2"
+local YEAR = 365 * 86400
+local function new(options)
+    local all = { api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 }, timeout = 20 }
+    for name, value in pairs(options or {}) do all[name] = value end
+    return assert(flux2.new(all))
+end
+-- Calls fn while the clock jumps about; it must take at least, and not much more than, so many seconds.
+local function lasts(least, what, fn)
+    for _, years in ipairs { 20, -20, 0.5 / 365, -1 / 365 } do
+        local began, before = core.now(), os.time()
+        set(0)
+        local timer = flux2.spawn(function()
+            flux2.sleep(least / 3)
+            set(years * YEAR)
+            flux2.sleep(least / 3)
+            assert(math.abs(os.time() - before) > 40000, "the clock was not set")
+            return true
+        end)
+        fn()
+        local took = core.now() - began
+        assert(timer:join(10))
+        assert(took >= least - 0.01 and took < least + 8, what .. " took " .. took .. " s")
+    end
+    set(0)
+end
+]]
+
+describe("a clock that is set", function()
+    local emu, dir
+    before_each(function()
+        emu = service.start { duration = 0.3 }
+        dir = service.directory()
+    end)
+    after_each(function()
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    local function run(body)
+        local library = service.lua_library "clock"
+        local code, printed = service.run_lua(HEAD .. body, ("'%s' '%s' '%s'"):format(emu.url, dir, library),
+            ("FLUX2_TEST_PRELOAD='%s' LD_PRELOAD='%s'"):format(library, library))
+        assert.equal(0, code, printed)
+        return printed
+    end
+
+    it("ends no wait early, and keeps none from ending", function()
+        run [[
+            local client = new()
+            lasts(0.3, "a sleep", function() flux2.sleep(0.3) end)
+            lasts(0.3, "a generation", function() assert(client:generate "a fox") end)
+            local never = new { poll = { interval = 3 } }
+            lasts(0.3, "a wait with a time-out", function()
+                local result, err = assert(never:submit "a fox"):wait(0.3)
+                assert(not result and err.kind == "timeout", tostring(err))
+            end)
+            lasts(0.3, "a task's own time-out", function()
+                local result, err = assert(never:submit("a fox", { timeout = 0.3 })):wait()
+                assert(not result and err.kind == "timeout", tostring(err))
+            end)
+        ]]
+    end)
+
+    it("changes nothing about the pause that a server asks for, in seconds or as a date", function()
+        for _, kind in ipairs { "seconds", "date" } do
+            emu:clear_faults()
+            local after = kind == "seconds" and "1" or os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + 3600)
+            -- The server's own clock: an hour ahead, less the second that it asks for.
+            local headers = kind == "date" and { Date = os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + 3599) } or nil
+            emu:fault { method = "POST", path = "/api/v1/images/generations", every = 2, times = 1000, retry_after = after,
+                headers = headers }
+            run [[
+                local client = new()
+                for _, years in ipairs { 20, -20, 0 } do
+                    set(years * YEAR)
+                    local began, n = core.now(), 0
+                    for i = 1, 2 do assert(client:generate "asked to wait") end
+                    local took = core.now() - began
+                    assert(took >= 1 and took < 10, took)
+                end
+            ]]
+        end
+    end)
+
+    it("does not confuse the spool: nothing is lost, nothing is taken from the living", function()
+        emu:set { duration = 60 }
+        run [[
+            local clients, tasks = {}, {}
+            for i, years in ipairs { 5, -30, 0, -1 } do
+                set(years * YEAR)
+                clients[i] = new { spool = dir }
+                tasks[i] = assert(clients[i]:submit("in another year " .. i))
+                while not tasks[i].id do flux2.sleep(0.01) end
+                -- The others live, whatever the clock says.
+                assert(#assert(clients[i]:recover()) == 0)
+            end
+            for i = 1, 4 do tasks[i]:cancel() end
+        ]]
+        emu:finish()
+        assert.equal(4, #emu:ledger())
+        local printed = run [[
+            set(-40 * YEAR)
+            local found, unknown, damaged = assert(new { spool = dir }:recover())
+            assert(#found == 4 and #unknown == 0 and #damaged == 0, #found)
+            for i, task in ipairs(found) do
+                assert(i == 1 or found[i - 1]._record.submitted <= task._record.submitted)
+                assert(assert(task:wait()).images[1]:bytes())
+            end
+            print(#core.list(dir))
+        ]]
+        assert.equal("1", printed:match "%d+")
+    end)
+end)

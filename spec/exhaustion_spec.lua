@@ -1,0 +1,343 @@
+-- A machine that has run out of something: descriptors, room on the disk, the right to write. A clear error each, nothing
+-- half-written, nothing sent that could not be kept, and it works again when the cause is gone.
+local core = require "flux2.core"
+local service = require "support.service"
+
+local HEAD = [[
+local url, dir, library = arg[1], arg[2], arg[3]
+local core, flux2 = require "flux2.core", require "flux2"
+local function load_c(name) return assert(package.loadlib(library, name)) end
+local use_up, free = load_c "descriptors_use_up", load_c "descriptors_free"
+local function new(options)
+    local all = { api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 }, max_retries = 1 }
+    for name, value in pairs(options or {}) do all[name] = value end
+    return assert(flux2.new(all))
+end
+local function fails(kind, words, value, err)
+    assert(not value, "it worked")
+    assert(err.kind == kind, tostring(err))
+    assert(tostring(err):find(words, 1, true), tostring(err))
+    return err
+end
+local function pump(condition)
+    local until_ = core.now() + 10
+    while not condition() do
+        assert(core.now() < until_, "waited for too long")
+        flux2.update()
+    end
+end
+]]
+
+local function shell(command)
+    local pipe = assert(io.popen(command))
+    local out = pipe:read "*a"
+    pipe:close()
+    return (out:gsub("%s+$", ""))
+end
+
+describe("without descriptors", function()
+    local emu, dir
+    before_each(function()
+        emu = service.start { image_bytes = 60000 }
+        dir = service.directory()
+    end)
+    after_each(function()
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    local function run(body, prefix)
+        local code, printed = service.run_lua(HEAD .. body,
+            ("'%s' '%s' '%s'"):format(emu.url, dir, service.trouble_library()), prefix)
+        assert.equal(0, code, printed)
+        assert.is_nil(printed:find("Sanitizer", 1, true), printed)
+        return printed
+    end
+
+    it("the engine does not start, however many it lacks, and says why; later it does", function()
+        run [[
+            local client = new()
+            local refused, lacking = 0, 0
+            repeat
+                use_up(lacking)
+                local task, err = client:submit("with only " .. lacking)
+                if not task then
+                    fails("io", "Too many open files", task, err)
+                    refused = refused + 1
+                end
+                free()
+                lacking = lacking + 1
+                if task then
+                    local result, why = task:wait()
+                    assert(result, tostring(why))
+                end
+            until task
+            assert(refused >= 2, refused)
+            assert(client:generate "with plenty")
+        ]]
+        assert.equal(2, #emu:ledger())
+    end)
+
+    it("a submission fails as never sent, is tried again, and goes through once there are some", function()
+        run [[
+            local client, patient = new { max_retries = 2 }, new { max_retries = 50 }
+            flux2.sleep(0.01) -- the engine runs
+            use_up(0)
+            local err = fails("network", "Too many open files", assert(client:submit "cannot be sent"):wait())
+            assert(err.attempts == 3 and err.retryable, err.attempts)
+            assert(client:spent() == 0 and select(2, client:spent()) == 0)
+            local task = assert(patient:submit "can be sent later")
+            flux2.sleep(0.3)
+            assert(task.state == "submitting")
+            free()
+            assert(task:wait())
+        ]]
+        assert.equal(1, #emu:ledger())
+        assert.equal("can be sent later", emu:ledger()[1].prompt)
+    end)
+
+    it("a submission to a name, and over TLS, is as certainly not sent", function()
+        run [[
+            for _, address in ipairs { "http://localhost:" .. url:match "%d+$", "https://127.0.0.1:" .. url:match "%d+$" } do
+                local client = new { base_url = address, max_retries = 1 }
+                flux2.sleep(0.01)
+                use_up(0)
+                local value, err = assert(client:submit "cannot be sent"):wait()
+                free()
+                assert(not value and err.kind ~= "unknown_outcome" and err.attempts == 2, tostring(err))
+            end
+        ]]
+        assert.equal(0, #emu:ledger())
+    end)
+
+    it("polls go on until there are some", function()
+        emu:set { duration = 0.5, max_requests_per_connection = 1 }
+        run [[
+            local client = new()
+            local task = assert(client:submit "polled without descriptors")
+            pump(function() return task.id end)
+            use_up(0)
+            flux2.sleep(1)
+            assert(task.state == "running", tostring(task.error))
+            free()
+            assert(task:wait())
+        ]]
+    end)
+
+    it("a download is tried again, one to a file says so, and leaves nothing", function()
+        run [[
+            local client = new()
+            local image = assert(assert(client:submit "to be fetched"):wait()).images[1]
+            local other = assert(assert(client:submit "to be fetched too"):wait()).images[1]
+            assert(other:bytes()) -- a connection is kept
+            use_up(0)
+            fails("io", "Too many open files", image:save(dir .. "/a.png"))
+            free()
+            assert(image:save(dir .. "/a.png"))
+        ]]
+        assert.same({ "a.png" }, service.list(dir))
+        assert.equal(60000, #service.read(dir .. "/a.png"))
+    end)
+
+    it("a picture in memory says so as well", function()
+        emu:set { sync = "b64_json" }
+        run [[
+            local image = assert(assert(new():submit "in the answer"):wait()).images[1]
+            use_up(0)
+            fails("io", "Too many open files", image:save(dir .. "/a.png"))
+            free()
+            assert(image:save(dir .. "/a.png"))
+        ]]
+        assert.same({ "a.png" }, service.list(dir))
+    end)
+
+    it("a record cannot be written, so nothing is sent", function()
+        local printed = run [[
+            local spooled = new { spool = dir .. "/spool" }
+            assert(spooled:generate "the first")
+            use_up(0)
+            fails("io", "nothing was sent", assert(spooled:submit "not recorded"):wait())
+            local more, err = flux2.new { api_key = "aio_k", spool = dir .. "/other" }
+            fails("io", "Too many open files", more, err)
+            local found, why = new():recover()
+            assert(not found and why.kind == "invalid_request")
+            found, why = spooled:recover()
+            fails("io", "Too many open files", found, why)
+            free()
+            assert(spooled:generate "recorded")
+            found = assert(spooled:recover())
+            assert(#found == 0)
+        ]]
+        assert.equal("", printed)
+        assert.equal(2, #emu:ledger())
+        for _, name in ipairs(service.list(dir .. "/spool")) do assert.is_nil(name:find "task", name) end
+    end)
+
+    it("an id that cannot be recorded is told, and recorded once it can be", function()
+        emu:set { duration = 60 }
+        emu:fault { method = "POST", path = "/api/v1/images/generations", nth = 1, delay = 0.5 }
+        run [[
+            local told
+            flux2.on_error = function(message) told = message end
+            local client = new { spool = dir .. "/spool" }
+            local task = assert(client:submit "accepted meanwhile")
+            flux2.sleep(0.2)
+            use_up(0)
+            pump(function() return task.id end)
+            assert(told and told:find("Too many open files", 1, true), told)
+            free()
+            local path = task._record.path
+            pump(function()
+                local file = assert(io.open(path))
+                local text = file:read "*a"
+                file:close()
+                return text:find(task.id, 1, true)
+            end)
+        ]]
+    end)
+end)
+
+describe("on a disk that is full", function()
+    local emu, client, dir
+    before_each(function()
+        emu = service.start { image_bytes = 200000 }
+        client = service.client(emu)
+        dir = service.directory()
+    end)
+    after_each(function()
+        os.execute(("umount -l '%s' 2>/dev/null"):format(dir))
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    local function mount(options)
+        return shell(("mount -t tmpfs -o %s tmpfs '%s' >/dev/null 2>&1 && echo mounted"):format(options, dir)) == "mounted"
+    end
+    local NO_MOUNT = "a small file system cannot be mounted by this user"
+
+    for _, way in ipairs { "from its URL", "from inside the answer" } do
+        it("a picture " .. way .. " is not half there, and can be saved once there is room", function()
+            if not mount "size=64k" then return pending(NO_MOUNT) end
+            if way == "from inside the answer" then emu:set { sync = "b64_json" } end
+            local old = assert(io.open(dir .. "/a.png", "w"))
+            old:write "precious"
+            old:close()
+            local image = assert(assert(client:submit "larger than the disk"):wait()).images[1]
+            local saved, err = image:save(dir .. "/a.png")
+            assert.is_nil(saved)
+            assert.equal("io", err.kind)
+            assert.truthy(tostring(err):find("No space left", 1, true), tostring(err))
+            assert.truthy(tostring(err):find("a.png", 1, true), tostring(err))
+            assert.same({ "a.png" }, service.list(dir))
+            assert.equal("precious", service.read(dir .. "/a.png"))
+            assert(os.execute(("mount -o remount,size=1m '%s'"):format(dir)))
+            assert(image:save(dir .. "/a.png"))
+            assert.equal(200000, #service.read(dir .. "/a.png"))
+            assert.equal(1, #emu:ledger())
+        end)
+    end
+
+    it("where not even a name fits, nothing is bought", function()
+        if not mount "size=64k,nr_inodes=1" then return pending(NO_MOUNT) end
+        local image, err = client:generate("nowhere to put it", { save = dir .. "/a.png" })
+        assert.is_nil(image)
+        assert.equal("io", err.kind)
+        assert.truthy(tostring(err):find("No space left", 1, true), tostring(err))
+        assert.equal(0, emu:stats().requests)
+    end)
+
+    it("what generate bought and could not save stays in the spool", function()
+        if not mount "size=64k" then return pending(NO_MOUNT) end
+        local tray = service.directory()
+        local spooled = service.client(emu, { spool = tray })
+        local image, err = spooled:generate("no room for it", { save = dir .. "/a.png" })
+        assert.is_nil(image)
+        assert.equal("io", err.kind)
+        assert.equal(emu:ledger()[1].task_id, err.task_id)
+        assert.same({}, service.list(dir))
+        collectgarbage()
+        collectgarbage()
+        local tasks = assert(spooled:recover())
+        assert.equal(1, #tasks)
+        assert.equal(err.task_id, tasks[1].id)
+        assert(assert(tasks[1]:wait()).images[1]:bytes())
+        assert.equal(1, #emu:ledger())
+        service.remove(tray)
+    end)
+end)
+
+describe("in a directory that may not be written", function()
+    local emu, dir
+    before_each(function()
+        emu = service.start()
+        dir = service.directory()
+        os.execute(("chmod 755 '%s'"):format(dir))
+    end)
+    after_each(function()
+        os.execute(("umount -l '%s' 2>/dev/null; umount -l '%s' 2>/dev/null"):format(dir, dir))
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    -- Both ways in which it may not: by its permissions, which a superuser does not feel, and as a whole file system.
+    local PROGRAM = HEAD .. [[
+        local client = new()
+        fails("io", arg[4], client:generate("nowhere to put it", { save = dir .. "/a.png" }))
+        fails("io", arg[4], flux2.new { api_key = "aio_k", base_url = url, spool = dir .. "/spool" })
+        fails("io", arg[4], flux2.new { api_key = "aio_k", base_url = url, spool = dir })
+        assert(flux2.stats().exchanges == 0, "something was sent")
+        local image = assert(assert(client:submit "to be saved"):wait()).images[1]
+        fails("io", arg[4], image:save(dir .. "/a.png"))
+        assert(image:bytes())
+        fails("io", arg[4], image:save(dir .. "/a.png"))
+    ]]
+
+    local function run(words, prefix)
+        local code, printed = service.run_lua(PROGRAM,
+            ("'%s' '%s' '%s' '%s'"):format(emu.url, dir, service.trouble_library(), words), prefix)
+        assert.equal(0, code, printed)
+        assert.same({}, service.list(dir))
+        assert.equal(1, #emu:ledger())
+    end
+
+    it("by its permissions, nothing is sent, and what was paid for is not lost", function()
+        if shell "id -u" ~= "0" then
+            os.execute(("chmod 555 '%s'"):format(dir))
+            return run "Permission denied"
+        end
+        local nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups"
+        local lua, build = os.getenv "FLUX2_TEST_LUA" or "lua", os.getenv "FLUX2_BUILD" or "build"
+        -- Somebody else has to be able to read what runs.
+        if shell(("%s '%s' -e 'require \"flux2.core\"' >/dev/null 2>&1 && echo yes"):format(nobody, lua)) ~= "yes" then
+            return pending("nobody cannot run " .. lua .. " on " .. build .. ": is a folder above it private?")
+        end
+        run("Permission denied", nobody)
+    end)
+
+    it("because its file system may only be read, the same", function()
+        if shell(("mount -t tmpfs -o ro tmpfs '%s' >/dev/null 2>&1 && echo mounted"):format(dir)) ~= "mounted" then
+            return pending "a file system cannot be mounted by this user"
+        end
+        run "Read-only file system"
+    end)
+
+    it("a spool that becomes unwritable sends nothing more, and goes on when it is writable again", function()
+        if shell(("mount -t tmpfs tmpfs '%s' >/dev/null 2>&1 && echo mounted"):format(dir)) ~= "mounted" then
+            return pending "a file system cannot be mounted by this user"
+        end
+        local client = service.client(emu, { spool = dir })
+        assert(client:generate "while it could be written")
+        -- Above what it has open.
+        assert(os.execute(("mount --bind '%s' '%s' && mount -o remount,bind,ro '%s'"):format(dir, dir, dir)))
+        local result, err = assert(client:submit "not recorded"):wait()
+        assert.is_nil(result)
+        assert.equal("io", err.kind)
+        assert.truthy(err.message:find("nothing was sent", 1, true), err.message)
+        assert.truthy(err.message:find("Read-only file system", 1, true), err.message)
+        assert(os.execute(("umount '%s'"):format(dir)))
+        assert(client:generate "again")
+        assert.equal(2, #emu:ledger())
+        local until_ = core.now() + 5
+        while #service.list(dir) > 1 do assert(core.now() < until_, table.concat(service.list(dir), " ")) end
+    end)
+end)

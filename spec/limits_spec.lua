@@ -1,0 +1,274 @@
+-- Every limit of a client: it has a default and an option, it holds against a service that means harm or a host that
+-- does too much, and the error names it and what raises it.
+local core = require "flux2.core"
+local flux2 = require "flux2"
+local service = require "support.service"
+local settings = require "flux2.settings"
+
+local SUBMIT, TASKS, IMAGES = "/api/v1/images/generations", "/api/v1/tasks/*", "/images/*"
+local PNG = "\137PNG\r\n\26\n"
+
+local function rss()
+    return tonumber(service.read("/proc/self/status"):match "VmRSS:%s*(%d+)") * 1024
+end
+
+describe("a limit", function()
+    local emu
+    before_each(function() emu = service.start() end)
+    after_each(service.stop_all)
+
+    it("has a default, and an option that says what it takes", function()
+        for name, default in pairs {
+            max_event_bytes = 256 * 2 ^ 20, max_header_bytes = 65536, max_image_bytes = 64 * 2 ^ 20, max_redirects = 5,
+            max_response_bytes = 32 * 2 ^ 20, max_retries = 2, max_submissions_per_second = 20, max_tasks = 10000,
+            max_connections = 8,
+        } do
+            assert.equal(default, settings.defaults[name], name)
+            for _, bad in ipairs { -1, "8", 0 / 0, 1 / 0 } do
+                local ok, message = pcall(flux2.new, { api_key = "aio_k", [name] = bad })
+                assert.is_false(ok, name)
+                assert.truthy(tostring(message):find(name .. " must be", 1, true), message)
+            end
+            assert(flux2.new { api_key = "aio_k", [name] = 2 })
+        end
+        assert(flux2.new { api_key = "aio_k", max_submissions_per_second = 1e300, poll = { per_second = 1e300 } })
+        assert(flux2.new { api_key = "aio_k", max_redirects = 2 ^ 52 })
+    end)
+
+    -- The fault, where it strikes, the option that holds it off, a value that it breaks, the kind of error, and words.
+    local sizes = {
+        { "of a JSON body", { endless = true, body = '{"data":"' }, SUBMIT, "max_response_bytes", 20000, "unknown_outcome" },
+        { "of a JSON body", { endless = true, body = '{"data":"' }, TASKS, "max_response_bytes", 20000, "too_large" },
+        { "once decompressed", { bomb = 2 ^ 26 }, SUBMIT, "max_response_bytes", 30000, "unknown_outcome" },
+        { "once decompressed", { bomb = 2 ^ 26 }, TASKS, "max_response_bytes", 30000, "too_large" },
+        { "of an image", { endless = true, body = PNG }, IMAGES, "max_image_bytes", 40000, "too_large" },
+        { "of all headers", { endless_headers = true }, SUBMIT, "max_header_bytes", 5000, "unknown_outcome" },
+        { "of all headers", { endless_headers = true }, TASKS, "max_header_bytes", 5000, "too_large" },
+        { "of all headers", { endless_headers = true }, IMAGES, "max_header_bytes", 5000, "too_large" },
+    }
+    for _, case in ipairs(sizes) do
+        local what, fault, path, option, limit, kind = case[1], case[2], case[3], case[4], case[5], case[6]
+        it(("on the size %s from %s: %s"):format(what, path, option), function()
+            local copy = { path = path, times = 1000 }
+            for name, value in pairs(fault) do copy[name] = value end
+            emu:fault(copy)
+            local before = rss()
+            local image, err = service.client(emu, { [option] = limit }):generate "a fox"
+            assert.is_nil(image)
+            assert.equal(kind, err.kind, tostring(err))
+            assert.truthy(tostring(err):find(option, 1, true), tostring(err))
+            assert.truthy(tostring(err):find(("%d"):format(limit), 1, true), tostring(err))
+            assert.is_true(rss() - before < 30 * 2 ^ 20, "grew")
+        end)
+    end
+
+    it("that is raised lets pass what it refused", function()
+        local client = service.client(emu, { max_header_bytes = 30000 })
+        local headers = {}
+        for i = 1, 20 do headers["X-Long-" .. i] = ("x"):rep(1000) end
+        for _, path in ipairs { SUBMIT, TASKS, IMAGES } do emu:fault { path = path, times = 1000, headers = headers } end
+        assert(client:generate "a fox with many headers")
+        local image, err = service.client(emu, { max_header_bytes = 10000 }):generate "a fox with too many"
+        assert.is_nil(image)
+        assert.equal("unknown_outcome", err.kind)
+    end)
+
+    it("on redirects of a picture: max_redirects", function()
+        local client = service.client(emu, { max_redirects = 3 })
+        emu:fault { path = IMAGES, times = 3, redirect = "/images/x" }
+        emu:fault { path = IMAGES, times = 1000, body = PNG .. "what it was about" }
+        assert.equal(PNG .. "what it was about", client:generate("three steps"):bytes())
+        local requests = emu:stats().requests
+        for _, other in ipairs { { 3, 4 }, { 0, 1 } } do
+            emu:clear_faults()
+            emu:fault { path = IMAGES, times = 1000, redirect = "/images/x" }
+            client = service.client(emu, { max_redirects = other[1] })
+            local before = emu:stats().downloads
+            local image, err = client:generate "one step too many"
+            assert.is_nil(image)
+            assert.equal("protocol", err.kind)
+            assert.truthy(tostring(err):find("max_redirects (" .. other[1] .. ")", 1, true), tostring(err))
+            assert.is_true(emu:stats().downloads - before <= other[2])
+        end
+        assert.is_true(emu:stats().requests > requests)
+    end)
+
+    it("on redirects is none for what carries the key, and does not advise to raise one", function()
+        emu:fault { path = TASKS, times = 1000, redirect = "/api/v1/tasks/other" }
+        local image, err = service.client(emu):generate "a fox"
+        assert.is_nil(image)
+        assert.equal("protocol", err.kind)
+        assert.is_nil(tostring(err):find("max_redirects", 1, true))
+    end)
+
+    it("on tasks that are alive: max_tasks", function()
+        emu:set { duration = 60 }
+        local client, tasks = service.client(emu, { max_tasks = 3, budget = 100 }), {}
+        for i = 1, 3 do tasks[i] = assert(client:submit("one of three " .. i)) end
+        service.pump_until(function() return #emu:ledger() == 3 end)
+        local spent, reserved = client:spent()
+        for _, ask in ipairs {
+            function() return client:submit "one too many" end, function() return client:generate "one too many" end,
+            function() return client:task "some-id" end,
+        } do
+            local task, err = ask()
+            assert.is_nil(task)
+            assert.equal("rate_limited", err.kind)
+            assert.is_true(err.retryable)
+            assert.equal(3, err.limit)
+            assert.truthy(tostring(err):find("max_tasks", 1, true))
+        end
+        assert.same({ spent, reserved }, { client:spent() })
+        -- Another client has its own, and one that ends makes room.
+        local other = assert(service.client(emu):submit "of another client")
+        service.pump_until(function() return other.id end)
+        other:cancel()
+        tasks[1]:cancel()
+        service.pump_until(function() return client._settings.slots.taken == 2 end)
+        tasks[4] = assert(client:submit "in its place")
+        service.pump_until(function() return tasks[4].id end)
+        emu:finish()
+        for i = 2, 4 do assert(tasks[i]:wait()) end
+        assert.equal(0, client._settings.slots.taken)
+        assert.equal(5, #emu:ledger())
+    end)
+
+    it("on tasks holds for those of the spool: a wait that is refused can be made again", function()
+        local dir = service.directory()
+        local first = service.client(emu, { spool = dir })
+        for i = 1, 3 do assert(assert(first:submit("left behind " .. i)):wait()) end
+        first = nil
+        assert.is_nil(first)
+        collectgarbage()
+        collectgarbage()
+        emu:set { duration = 60 }
+        local client = service.client(emu, { spool = dir, max_tasks = 1 })
+        local tasks = assert(client:recover())
+        assert.equal(3, #tasks)
+        local other = assert(client:submit "in between")
+        local result, err = tasks[1]:wait()
+        assert.is_nil(result)
+        assert.equal("rate_limited", err.kind)
+        other:cancel()
+        service.pump_until(function() return client._settings.slots.taken == 0 end)
+        for i = 1, 3 do assert(assert(tasks[i]:wait()).images[1]:bytes()) end
+        service.remove(dir)
+    end)
+
+    it("on submissions per second: the rest wait for their turn, and none is lost", function()
+        local client = service.client(emu, { max_submissions_per_second = 20 })
+        local began, tasks = core.now(), {}
+        for i = 1, 50 do tasks[i] = assert(client:submit("in turn " .. i)) end
+        while #emu:ledger() < 50 do
+            flux2.update()
+            local n, took = #emu:ledger(), core.now() - began
+            -- A second's worth may go at once.
+            assert.is_true(n <= 20 * (took + 1) + 1, n .. " after " .. took .. " s")
+            assert.is_true(took < 20)
+        end
+        assert(flux2.all(tasks))
+        assert.equal(50, #emu:ledger())
+    end)
+
+    it("on submissions per second does not hold up polls, or the fresh link of a picture", function()
+        local client = service.client(emu, { max_submissions_per_second = 1 })
+        local task = assert(client:submit "the first")
+        assert(task:wait())
+        for i = 1, 5 do assert(client:submit("behind it " .. i)) end
+        emu:expire_images()
+        local before = #emu:ledger()
+        assert(task.result.images[1]:bytes())
+        assert.is_true(#emu:ledger() <= before + 3, "its link came after all that was submitted later")
+        service.pump_until(function() return flux2.pending() == 0 end, 20)
+    end)
+
+    it("on submissions per second that lets one wait too long says so, and nothing was sent", function()
+        local client = service.client(emu, { max_submissions_per_second = 0.001, budget = 1000 })
+        for i = 1, 2 do assert(client:submit("takes what is saved up " .. i)) end
+        local late = assert(client:submit("too late", { timeout = 0.2 }))
+        local result, err = late:wait()
+        assert.is_nil(result)
+        assert.equal("timeout", err.kind)
+        assert.truthy(tostring(err):find("max_submissions_per_second (0.001)", 1, true), tostring(err))
+        for _, entry in ipairs(emu:ledger()) do assert.is_not.equal("too late", entry.prompt) end
+        local spent, reserved = client:spent()
+        assert.equal(#emu:ledger() * 10, spent)
+        assert.is_true(reserved <= 10)
+        service.stop_all()
+    end)
+
+    it("on polls per second that lets none happen says so, and the task can be waited for again", function()
+        local client = service.client(emu, { poll = { interval = 0.02, per_second = 0.001 } })
+        assert(client:submit "takes the poll that is saved up")
+        service.pump_until(function() return emu:stats().polls == 1 end)
+        local task = assert(client:submit("not looked at", { timeout = 0.3 }))
+        local result, err = task:wait()
+        assert.is_nil(result)
+        assert.equal("timeout", err.kind)
+        assert.truthy(tostring(err):find("poll.per_second", 1, true), tostring(err))
+        assert.equal(task.id, err.task_id)
+        assert(assert(service.client(emu):task(task.id)):wait())
+    end)
+end)
+
+describe("the queue of events", function()
+    local emu
+    before_each(function() emu = service.start { image_bytes = 2 ^ 20 } end)
+    after_each(service.stop_all)
+
+    local function spend(seconds)
+        local until_ = core.now() + seconds
+        while core.now() < until_ do emu:wait(0.02) end
+    end
+
+    it("has at most three for each task, whatever happens while the host is busy", function()
+        emu:set { duration = 1.5, progress = "percent", image_bytes = 600 }
+        local client, tasks = service.client(emu, { poll = { interval = 0.01 } }), {}
+        for i = 1, 30 do tasks[i] = assert(client:submit("busy " .. i)) end
+        local engine, most = core.engine(), 0
+        local until_ = core.now() + 20
+        repeat
+            most = math.max(most, engine:ready())
+            emu:wait(0.02)
+            assert.is_true(core.now() < until_)
+        until flux2.stats().jobs == 0
+        assert.is_true(emu:stats().polls > 90, "nothing has happened: " .. emu:stats().polls)
+        assert.is_true(engine:ready() >= 60 and most <= 90, most .. " events")
+        assert(flux2.all(tasks))
+    end)
+
+    it("takes no more memory than max_event_bytes and what is under way, and loses nothing", function()
+        local n, at_once, limit = 40, 2, 4 * 2 ^ 20
+        emu:set { sync = "b64_json" }
+        -- Each answer is of 1.4 MB: its picture is in it.
+        local client = service.client(emu, { max_event_bytes = limit, max_connections = at_once, timeout = 600 })
+        local plain, tasks = service.client(emu, { timeout = 600 }), {}
+        assert(plain:generate "what the emulator needs for itself")
+        collectgarbage()
+        for i = 1, n do tasks[i] = assert(client:submit("heavy " .. i)) end
+        spend(1)
+        local served = #emu:ledger()
+        assert.is_true(served >= 3 and served <= limit / 2 ^ 20 + 2 * at_once + 1, served .. " were asked for")
+        spend(0.5)
+        assert.equal(served, #emu:ledger(), "it goes on")
+        -- Other clients are not held up by it.
+        local results = assert(flux2.all(tasks))
+        assert.equal(n, #results)
+        assert.equal(n + 1, #emu:ledger())
+    end)
+
+    it("that is full makes a submission wait, and says so when its time is over", function()
+        emu:set { sync = "b64_json" }
+        local client = service.client(emu, { max_event_bytes = 1, max_connections = 1 })
+        local first = assert(client:submit "fills it")
+        local second = assert(client:submit("comes too late", { timeout = 0.4 }))
+        emu:wait(5, 1)
+        spend(0.8)
+        assert.equal(1, #emu:ledger())
+        local _, err = second:wait()
+        assert.equal("timeout", err.kind)
+        assert.truthy(tostring(err):find("max_event_bytes (1", 1, true), tostring(err))
+        assert(first:wait())
+        assert(client:generate "and goes on")
+    end)
+end)

@@ -1,0 +1,128 @@
+-- Where people write 0,5: a host may set its locale at any time, as every GTK program does, and numbers go on meaning the
+-- same, to the service and from it. The locale is made here, of nothing but its decimal comma.
+local cjson = require "cjson"
+local service = require "support.service"
+
+local HEAD = [[
+local url, dir = arg[1], arg[2]
+local core, flux2 = require "flux2.core", require "flux2"
+local json, response = require "flux2.json", require "flux2.response"
+assert(json.decode "[0.5]"[1] == 1 / 2)
+assert(os.setlocale("comma", "all"), "the locale was not made")
+local client = assert(flux2.new { api_key = "aio_emulator_key", base_url = url, spool = dir, poll = { interval = 0.02 } })
+]]
+
+describe("in a country that writes a comma", function()
+    local emu, dir, locale
+    setup(function()
+        locale = service.directory()
+        local rows = {}
+        for i = 0, 127 do rows[#rows + 1] = ("<U%04X> /x%02x CHARACTER %d"):format(i, i, i) end
+        local function write(name, ...)
+            local out = assert(io.open(locale .. "/" .. name, "w"))
+            out:write(...)
+            out:close()
+        end
+        write("charmap", "<code_set_name> COMMA\n<mb_cur_min> 1\n<mb_cur_max> 1\n<escape_char> /\nCHARMAP\n",
+            table.concat(rows, "\n"), "\nEND CHARMAP\n")
+        write("comma.def", 'LC_NUMERIC\ndecimal_point ","\nthousands_sep ""\ngrouping -1\nEND LC_NUMERIC\n')
+        os.execute(("cd '%s' && localedef -c -f ./charmap -i ./comma.def ./comma >/dev/null 2>&1"):format(locale))
+    end)
+    teardown(function() service.remove(locale) end)
+    before_each(function()
+        emu = service.start { duration = 0.2 }
+        dir = service.directory()
+    end)
+    after_each(function()
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    local function run(body)
+        if not io.open(locale .. "/comma/LC_NUMERIC") then return pending "there is no localedef to make a locale with" end
+        local code, printed = service.run_lua(HEAD .. body, ("'%s' '%s'"):format(emu.url, dir), ("LOCPATH='%s'"):format(locale))
+        assert.equal(0, code, printed)
+        return printed
+    end
+
+    it("a number of the request arrives as one", function()
+        run [[
+            assert(client:generate({ prompt = "a fox", extra = { strength = 0.5, steps = { 0.25, 7 } } }, { price = 1.5 }))
+            assert(client:spent() == 1.5)
+        ]]
+        local body = cjson.decode(emu:ledger()[1].body)
+        assert.equal(0.5, body.strength)
+        assert.same({ 0.25, 7 }, body.steps)
+    end)
+
+    for _, progress in ipairs { "fraction", "string", "percent" } do
+        it("the progress that a service reports is understood: " .. progress, function()
+            emu:set { progress = progress, duration = 0.5 }
+            run [[
+                local seen = {}
+                assert(assert(client:submit("a fox", { on_progress = function(t) seen[#seen + 1] = t.progress end })):wait())
+                assert(#seen > 2, #seen)
+                for _, p in ipairs(seen) do assert(p >= 0 and p <= 1 and p ~= 1/3) end
+                assert(seen[1] < 1)
+            ]]
+        end)
+    end
+
+    it("an answer with a fraction in it loses no task", function()
+        emu:fault {
+            method = "POST", path = "/api/v1/images/generations", nth = 1, accept = true,
+            body = '{"code":200,"data":{"task_id":"{task_id}","status":"queued","cost":0.75,"eta":1.5e1}}',
+        }
+        emu:fault {
+            method = "GET", path = "/api/v1/tasks/*", nth = 1, body = '{"code":200,"data":{"status":"running","progress":"0.25"}}',
+        }
+        run [[
+            local seen
+            local task = assert(client:submit("a fox", { on_progress = function(t) seen = seen or t.progress end }))
+            local result, err = task:wait()
+            assert(result, tostring(err))
+            assert(seen == 0.25, tostring(seen))
+        ]]
+    end)
+
+    it("a pause of a fraction of a second is kept, an id of many digits too", function()
+        emu:fault { method = "POST", path = "/api/v1/images/generations", nth = 1, retry_after = "0.9" }
+        run [[
+            local began = core.now()
+            assert(client:generate "asked to wait")
+            assert(core.now() - began >= 0.9)
+            local answer = response.submission(200, '{"data":{"task_id":123456789012345678}}')
+            assert(answer.task_id == "123456789012345678", answer.task_id)
+            assert(core._pure.retry_after("1.5", nil, 0) == 1.5)
+        ]]
+    end)
+
+    it("what the spool and polling keep is read again anywhere", function()
+        run [[
+            local task = assert(client:submit({ prompt = "a fox", extra = { strength = 0.125 } }, { price = 2.5 }))
+            while not task.id do flux2.sleep(0.01) end
+            task:cancel()
+            -- And the codec follows when the locale changes back, and again.
+            for _ = 1, 3 do
+                os.setlocale("C", "all")
+                assert(json.encode({ 0.5 }, "x") == "[0.5]" and json.decode "[0.5]"[1] == 1 / 2)
+                os.setlocale("comma", "all")
+                assert(json.encode({ 0.5 }, "x") == "[0.5]" and json.decode "[0.5]"[1] == 1 / 2)
+            end
+        ]]
+        local tasks = assert(service.client(emu, { spool = dir }):recover())
+        assert.equal(1, #tasks)
+        assert.equal(0.125, tasks[1].request.strength)
+        assert.equal(2.5, tasks[1]._record.price)
+    end)
+end)
+
+describe("numbers in texts", function()
+    local text = require "flux2.text"
+    it("are read without a locale", function()
+        for s, n in pairs { ["0.5"] = 0.5, ["5"] = 5, [".25"] = 0.25, ["3."] = 3, ["007.50"] = 7.5 } do
+            assert.equal(n, text.to_number(s))
+        end
+        for _, bad in ipairs { "", ".", "1.2.3", "1,5", "1e3", "-1", " 1", "0x1" } do assert.is_nil(text.to_number(bad)) end
+    end)
+end)

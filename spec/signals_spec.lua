@@ -1,0 +1,184 @@
+-- Signals during every wait: one that the host handles interrupts system calls and nothing else, a stopped program goes
+-- on, a broken pipe kills nobody, and Ctrl-C ends each wait at once.
+local core = require "flux2.core"
+local service = require "support.service"
+
+-- What a program can wait for. Each is a chunk that sees client, flux2, core, dir, and `slow`: seconds that a task takes.
+local WAITS = {
+    wait = "assert(assert(client:submit 'a fox'):wait())",
+    ["wait with a time-out"] = "assert(assert(client:submit 'a fox'):wait(30))",
+    generate = "assert(client:generate 'a fox')",
+    ["generate into a file"] = "assert(client:generate('a fox', { save = dir .. '/fox.png' }))",
+    bytes = "assert(assert(client:submit 'a fox'):wait().images[1]:bytes())",
+    save = "assert(assert(client:submit 'a fox'):wait().images[1]:save(dir .. '/a.png'))",
+    sleep = "flux2.sleep(slow)",
+    all = "assert(flux2.all { client:submit 'a fox', client:submit 'a hare' })",
+    any = "assert(flux2.any({ client:submit 'a fox', client:submit 'a hare' }))",
+    run = "flux2.run(function() assert(client:generate 'a fox') flux2.sleep(0.1) end)",
+    ["join of a coroutine"] = "assert(flux2.spawn(function() return client:generate 'a fox' end):join())",
+    map = "for _, image, err in client:map { 'a fox', 'a hare' } do assert(image, err) end",
+}
+local names = {}
+for name in pairs(WAITS) do names[#names + 1] = name end
+table.sort(names)
+
+local HEAD = [[
+local url, dir, slow, library = arg[1], arg[2], tonumber(arg[3]), arg[4]
+local core, flux2 = require "flux2.core", require "flux2"
+local function load_c(name) return assert(package.loadlib(library, name)) end
+local handle, seen, storm = load_c "signals_handle", load_c "signals_seen", load_c "signals_storm"
+local pid = ("%d"):format(load_c "process_id"())
+local client = assert(flux2.new { api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 } })
+]]
+
+local function program(body)
+    local waits = {}
+    for i, name in ipairs(names) do
+        waits[i] = ("{ %q, function() %s end },"):format(name, WAITS[name])
+    end
+    return HEAD .. "local waits = {" .. table.concat(waits, "\n") .. "}\n" .. body
+end
+
+describe("signals", function()
+    local emu, dir, arguments
+    local SLOW = 0.25
+    setup(function()
+        emu = service.start { duration = SLOW, image_bytes = 60000 }
+        emu:fault { method = "GET", path = "/images/*", every = 1, times = 1e6, trickle = { bytes = 6000, interval = 0.02 } }
+        dir = service.directory()
+        arguments = ("'%s' '%s' %s '%s'"):format(emu.url, dir, SLOW, service.trouble_library())
+    end)
+    teardown(function()
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    it("that are handled, two hundred a second, disturb no wait", function()
+        local code, printed = service.run_lua(program [[
+            handle()
+            storm(0.005)
+            local total = 0
+            for _, wait in ipairs(waits) do
+                seen()
+                local began = core.now()
+                wait[2]()
+                assert(core.now() - began >= slow - 0.01, wait[1] .. " came back too soon")
+                local n = seen()
+                assert(n > 5, wait[1] .. ": only " .. n .. " signals")
+                total = total + n
+            end
+            storm(0)
+            print(("%d signals in %d waits"):format(total, #waits))
+        ]], arguments)
+        assert.equal(0, code, printed)
+        assert.truthy(printed:find("signals in " .. #names .. " waits", 1, true), printed)
+    end)
+
+    it("leave each wait the time-out that it had", function()
+        local code, printed = service.run_lua(program [[
+            handle()
+            storm(0.003)
+            local task = assert(client:submit "never ends [slow]")
+            for _, wait in ipairs {
+                function() return task:wait(0.3) end, function() return flux2.all({ task }, 0.3) end,
+                function() return flux2.any({ task }, 0.3) end,
+                function() return flux2.spawn(function() return task:wait() end):join(0.3) end,
+                function() flux2.sleep(0.3) return nil, { kind = "timeout" } end,
+            } do
+                seen()
+                local began = core.now()
+                local result, err = wait()
+                local took = core.now() - began
+                assert(result == nil and err.kind == "timeout", tostring(err))
+                assert(took >= 0.29 and took < 10, took)
+                assert(seen() > 20)
+            end
+        ]], ("'%s' '%s' 9 '%s'"):format(service.start({ duration = 60 }).url, dir, service.trouble_library()))
+        assert.equal(0, code, printed)
+    end)
+
+    it("from outside, of every kind that is harmless, and a stop and a continuation", function()
+        local code, printed = service.run_lua(program [[
+            handle()
+            os.execute("(for i in 1 2 3 4 5 6 7 8 9 10; do for s in CHLD USR1 USR2 WINCH ALRM HUP URG; do kill -$s " .. pid ..
+                "; done; sleep 0.03; done; kill -STOP " .. pid .. "; sleep 0.4; kill -CONT " .. pid .. ") 2>/dev/null &")
+            seen()
+            local began = core.now()
+            while core.now() - began < 1.2 do
+                for _, wait in ipairs(waits) do wait[2]() end
+            end
+            assert(seen() >= 20)
+            -- Stopped while a time-out ran: it is over when the program goes on, and not later.
+            os.execute("(sleep 0.1; kill -STOP " .. pid .. "; sleep 0.5; kill -CONT " .. pid .. ") &")
+            began = core.now()
+            flux2.sleep(0.3)
+            assert(core.now() - began >= 0.3)
+            assert(client:generate "a fox")
+        ]], arguments)
+        assert.equal(0, code, printed)
+    end)
+
+    it("of a broken pipe kill nobody, although their disposition is to", function()
+        local broken = service.start()
+        for _, how in ipairs { "before", "after" } do
+            broken:fault { every = 2, times = 1e6, reset = how }
+        end
+        local code, printed = service.run_lua(HEAD .. [[
+            local n = 0
+            for i = 1, 30 do
+                local image, err = client:generate("into a broken pipe " .. i)
+                if not image then
+                    assert(flux2.errors.kinds[err.kind], tostring(err))
+                    n = n + 1
+                end
+            end
+            assert(n > 0, "nothing broke")
+            for line in io.lines "/proc/self/status" do
+                local pending, caught = line:match "^(%w*Pnd):%s*(%x+)"
+                if pending then assert(tonumber(caught:sub(-4), 16) % 8192 < 4096, "SIGPIPE is pending for the process") end
+            end
+        ]], ("'%s' '%s' 9 '%s'"):format(broken.url, dir, service.trouble_library()), "trap - PIPE;")
+        assert.equal(0, code, printed)
+    end)
+
+    it("while the state is closed do not keep it from ending", function()
+        local slow = service.start { duration = 60 }
+        local code, printed = service.run_lua(HEAD .. [[
+            handle()
+            storm(0.002)
+            for i = 1, 20 do assert(client:submit("left alone " .. i)) end
+            flux2.sleep(0.1)
+            print "leaving"
+        ]], ("'%s' '%s' 9 '%s'"):format(slow.url, dir, service.trouble_library()))
+        assert.equal(0, code, printed)
+        assert.equal("leaving\n", printed)
+    end)
+end)
+
+describe("Ctrl-C ends", function()
+    local emu, dir
+    setup(function()
+        emu = service.start { duration = 60 }
+        -- What has a task that has ended waits for its picture.
+        emu:fault { method = "GET", path = "/images/*", times = 1e6, hang = true }
+        dir = service.directory()
+    end)
+    teardown(function()
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    for _, name in ipairs(names) do
+        it(name, function()
+            emu:set { duration = (name == "bytes" or name == "save") and 0.02 or 60 }
+            local began = core.now()
+            local code, printed = service.run_lua(HEAD .. [[
+                os.execute("(sleep 0.3; kill -INT " .. pid .. ") &")
+            ]] .. WAITS[name], ("'%s' '%s' 60 '%s'"):format(emu.url, dir, service.trouble_library()))
+            assert.equal(1, code, printed)
+            assert.truthy(printed:find("interrupted", 1, true), printed)
+            assert.is_true(core.now() - began < 15)
+            for _, left in ipairs(service.list(dir)) do assert.is_nil(left:find "part$", left) end
+        end)
+    end
+end)

@@ -1,0 +1,194 @@
+-- Records of the spool that a crash, a bad disk or somebody has changed: recover never raises, believes no nonsense, loses
+-- no byte of what it cannot read, and finds what is whole beside it. Seeded; HOSTILE_ROUNDS and HOSTILE_SEED for more.
+local cjson = require "cjson"
+local flux2 = require "flux2"
+local service = require "support.service"
+local text = require "flux2.text"
+
+local ROUNDS = tonumber(os.getenv "HOSTILE_ROUNDS") or 25
+local IN_A_ROUND = 30
+local DEAD = "00000000000000aa"
+
+local seed = tonumber(os.getenv "HOSTILE_SEED") or 20240229
+local function random(n)
+    seed = (seed * 16807) % 2147483647
+    return seed % n + 1
+end
+local function one_of(list) return list[random(#list)] end
+
+local VALUES = {
+    "null", "true", "-1", "1e999", "NaN", '""', '"x"', "[]", "{}", "[[[[]]]]", '"\\u0000"', '"\255\254"', '"\\ud800"',
+    '"../../x"', '"{id}"', '"' .. ("x"):rep(600) .. '"', '{"prompt":7}', "123456789012345678901234567890",
+    '"\\u001b[31m"', '{"a":{"b":{"c":[1,2,{"d":null}]}}}', ("["):rep(3000), '"http://127.0.0.1:1"',
+}
+local NAMES = { "task_id", "submitted", "base_url", "request", "price", "prompt", "", "task_id\\u0000" }
+
+local damage = {
+    function(s) return s:sub(1, random(#s + 1) - 1) end,
+    function(s) return s .. s end,
+    function(s)
+        local at = random(#s + 1)
+        return s:sub(1, at - 1) .. string.char(random(256) - 1) .. s:sub(at + random(4) - 1)
+    end,
+    function(s) -- another value in the place of one that is there
+        local at, count = random(5), 0
+        return (s:gsub("(\":%s*)(\"[^\"]*\")", function(before)
+            count = count + 1
+            if count == at then return before .. one_of(VALUES) end
+        end))
+    end,
+    function(s) return (s:gsub("{", "{\"" .. one_of(NAMES) .. "\":" .. one_of(VALUES):gsub("%%", "%%%%") .. ",", 1)) end,
+    function(s) return ("\0"):rep(random(200)) .. s end,
+    function(s) return s:gsub("\n", "\r\n") end,
+    function() return ("\0"):rep(random(4096)) end, -- what a power cut leaves on some file systems
+    function() return "" end,
+}
+
+describe("a spool that was damaged", function()
+    local emu, dir, client, whole
+    before_each(function()
+        emu = service.start()
+        dir = service.directory()
+        whole = [[{
+  "task_id": "%s",
+  "submitted": "2026-01-31T12:00:00Z",
+  "base_url": "]] .. emu.url .. [[",
+  "price": 10,
+  "request": {"model":"flux-2","prompt":"a red fox","extra":"{id}"}
+}
+]]
+    end)
+    after_each(function()
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    local function write(name, bytes)
+        local out = assert(io.open(dir .. "/" .. name, "wb"))
+        out:write(bytes)
+        out:close()
+    end
+
+    --- How often each content is there, whatever the files are called.
+    local function contents()
+        local found = {}
+        for _, name in ipairs(service.list(dir)) do
+            if not name:find "^owner" then
+                local bytes = service.read(dir .. "/" .. name)
+                found[bytes] = (found[bytes] or 0) + 1
+            end
+        end
+        return found
+    end
+
+    local function check_task(task)
+        assert.equal("string", type(task.id))
+        assert.is_true(#task.id > 0 and #task.id <= 512)
+        assert.equal("table", type(task.request))
+        assert.equal("running", task.state)
+        assert.truthy(text.length(tostring(task)))
+        assert.is_nil(tostring(task):find "%c")
+    end
+
+    it("gives what is whole, keeps what is not, and never raises", function()
+        local counts = { found = 0, unknown = 0, damaged = 0, records = 0 }
+        for round = 1, ROUNDS do
+            local from = seed
+            service.remove(dir)
+            client = service.client(emu, { spool = dir })
+            for i = 1, IN_A_ROUND do
+                local bytes = whole:format(random(3) == 1 and "" or "task " .. i)
+                for _ = 1, random(3) - 1 do bytes = one_of(damage)(bytes) end
+                write(("task-%s-%04d.json"):format(DEAD, i), bytes)
+            end
+            write(("task-%s-9999.json"):format(DEAD), whole:format("the whole one"))
+            -- Names that only look like ours are left alone.
+            write("task-zz-0001.json", "not ours")
+            write(("task-%s-1.json.bak"):format(DEAD), "not ours either")
+            local before = contents()
+            local ran, tasks, unknown, damaged = pcall(client.recover, client)
+            local where = ("HOSTILE_SEED=%d, round %d: %s"):format(from, round, tostring(tasks))
+            assert.is_true(ran, where)
+            assert.equal("table", type(tasks), where)
+            local seen = false
+            for _, task in ipairs(tasks) do
+                check_task(task)
+                seen = seen or task.id == "the whole one"
+            end
+            assert.is_true(seen, where)
+            for _, record in ipairs(unknown) do
+                assert.is_nil(record.id)
+                assert.equal("table", type(record.request))
+                assert.equal("string", type(record.submitted))
+            end
+            for _, entry in ipairs(damaged) do
+                assert.truthy(entry.path:find "%.damaged$", where)
+                assert.truthy(text.length(entry.reason) and not entry.reason:find "%c", where)
+            end
+            assert.same(before, contents(), where)
+            assert.equal(0, #(select(3, client:recover())))
+            counts.found, counts.unknown = counts.found + #tasks, counts.unknown + #unknown
+            counts.damaged, counts.records = counts.damaged + #damaged, counts.records + IN_A_ROUND + 1
+        end
+        -- The rounds are not all of one kind, or they test nothing.
+        for kind, n in pairs(counts) do assert.is_true(n > ROUNDS, kind .. ": " .. n) end
+        assert.equal(0, flux2.pending())
+        assert.equal(0, emu:stats().requests)
+    end)
+
+    it("of parts that a crash left loses no id that is whole", function()
+        for round = 1, ROUNDS do
+            local from = seed
+            service.remove(dir)
+            client = service.client(emu, { spool = dir })
+            local ids = {}
+            for i = 1, IN_A_ROUND do
+                local name = ("task-%s-%04d.json"):format(DEAD, i)
+                local sound = random(2) == 1
+                local bytes = whole:format("part " .. i)
+                if not sound then bytes = damage[1](bytes:sub(1, -3)) end
+                if random(2) == 1 then write(name, whole:format "") end
+                write(("." .. name .. ".%016d.part"):format(i), bytes)
+                if sound then ids["part " .. i] = true end
+            end
+            local tasks = assert(client:recover())
+            for _, task in ipairs(tasks) do
+                check_task(task)
+                ids[task.id] = nil
+            end
+            assert.is_nil(next(ids), ("HOSTILE_SEED=%d, round %d: %s"):format(from, round, tostring(next(ids))))
+            for _, name in ipairs(service.list(dir)) do assert.is_nil(name:find "%.part$", name) end
+        end
+    end)
+
+    it("is written so that any task id and any request come back", function()
+        for _ = 1, 15 do
+            service.remove(dir)
+            client = service.client(emu, { spool = dir })
+            emu:clear_faults()
+            local bytes = {}
+            for i = 1, random(40) do bytes[i] = one_of { "a", "\"", "\\", "/", "{id}", "%1", "\n", "\127", "\195\164", " ", "\1" } end
+            local id = table.concat(bytes)
+            local request = { prompt = "a fox " .. id, extra = { nested = { id, { [id] = 0.5 } } } }
+            emu:fault {
+                method = "POST", path = "/api/v1/images/generations", nth = 1,
+                body = cjson.encode { code = 200, data = { task_id = id, status = "queued" } },
+            }
+            emu:fault { method = "GET", path = "*", times = 1000, hang = true }
+            local task = assert(client:submit(request))
+            service.pump_until(function() return task.id end)
+            task:cancel()
+            service.pump_until(function() return client._settings.slots.taken == 0 end)
+            task = nil
+            assert.is_nil(task)
+            client = nil
+            collectgarbage()
+            collectgarbage()
+            local tasks = assert(service.client(emu, { spool = dir }):recover())
+            assert.equal(1, #tasks)
+            assert.equal(id, tasks[1].id)
+            assert.equal(request.prompt, tasks[1].request.prompt)
+            assert.same(request.extra.nested, tasks[1].request.nested)
+        end
+    end)
+end)

@@ -1,0 +1,126 @@
+-- h2_frames.lua - the server's side of HTTP/2, as bytes, on standard input and output: a service that resets streams, goes
+-- away, and sends frames that nobody may send. TLS is somebody else's (support/h2_service.lua). A program of its own.
+--
+--   lua h2_frames.lua LOG PICTURE_URL POST_PLAN GET_PLAN
+--
+-- A plan is a list of actions with commas; the last one goes on for ever. LOG gets a line for each request that came whole:
+-- its method, connection and stream.
+
+local log = assert(io.open(arg[1], "a"))
+local picture = arg[2]
+local plans, at = { POST = {}, GET = {} }, { POST = 0, GET = 0 }
+for action in arg[3]:gmatch "[^,]+" do table.insert(plans.POST, action) end
+for action in arg[4]:gmatch "[^,]+" do table.insert(plans.GET, action) end
+
+local DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 9
+local END_STREAM, END_HEADERS = 1, 4
+local STATUS_200 = "\136" -- of HPACK's static table
+
+local function number(n, bytes)
+    local out = {}
+    for i = bytes, 1, -1 do
+        out[i] = string.char(n % 256)
+        n = math.floor(n / 256)
+    end
+    return table.concat(out)
+end
+
+local function frame(kind, flags, stream, payload)
+    io.write(number(#payload, 3), string.char(kind, flags), number(stream, 4), payload)
+end
+
+local function answer(stream, body)
+    frame(HEADERS, END_HEADERS, stream, STATUS_200)
+    frame(DATA, END_STREAM, stream, body)
+end
+
+local BODIES = {
+    POST = '{"code":200,"data":{"task_id":"a-task","status":"queued"}}',
+    GET = '{"code":200,"data":{"task_id":"a-task","status":"SUCCESS","output":{"image_url":"' .. picture .. '"}}}',
+}
+
+local function reset(code)
+    return function(stream) frame(RST_STREAM, 0, stream, number(code, 4)) end
+end
+
+-- A header block that never ends, of a field with a long value for each frame.
+local function endless_headers(stream)
+    local field = "\0\1x\127\129\127" .. ("y"):rep(16384)
+    frame(HEADERS, 0, stream, STATUS_200)
+    for _ = 1, 40 do frame(CONTINUATION, 0, stream, field:sub(1, 16384)) end
+end
+
+local actions = {
+    ok = function(stream, method) answer(stream, BODIES[method]) end,
+    refused = reset(7), cancelled = reset(8), internal = reset(2), calm = reset(11), unknown = reset(4000000000),
+    -- It was not looked at, says the server, and neither was anything before it.
+    away = function() frame(GOAWAY, 0, 0, number(0, 4) .. number(0, 4)) end,
+    -- It was the last one that is looked at.
+    last = function(stream, method)
+        frame(GOAWAY, 0, 0, number(stream, 4) .. number(0, 4))
+        answer(stream, BODIES[method])
+    end,
+    -- It was looked at, and then everything went wrong.
+    broken = function(stream) frame(GOAWAY, 0, 0, number(stream, 4) .. number(2, 4) .. ("x"):rep(1000)) end,
+    half = function(stream, method)
+        frame(HEADERS, END_HEADERS, stream, STATUS_200)
+        frame(DATA, 0, stream, BODIES[method]:sub(1, 20))
+        frame(RST_STREAM, 0, stream, number(2, 4))
+    end,
+    ["no headers"] = function(stream, method) frame(DATA, END_STREAM, stream, BODIES[method]) end,
+    ["stream 0"] = function() frame(DATA, END_STREAM, 0, "for nobody") end,
+    push = function(stream) frame(PUSH_PROMISE, END_HEADERS, stream, number(2, 4) .. "\130") end,
+    ["bad hpack"] = function(stream) frame(HEADERS, END_HEADERS + END_STREAM, stream, ("\255"):rep(40)) end,
+    ["too large"] = function(stream) io.write(number(2 ^ 24 - 1, 3), string.char(DATA, 0), number(stream, 4), ("x"):rep(70000)) end,
+    ["bad settings"] = function() frame(SETTINGS, 0, 0, "12345") end,
+    ["endless headers"] = endless_headers,
+    flood = function(stream, method)
+        for _ = 1, 2000 do frame(SETTINGS, 0, 0, "") end
+        for _ = 1, 2000 do frame(PING, 0, 0, "12345678") end
+        answer(stream, BODIES[method])
+    end,
+}
+
+local connection, methods = 0, {}
+
+local function act(stream)
+    local method = methods[stream]
+    methods[stream] = nil
+    log:write(method, " ", connection, " ", stream, "\n")
+    log:flush()
+    at[method] = at[method] + 1
+    local plan = plans[method]
+    actions[plan[at[method]] or plan[#plan]](stream, method)
+end
+
+--- Which method a header block asks for: it comes first, and is in HPACK's static table.
+local function method_of(flags, payload)
+    local padding, place = 0, 1
+    if math.floor(flags / 8) % 2 == 1 then padding, place = payload:byte(1), 2 end
+    if math.floor(flags / 32) % 2 == 1 then place = place + 5 end
+    local block = payload:sub(place, #payload - padding):gsub("^[\32-\63]+", "")
+    return block:byte(1) == 131 and "POST" or "GET"
+end
+
+local function begin()
+    connection, methods = connection + 1, {}
+    io.read(15)
+    frame(SETTINGS, 0, 0, "")
+end
+
+while true do
+    local head = io.read(9)
+    if not head or #head < 9 then break end
+    if head == "PRI * HTT" then
+        begin()
+    else
+        local a, b, c, kind, flags, s1, s2, s3, s4 = head:byte(1, 9)
+        local size, stream = a * 65536 + b * 256 + c, (s1 % 128) * 16777216 + s2 * 65536 + s3 * 256 + s4
+        local payload = size > 0 and io.read(size) or ""
+        local ends = flags % 2 == 1
+        if kind == HEADERS then methods[stream] = method_of(flags, payload) end
+        if (kind == HEADERS or kind == DATA) and ends and methods[stream] then act(stream) end
+        if kind == SETTINGS and not ends then frame(SETTINGS, 1, 0, "") end
+    end
+    io.flush()
+end
