@@ -325,7 +325,8 @@ function Check:check_object(class, object)
                 ("%s.%s: documented as %s, but it is %s"):format(class.name, field.name, field.written, found))
         end
     end
-    for _, name in ipairs(sorted_names(object)) do
+    -- A userdata tells nobody what it can do.
+    for _, name in ipairs(type(object) == "table" and sorted_names(object) or {}) do
         if not documented[name] then
             self:problem(class.file, class.line, class.name .. ": its field '" .. name .. "' is not documented")
         end

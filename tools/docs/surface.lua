@@ -87,7 +87,8 @@ end
 
 --- A class, with objects of it. What it can do is in the metatable of those, but for what is hidden.
 local function class(name, object, ...)
-    return { name = name, methods = getmetatable(object) or {}, objects = { object, ... } }
+    local methods = type(object) == "table" and getmetatable(object) or {}
+    return { name = name, methods = methods, objects = { object, ... } }
 end
 
 --- Objects of a real generation, by class.
