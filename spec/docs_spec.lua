@@ -7,6 +7,7 @@ local exports = require "docs.exports"
 local kinds = require "docs.kinds"
 local names = require "docs.names"
 local service = require "support.service"
+local site = require "docs.site"
 local tree = require "docs.tree"
 local types = require "docs.types"
 
@@ -272,6 +273,61 @@ describe("the checker of names", function()
         kinds.write(path, errors)
         assert.equal(before .. "| `io` | a file | Look at `err.cause`. |\n<!-- end -->\nrest\n", service.read(path))
         assert.is_nil(kinds.differs(service.read(path), errors))
+    end)
+end)
+
+describe("the site", function()
+    local folder
+
+    before_each(function()
+        folder = service.directory()
+        os.execute(("mkdir '%s/lua' '%s/topics' '%s/html'"):format(folder, folder, folder))
+    end)
+
+    after_each(function() service.remove(folder) end)
+
+    local function write(path, text)
+        local file = assert(io.open(folder .. "/" .. path, "wb"))
+        file:write(text)
+        file:close()
+    end
+
+    it("turns comments into what LDoc reads", function()
+        local read = comments.read("shop.lua", MODULE)
+        local lamp, new = nil, nil
+        for _, class in ipairs(read.classes) do lamp = class.name == "shop.Lamp" and class or lamp end
+        for _, block in ipairs(read.blocks) do new = block.code:find "lamps.new" and block or new end
+        write("guide.md", "# A guide\n\n`shop.new`, [more](other.md#x), [code](../lua/x.lua)\n\n```lua love\nshop.new()\n```\n")
+        site.write(folder, {
+            modules = { { name = "shop", about = read.about, functions = { { name = "new", block = new } }, values = {} } },
+            classes = { { name = "shop.Lamp", class = lamp, functions = {}, values = {} } },
+        }, { folder .. "/guide.md" })
+
+        local page = service.read(folder .. "/lua/01-shop.lua")
+        assert.truthy(page:find("--- A shop of lamps.\n-- Owns the lamps.\n-- @module shop\n", 1, true), page)
+        assert.truthy(page:find('--- Makes a lamp.\n-- @function new\n-- @param[opt] opts <span class="types">{ watts', 1, true))
+        assert.truthy(page:find('-- @return <span class="types"><a href="../classes/shop.Lamp.html">shop.Lamp</a>', 1, true))
+        assert.truthy(page:find("-- @usage local lamp = assert(shop.new { watts = 40 })    -- which is bright\n", 1, true))
+        local class = service.read(folder .. "/lua/02-shop.Lamp.lua")
+        assert.truthy(class:find("--- A lamp.\n-- @classmod shop.Lamp\n", 1, true), class)
+        assert.truthy(class:find('--- <span class="types">boolean</span> Whether it is lit.\n-- @field lit\n', 1, true))
+        assert.equal('# A guide\n\n<a href="../modules/shop.html#new"><code>shop.new</code></a>, [more](other.md.html#x), '
+            .. "code (<code>lua/x.lua</code>)\n\n```lua\nshop.new()\n```\n\n", service.read(folder .. "/topics/guide.md"))
+    end)
+
+    it("has no link that leads nowhere", function()
+        local function follow(html)
+            write("html/index.html", html)
+            local pipe = io.popen(('"$FLUX2_TEST_LUA" tools/docs/links.lua \'%s/html\' 2>&1; echo "exit $?"'):format(folder))
+            local output = pipe:read "*a"
+            pipe:close()
+            return output
+        end
+        write("html/other.html", '<a name = "place"></a><h2 id="two">x</h2>')
+        assert.equal("exit 0\n", follow '<a href="other.html#place"></a><a href="other.html#two"></a><a href="https://x/y">')
+        assert.truthy(follow '<a href="gone.html">':find("gone.html leads nowhere\nexit 1", 1, true))
+        assert.truthy(follow '<img src="gone.png">':find("gone.png leads nowhere\nexit 1", 1, true))
+        assert.truthy(follow '<a href="other.html#x">':find("leads to a place that is not there\nexit 1", 1, true))
     end)
 end)
 

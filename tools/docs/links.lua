@@ -62,4 +62,4 @@ for path in pipe:lines() do
 end
 pipe:close()
 if pages == 0 then complain(root, "*.html", "finds no page") end
-os.exit(dead == 0)
+os.exit(dead == 0 and 0 or 1)

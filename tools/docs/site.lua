@@ -71,6 +71,7 @@ end
 local function open(lines, links, text)
     local first, rest = text:match "^([^\n]*)\n?(.*)$"
     lines[#lines + 1] = "--- " .. with_links(links, first)
+    if rest == "" then return end
     -- Code in the text stays as it is.
     for line in (rest .. "\n"):gmatch "(.-)\n" do
         lines[#lines + 1] = "-- " .. (line:find "^    " and line or with_links(links, line))
@@ -103,7 +104,7 @@ end
 
 local function write_examples(lines, block)
     for _, example in ipairs(block.examples) do
-        local code, rest = example:match "^`(.-)`%s*(.*)$"
+        local code, rest = example:match "^`(.-)`[%s,;]*(.*)$"
         lines[#lines + 1] = "-- @usage " .. code .. (rest ~= "" and "    -- " .. rest:gsub("`", "") or "")
     end
 end
