@@ -312,7 +312,7 @@ describe("the site", function()
         assert.truthy(class:find("--- A lamp.\n-- @classmod shop.Lamp\n", 1, true), class)
         assert.truthy(class:find('--- <span class="types">boolean</span> Whether it is lit.\n-- @field lit\n', 1, true))
         assert.equal('# A guide\n\n<a href="../modules/shop.html#new"><code>shop.new</code></a>, [more](other.md.html#x), '
-            .. "code (<code>lua/x.lua</code>)\n\n```lua\nshop.new()\n```\n\n", service.read(folder .. "/topics/guide.md"))
+            .. "code (<code>lua/x.lua</code>)\n\n```lua\nshop.new()\n```\n", service.read(folder .. "/topics/guide.md"))
     end)
 
     it("has no link that leads nowhere", function()
