@@ -3,12 +3,13 @@
 -- LuaJIT. The blocks are about the documentation: an instrumented core has nothing to add.
 
 if (os.getenv "FLUX2_BUILD" or ""):find "/[at]san$" then return end
+if (os.getenv "FLUX2_TEST_LUA" or ""):find "/valgrind/" then return end
 
 local blocks = require "support.blocks"
 local errors = require "flux2.errors"
 local service = require "support.service"
 
-local BOUND = 30 -- seconds: longer is a hang
+local BOUND = 60 -- seconds: longer is a hang
 local HOSTED = { ["lua love"] = true, ["lua neovim"] = true }
 local is_jit = rawget(_G, "jit") ~= nil
 local root = os.getenv "PWD"

@@ -6,17 +6,46 @@ local surface = {}
 
 --- Modules that users require. The others are flux2's own rooms.
 surface.public = {
-    "flux2", "flux2.emulator", "flux2.errors", "flux2.host.copas", "flux2.host.cqueues", "flux2.host.love",
-    "flux2.host.luv", "flux2.host.nginx",
+    "flux2",
+    "flux2.emulator",
+    "flux2.errors",
+    "flux2.host.copas",
+    "flux2.host.cqueues",
+    "flux2.host.love",
+    "flux2.host.luv",
+    "flux2.host.nginx",
 }
 
 --- A name that ends in ".*" means all modules below.
 surface.internal = {
-    "flux2.base64", "flux2.budget", "flux2.client", "flux2.combine", "flux2.exchange", "flux2.failure",
-    "flux2.host.love_decoder", "flux2.image", "flux2.json", "flux2.learning", "flux2.map", "flux2.options",
-    "flux2.pictures", "flux2.pricing", "flux2.reports", "flux2.request", "flux2.response", "flux2.scheduler",
-    "flux2.settings", "flux2.shapes", "flux2.slots", "flux2.spawn", "flux2.spool", "flux2.suggest", "flux2.task",
-    "flux2.text", "flux2.url", "flux2.version",
+    "flux2.base64",
+    "flux2.budget",
+    "flux2.client",
+    "flux2.combine",
+    "flux2.exchange",
+    "flux2.failure",
+    "flux2.host.love_decoder",
+    "flux2.image",
+    "flux2.json",
+    "flux2.learning",
+    "flux2.map",
+    "flux2.options",
+    "flux2.pictures",
+    "flux2.pricing",
+    "flux2.reports",
+    "flux2.request",
+    "flux2.response",
+    "flux2.scheduler",
+    "flux2.settings",
+    "flux2.shapes",
+    "flux2.slots",
+    "flux2.spawn",
+    "flux2.spool",
+    "flux2.suggest",
+    "flux2.task",
+    "flux2.text",
+    "flux2.url",
+    "flux2.version",
 }
 
 --- Classes that only describe a table that users make.
