@@ -7,6 +7,7 @@ self = false
 files["spec"] = { std = "+busted", max_line_length = false } -- rows of data
 files["rockspec"] = { std = "+rockspec" }
 files["examples/love"] = { std = "+love" }
+files["tools/emulator-sheet"] = { std = "+love" }
 files["bench/love_frames.lua"] = { std = "+love" }
 files["lua/flux2/host/love.lua"] = { std = "+love" }
 files["examples/neovim"] = { read_globals = { "vim" } }

@@ -202,9 +202,15 @@ bench-check: ## counts instructions; fails when a path has grown by more than 5 
 	@LUA="$$(tools/find-lua 5.4)" bench/run check
 
 .PHONY: lint
-lint: ## reads the code: luacheck, clang-format, warnings as errors, cppcheck
+lint: ## reads the code: luacheck, clang-format, warnings as errors, cppcheck; and the documentation
 	@tools/deps build emulator lua5.4 luajit lint
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/lint
+
+.PHONY: docs
+docs: ## builds the documentation's site: build/docs/index.html
+	@tools/deps build emulator lua5.4 docs
+	+@$(AGAIN) all ABIS=5.4
+	@tools/docs/build
 
 .PHONY: format
 format: ## lays out the C code as lint demands
@@ -213,7 +219,7 @@ format: ## lays out the C code as lint demands
 
 .PHONY: deps
 deps: ## installs what building and testing need
-	@tools/deps build emulator lua5.4 luajit test hosts cli lint
+	@tools/deps build emulator lua5.4 luajit test hosts cli lint docs
 
 # --- installing --------------------------------------------------------------------------------
 # For each Lua: what is written in Lua, and what is compiled. LuaRocks names both folders itself.

@@ -179,6 +179,16 @@ describe("the host for copas", function()
         assert.is_true(slept)
     end)
 
+    it("is active until whoever it has woken has gone on", function()
+        local done
+        copas.addthread(function()
+            assert(client:generate "a picture in two waits")
+            done = true
+        end)
+        repeat copas.step(0.1) until not host.active()
+        assert.is_true(done)
+    end)
+
     it("ends when what was waited for was none of flux2's work", function()
         local co, joined
         run(function()

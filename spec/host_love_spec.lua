@@ -223,7 +223,7 @@ describe("the host for LÖVE", function()
         ]]
         assert.truthy(said.nothing[1]:find "^false .*a task, a result or an image is needed, not nil")
         assert.truthy(said.option[1]:find "^false .*unknown option .*zise")
-        assert.truthy(said.size[1]:find "^false .*size must be a number above 0")
+        assert.truthy(said.size[1]:find "^false .*size must be a number of pixels above 0")
         assert.truthy(said.client[1]:find "^false .*a client is needed")
         assert.are.same({ "invalid_request" }, said.kind)
     end)

@@ -13,7 +13,7 @@ local settings = require "flux2.settings"
 local Task = require "flux2.task"
 local text = require "flux2.text"
 
----@class flux2.Client
+---@class flux2.Client One key, one base URL, one set of limits; made by flux2.new.
 local Client = {}
 Client.__index = Client
 Client.__name = "flux2.Client"
@@ -30,7 +30,8 @@ for name, kind in pairs(SUBMIT_OPTIONS) do
 end
 
 --- See flux2.new.
----@param given? table
+---@private
+---@param given? flux2.Options
 ---@param level integer
 ---@return flux2.Client?
 ---@return flux2.Error?
@@ -115,9 +116,11 @@ end
 --- Submits a request and returns at once. The request is checked before anything is sent.
 ---@param given string|flux2.Request a prompt, or a table with prompt, type, resolution, aspect_ratio, input_urls, extra
 ---@param opts? { timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function? }
----  timeout in seconds for the whole task, by default the client's; price in credits, in the place of the published one
+---  timeout in seconds for the whole task, by default the client's; price in credits, in the place of the published
+---  one; the functions as for task:on
 ---@return flux2.Task? task
----@return flux2.Error? err
+---@return flux2.Error? err "invalid_request" for a request that breaks a rule, "budget" where there is one, "io" for a
+---  spool that cannot be written; whatever happens later comes out of task:wait
 -- Example: `local task = assert(client:submit { prompt = "a red fox", aspect_ratio = "16:9" })`
 function Client:submit(given, opts)
     opts = options.check("client:submit", opts, SUBMIT_OPTIONS, 2)
@@ -127,10 +130,12 @@ function Client:submit(given, opts)
 end
 
 --- Takes up a task that already exists, for instance one that a time-out left at the service.
----@param id string
----@param opts? { timeout: number?, on_status: function?, on_progress: function?, on_done: function? }
+---@param id string as task.id or err.task_id said
+---@param opts? { timeout: number?, on_status: function?, on_progress: function?, on_done: function? } timeout in
+---  seconds from now, by default the client's; the functions as for task:on
 ---@return flux2.Task? task
----@return flux2.Error? err
+---@return flux2.Error? err "invalid_request" for what cannot be a task id; whatever happens later comes out of
+---  task:wait
 -- Example: `local result, err = client:task(err.task_id):wait()`
 function Client:task(id, opts)
     opts = options.check("client:task", opts, TASK_OPTIONS, 2)
@@ -146,11 +151,12 @@ end
 
 --- From a prompt to a picture: submits, waits, and fetches into memory, or with `save` straight into a file. Yields in
 --- a coroutine, blocks outside one.
----@param given string|flux2.Request
+---@param given string|flux2.Request as for submit
 ---@param opts? { save: string?, timeout: number?, price: number?, on_status: function?, on_progress: function?,
----  on_done: function? } timeout in seconds covers everything; price in credits, as for submit
+---  on_done: function? } save is the path of a file; timeout in seconds covers everything; price in credits and the
+---  functions as for submit
 ---@return flux2.Image? image
----@return flux2.Error? err with task_id once the service has accepted it
+---@return flux2.Error? err of any kind, with task_id once the service has accepted it
 -- Example: `assert(client:generate("a red fox", { save = "fox.png" }))`
 function Client:generate(given, opts)
     opts = options.check("client:generate", opts, GENERATE_OPTIONS, 2)
@@ -164,10 +170,11 @@ end
 --- collected, or by its `close`). Yields in a coroutine, blocks outside one.
 ---@param iterable table|fun(): any prompts or requests: a list, or a function that returns the next one and at last nil
 ---@param opts? { concurrency: integer?, ordered: boolean?, save: (fun(index: integer, request: any): string)?,
----  timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function? } concurrency is
----  4; save names the file for each; timeout in seconds and price in credits are for each
----@return fun(): integer?, flux2.Image?, flux2.Error?
--- Example: `for i, image, err in client:map(prompts, { concurrency = 8 }) do ... end`
+---  timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function? } concurrency:
+---  how many at once, 4 by default; save names the file for each; timeout in seconds for each; price in credits for
+---  each; the functions as for submit
+---@return flux2.Map iterator gives the index, then an image, or nil and a flux2.Error of any kind
+-- Example: `for i, image, err in client:map(prompts, { concurrency = 8 }) do print(i, image or err) end`
 function Client:map(iterable, opts)
     opts = options.check("client:map", opts, MAP_OPTIONS, 2)
     if type(iterable) ~= "table" and type(iterable) ~= "function" then
@@ -186,8 +193,9 @@ end
 
 --- Credits of the submissions that the service accepted, at the published price or the `price` that was given; a task
 --- without either counts as 0. What recover finds was counted by the program that paid for it.
----@return number spent
----@return number reserved what is not answered yet, or of unknown outcome: it counts against the budget all the same
+---@return number spent credits
+---@return number reserved credits of what is not answered yet, or of unknown outcome: it counts against the budget all
+---  the same
 -- Example: `print(client:spent())`
 function Client:spent()
     return self._budget.spent, self._budget.reserved
@@ -197,10 +205,11 @@ end
 --- The tasks are polled from their first `wait` or `on`, not before; their `request` says what they were. What another
 --- program that is alive looks after is left to it. A record leaves the spool when its picture is saved or handed over,
 --- when its task has failed for good, or by `discard()`.
----@param opts? { timeout: number? } seconds for each task from its first wait, by default the client's
+---@param opts? { timeout: number? } timeout in seconds for each task from its first wait, by default the client's
 ---@return flux2.Task[]? tasks oldest first
----@return flux2.Record[]|flux2.Error unknown submissions that may have been accepted, with `request`, `submitted` and
----  `discard()`; they are listed again by later runs until they are discarded
+---@return flux2.Record[]|flux2.Error unknown or, after nil, an error: "invalid_request" for a client without a spool,
+---  "io" for one that cannot be read. Unknown are submissions that may have been accepted, with `request`, `submitted`
+---  and `discard()`; they are listed again by later runs until they are discarded
 ---@return { path: string, reason: string }[]? damaged records that could not be read; each is kept as `path`
 -- Example: `for _, task in ipairs(assert(client:recover())) do task:wait().images[1]:save(task.id .. ".png") end`
 function Client:recover(opts)

@@ -51,9 +51,11 @@ end
 
 --- Waits until all have succeeded, or the first one has failed.
 ---@param list table tasks, or handles of flux2.spawn
----@param opts? number|{ timeout: number?, cancel: boolean? } seconds; cancel: give up the others when one fails
+---@param opts? number|{ timeout: number?, cancel: boolean? } timeout in seconds, also as a number alone; cancel: give
+---  up the others when one fails
 ---@return any[]? results in the order of the list
----@return flux2.Error? err of the first that failed, with `index` if it is an error of flux2
+---@return flux2.Error? err of the first that failed, of any kind, with `index` if it is an error of flux2; "timeout" if
+---  this wait was too short
 ---@return table<integer, any>? partial then: what the others had brought by that time
 -- Example: `local results = assert(flux2.all({ task1, task2 }, 120))`
 function combine.all(list, opts)
@@ -78,9 +80,11 @@ end
 
 --- Waits until the first has succeeded, or all have failed.
 ---@param list table tasks, or handles of flux2.spawn
----@param opts? number|{ timeout: number?, cancel: boolean? } seconds; cancel: give up the losers
+---@param opts? number|{ timeout: number?, cancel: boolean? } timeout in seconds, also as a number alone; cancel: give
+---  up the losers
 ---@return any result of the first that succeeded
----@return integer|flux2.Error index its place in the list; or, after nil, the error of the last that failed
+---@return integer|flux2.Error index its place in the list; or, after nil, the error of the last that failed, of any
+---  kind; "timeout" if this wait was too short
 -- Example: `local result, i = flux2.any({ fast, good }, { cancel = true })`
 function combine.any(list, opts)
     check_list("flux2.any", list)

@@ -106,22 +106,23 @@ local function prepare(options)
     return settings
 end
 
----@class flux2.Emulator
+---@class flux2.Emulator One emulator that runs, or has run.
 ---@field url string "http://127.0.0.1:PORT", the client's base_url
 ---@field api_key string the one key that the emulator takes
----@field port integer
+---@field port integer the port, on 127.0.0.1
 ---@field private core userdata
 local Emulator = {}
 Emulator.__index = Emulator
 
----@class flux2.EmulatorSettings  Everything is optional. `false` means the default. (*): at the start only.
----@field port integer? (*) default 0: the kernel picks a free one
----@field seed integer? (*) makes ids, durations, failures and pictures repeat; without it only pictures do
+---@class flux2.EmulatorSettings Everything is optional. `false` means the default. (*): at the start only.
+---@field port integer? (*) the port; default 0: the kernel picks a free one
+---@field seed integer? (*) the number that chance begins with: ids, durations, failures and pictures repeat;
+--- without it only pictures do
 ---@field log_requests integer? (*) how many requests `requests()` remembers, default 1000
----@field log_body_bytes integer? (*) how much of each body is remembered, default 32768
+---@field log_body_bytes integer? (*) how many bytes of each body are remembered, default 32768
 ---@field picture_cache_bytes integer? (*) drawn pictures kept in memory, default 64 MiB
 ---@field api_key string? default "aio_emulator_key"
----@field credits number? what is left to spend, default 1000000
+---@field credits number? credits that are left to spend, default 1000000
 ---@field flex_2k_credits number? the price of flex at 2K. The service publishes none: the default of 12 is the
 --- emulator's own invention, and says nothing about the service
 ---@field rate_limit table|false|nil { requests = n, per_seconds = s, submissions_only = bool }: beyond it 429
@@ -131,7 +132,7 @@ Emulator.__index = Emulator
 ---@field duration number|number[]? seconds that a task runs, or { least, most }; default { 1.5, 3 }
 ---@field failure_rate number? the share of tasks that fail, 0 to 1, default 0
 ---@field failure_word string? a prompt with it fails, default "[fail]"
----@field failure_reason string?
+---@field failure_reason string? what a failed task says of itself
 ---@field moderation_word string? a prompt with it ends as moderated, default "[moderate]"
 ---@field moderation_reason string? default "Request Moderated"
 ---@field shape string? a name of `emulator.shapes` or the JSON text of one, default "output_image_url"
@@ -143,18 +144,19 @@ Emulator.__index = Emulator
 ---@field latency number|number[]? seconds before each answer, or { least, most }; default 0
 ---@field image_bytes integer? each picture is a tiny PNG padded to this many bytes, which costs no drawing; default 0:
 --- drawn in full
----@field images_per_task integer? default 1
+---@field images_per_task integer? how many pictures a task brings, default 1
 ---@field image_ttl number? seconds that an image's URL works; default 0: for ever. Asking for the task again gives a
 --- fresh URL
----@field image_expired_status integer? what an expired URL answers, default 404
+---@field image_expired_status integer? the HTTP status that an expired URL answers, default 404
 ---@field image_path string? where images are, default "/images"
 ---@field image_base_url string? what image URLs begin with, default "": the emulator's own URL
 ---@field image_content_type string? default "image/png"
----@field max_requests_per_connection integer? the last answer says `Connection: close`; default 0: no limit
+---@field max_requests_per_connection integer? how many requests; the last answer says `Connection: close`; default 0:
+---  no limit
 ---@field idle_close number? whole seconds after which a kept-alive connection is closed; default 0: never
 
 --- Starts an emulator. Raises on a setting that does not exist or makes no sense.
----@param settings flux2.EmulatorSettings?
+---@param settings flux2.EmulatorSettings? without them, the defaults
 ---@return flux2.Emulator? emu nil when the port is taken, or the machine out of something
 ---@return string? err
 -- Example: `local emu = assert(require("flux2.emulator").start { duration = 0.1 })`
@@ -183,8 +185,9 @@ local function call(emu, verb, argument)
     return result
 end
 
---- Changes settings while it runs. A request that has begun ends under the old ones.
----@param settings flux2.EmulatorSettings
+--- Changes settings while it runs. A request that has begun ends under the old ones. Raises as `start` does.
+---@param settings flux2.EmulatorSettings those that change
+-- Example: `emu:set { failure_rate = 0.1 }`
 function Emulator:set(settings)
     local prepared = prepare(settings)
     call(self, "set", prepared)
@@ -194,6 +197,7 @@ end
 --- Counters since the start.
 ---@return table stats requests, submissions (accepted), polls, downloads, connections (opened), open_connections,
 --- bytes_out (of bodies), credits_left, faults_fired, by_status = { [200] = n, ... } (0: no answer was given)
+-- Example: `assert(emu:stats().submissions == 1)`
 function Emulator:stats()
     local stats = call(self, "stats")
     local by_status = {}
@@ -205,6 +209,7 @@ end
 --- Every submission that was accepted, and charged for, in order.
 ---@return table[] entries task_id, model, prompt, type, resolution, aspect_ratio, input_urls, credits, at (seconds
 --- since the start), body (the JSON as it came), and as in `task`: state, reason, duration, polls
+-- Example: `assert(emu:ledger()[1].prompt == "a red fox")`
 function Emulator:ledger()
     return (call(self, "ledger"))
 end
@@ -212,13 +217,15 @@ end
 --- The last requests, oldest first.
 ---@return table[] entries method, path (with the query), status (0: no answer was given), at, connection (its number),
 --- headers (by name in lower case), body, fault (index, if one fired)
+-- Example: `print(emu:requests()[1].headers["user-agent"])`
 function Emulator:requests()
     return (call(self, "requests"))
 end
 
 --- One task as it stands: like an entry of the ledger.
----@param task_id string
+---@param task_id string as task.id
 ---@return table? task nil if there is none; state is "running", "succeeded" or "failed"
+-- Example: `assert(emu:task(task.id).state == "succeeded")`
 function Emulator:task(task_id)
     return (call(self, "task", task_id))
 end
@@ -226,18 +233,21 @@ end
 --- Ends running tasks at once, as they would have ended.
 ---@param task_id string? nil: all of them
 ---@return integer count how many were running
+-- Example: `emu:finish(task.id)`
 function Emulator:finish(task_id)
     return (call(self, "finish", task_id))
 end
 
 --- Makes the next accepted submissions fail.
----@param count integer? default 1
+---@param count integer? how many, default 1
 ---@param reason string? default: the setting failure_reason
+-- Example: `emu:fail_next(1, "the model is being replaced")`
 function Emulator:fail_next(count, reason)
     call(self, "fail_next", { count = count or 1, reason = reason })
 end
 
 --- Makes every image URL that was given out so far an expired one.
+-- Example: `emu:expire_images()`
 function Emulator:expire_images()
     call(self, "expire_images")
 end
@@ -246,10 +256,10 @@ end
 ---@field method string? default: any
 ---@field path string? without the query; `*` stands for anything; default: any
 ---@field nth integer|integer[]? the n-th request that matches, counted from now, or { first, last }
----@field every integer? each k-th
+---@field every integer? each k-th, counted from now
 ---@field chance number? 0 to 1, seeded
 ---@field times integer? at most so often. Without nth, every and chance the next `times` (default 1) that match
----@field status integer? answered instead, with `headers` and `body`
+---@field status integer? the HTTP status that is answered instead, with `headers` and `body`
 ---@field headers table<string, string|number>? added to the answer
 ---@field body string? answered instead, any bytes, with 200 unless `status` says otherwise; `{task_id}` and `{url}`
 --- (of the emulator) are filled in
@@ -263,14 +273,14 @@ end
 ---@field garbage boolean|string|nil these bytes on the wire instead of HTTP; true: noise
 ---@field endless boolean? the body (what `body` says, then "x") never ends
 ---@field endless_headers boolean? the headers never end
----@field bomb integer? a gzip body that expands to so many blanks
+---@field bomb integer? a gzip body that expands to so many blanks, a byte each
 ---@field hang boolean? never answered, until the client leaves or the emulator stops
 ---@field accept boolean? whether the request is processed (a submission accepted and charged), whatever is answered.
 --- Default: false if something else is answered than the normal answer, but true for reset = "after",
 --- close = "after" and hang
 
 --- Makes something go wrong. Of several faults that are due the first one counts.
----@param fault flux2.EmulatorFault
+---@param fault flux2.EmulatorFault which requests, and what goes wrong with them
 ---@return integer index which `requests()` names where it fired
 -- Example: `emu:fault { method = "GET", path = "/api/v1/tasks/*", nth = 2, status = 503, retry_after = 1 }`
 function Emulator:fault(fault)
@@ -280,23 +290,28 @@ end
 
 --- The faults that are set.
 ---@return table[] faults index, seen (requests that matched), fired
+-- Example: `assert(emu:faults()[1].fired == 1)`
 function Emulator:faults()
     return (call(self, "faults"))
 end
 
+--- Removes all faults. What has begun to go wrong goes on doing so.
+-- Example: `emu:clear_faults()`
 function Emulator:clear_faults()
     call(self, "clear_faults")
 end
 
 --- Blocks until so many requests have been seen since the start, `seconds` passed or a signal came.
----@param seconds number
----@param requests integer? nil: only wait
+---@param seconds number at most so many seconds
+---@param requests integer? how many; nil: only wait
 ---@return boolean reached
+-- Example: `assert(emu:wait(5, 2))`
 function Emulator:wait(seconds, requests)
     return core.wait(self.core, seconds, requests)
 end
 
 --- Stops it: connections end, the port is free. What it knows can still be asked. Twice does nothing.
+-- Example: `emu:stop()`
 function Emulator:stop()
     core.stop(self.core)
 end

@@ -5,19 +5,24 @@ local text = require "flux2.text"
 
 local errors = {}
 
----@class flux2.Error
+---@class flux2.Error What every `nil, err` carries; `tostring(err)` is one line for people, without the key.
 ---@field kind string one of `errors.kinds`
 ---@field message string one line, bounded, without the key
 ---@field status? integer HTTP status
----@field code? integer|string the service's own code
+---@field code? integer|string the service's own code, often the HTTP status again
 ---@field type? string the service's own type
----@field task_id? string
----@field request_id? string
+---@field task_id? string the task it is about: client:task takes it up again
+---@field request_id? string the service's name for the exchange, for its support
 ---@field attempts? integer how often it was tried
 ---@field retryable boolean whether the same call may succeed later
 ---@field retry_after? number seconds the service asks to wait
 ---@field field? string the field of the request that is wrong
----@field raw? string the service's answer, bounded
+---@field index? integer its place in a list: of input_urls, or of what flux2.all was given
+---@field price? number of kind "budget": credits that the submission would cost
+---@field spent? number of kind "budget": credits spent
+---@field reserved? number of kind "budget": credits of submissions that are not answered, or of unknown outcome
+---@field limit? number of kind "budget": credits that the client may spend
+---@field raw? string the service's answer, up to 64 KiB of it
 ---@field cause? any what lies beneath
 
 local MESSAGE_LIMIT, WORD_LIMIT, RAW_LIMIT = 500, 200, 64 * 1024
@@ -84,7 +89,7 @@ local function hide_bearer(word, blank, token)
 end
 
 --- Replaces the API key, and whatever looks like one, with `aio_***`.
----@param s string
+---@param s string any text
 ---@param key? string the key to look for, whatever it looks like
 ---@return string
 -- Example: `errors.redact("Authorization: Bearer aio_1234")` is "Authorization: Bearer aio_***".
@@ -135,7 +140,7 @@ end
 ---@param kind string one of `errors.kinds`; anything else is raised
 ---@param message string may come from anywhere: it is cleaned, bounded to 500 bytes and stripped of keys
 ---@param fields? table further fields, see flux2.Error
----@return flux2.Error
+---@return flux2.Error err of any kind
 -- Example: `return nil, errors.new("io", "cannot write " .. path, { cause = reason })`
 function errors.new(kind, message, fields)
     if not errors.kinds[kind] then error("flux2: no such kind of error: " .. tostring(kind), 2) end
@@ -152,8 +157,9 @@ function errors.new(kind, message, fields)
 end
 
 --- Tells whether a value is an error of flux2.
----@param x any
+---@param x any what somebody has raised or returned
 ---@return boolean
+-- Example: `local ok, e = pcall(work) if not ok and not errors.is(e) then error(e, 0) end`
 function errors.is(x)
     return type(x) == "table" and getmetatable(x) == Error
 end

@@ -9,10 +9,11 @@ local response = require "flux2.response"
 local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
 
----@class flux2.Image
+---@class flux2.Image A finished picture, at the service or here.
 ---@field url? string where the service put it; such links expire
 ---@field content_type? string by its first bytes once it was fetched, before that as the service says
 ---@field path? string where it was last saved
+---@field result? flux2.Result what it came with, when client:generate made it
 local Image = {}
 Image.__index = Image
 Image.__name = "flux2.Image"
@@ -21,6 +22,7 @@ Image.__name = "flux2.Image"
 local GONE = { [403] = true, [404] = true, [410] = true }
 
 --- Used by Task.
+---@private
 ---@param settings table
 ---@param picture table url or b64, content_type
 ---@param refresh? fun(timeout: number): flux2.Picture?, flux2.Error? asks for the same picture anew
@@ -136,7 +138,8 @@ end
 --- The bytes of the picture. Fetched once, then kept. Yields in a coroutine, blocks outside one.
 ---@param timeout? number seconds, by default the client's
 ---@return string? bytes
----@return flux2.Error? err
+---@return flux2.Error? err "timeout", "network" and the like; "not_found" if the link has expired and the service gives
+---  no new one; "not_an_image" and "too_large" for what is no picture to be kept
 -- Example: `local png = assert(image:bytes())`
 function Image:bytes(timeout)
     check_timeout("image:bytes", timeout)
@@ -147,7 +150,7 @@ function Image:bytes(timeout)
     return self._bytes
 end
 
----@class flux2.Buffer the bytes of a picture outside Lua's strings: `#buffer` is how many
+---@class flux2.Buffer The bytes of a picture outside Lua's strings: `#buffer` is how many.
 ---@field string fun(self: flux2.Buffer): string a copy of them
 ---@field pointer fun(self: flux2.Buffer): userdata where they begin, for LuaJIT's ffi; valid while the buffer is
 ---  referenced
@@ -156,7 +159,7 @@ end
 --- string of 8 MB takes some. Fetched once. Yields in a coroutine, blocks outside one.
 ---@param timeout? number seconds, by default the client's
 ---@return flux2.Buffer? buffer
----@return flux2.Error? err
+---@return flux2.Error? err as for image:bytes: "timeout", "network", "not_an_image" and the like
 -- Example: `local buffer = assert(image:buffer()); ffi.copy(target, buffer:pointer(), #buffer)`
 function Image:buffer(timeout)
     check_timeout("image:buffer", timeout)
@@ -168,10 +171,10 @@ end
 
 --- Saves the picture. From its URL it is streamed by the engine, in constant memory; it appears under its name when it
 --- is whole, and nothing is left if it fails. Yields in a coroutine, blocks outside one.
----@param path string
+---@param path string the file; its folder must be there
 ---@param timeout? number seconds, by default the client's
 ---@return string? path
----@return flux2.Error? err
+---@return flux2.Error? err "io" if the file cannot be written, else as for image:bytes
 -- Example: `assert(image:save "garden.png")`
 function Image:save(path, timeout)
     if type(path) ~= "string" or path == "" or path:find("%z") then

@@ -6,6 +6,9 @@
 --     assert(image:save "garden.png")
 --
 -- This file is the list of what users see; each thing lives in a file of its own.
+--
+-- Times are seconds, sizes bytes, prices credits. What a program can meet while it runs comes back as `nil, err`; a
+-- mistake in the calling code is raised at its line.
 
 local budget = require "flux2.budget"
 local Client = require "flux2.client"
@@ -17,6 +20,9 @@ local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
 local version = require "flux2.version"
 
+---@class flux2
+---@field on_error? fun(message: string) what you set receives what goes wrong in callbacks and coroutines, as soon
+---  as it happens
 local flux2 = { _VERSION = version._VERSION }
 
 -- LÖVE may run the whole game in a coroutine of its own, which takes any yield for the end of a frame. It is known by
@@ -33,14 +39,7 @@ if rawget(_G, "love") then
 end
 
 --- Makes a client.
----@param opts? table api_key (FLUX2_API_KEY), base_url (FLUX2_BASE_URL, https://apiin.one), timeout (600 s for a whole
----  task), connect_timeout (15 s), silence_timeout (60 s without a byte), exchange_timeout (180 s), max_retries (2),
----  max_connections (8), poll = { interval = seconds, which fixes it, per_second = polls per second of all tasks
----  together (20; with an interval none), memory = file that keeps how long tasks took (none) },
----  max_response_bytes (32 MiB), max_image_bytes (64 MiB), max_header_bytes (64 KiB), max_redirects (5, of a picture),
----  max_tasks (10,000 alive at once), max_submissions_per_second (20, after as many at once), max_event_bytes (256 MiB
----  that flux2.update has not taken), proxy, ca_file, insecure_http, user_agent, budget (credits that the submissions
----  of this client may cost; none), spool (a directory for client:recover; none)
+---@param opts? flux2.Options without them, what the environment and the defaults say
 ---@return flux2.Client? client
 ---@return flux2.Error? err kind "auth" without a key, "invalid_request" for a base URL that cannot be used, "io" for a
 ---  spool that cannot be used
@@ -52,7 +51,7 @@ function flux2.new(opts)
 end
 
 --- Credits that a request is expected to cost, as published.
----@param request string|flux2.Request
+---@param request string|flux2.Request as for client:submit
 ---@return number? credits
 ---@return string? reason why there is no figure
 -- Example: `flux2.estimate { prompt = "a fox", type = "flex" }` is 6
@@ -61,11 +60,19 @@ function flux2.estimate(request)
     return credits, reason
 end
 
+---@class flux2.Stats Counters of one Lua state, since its start.
+---@field jobs integer the number of jobs that are alive: submissions, tasks, downloads, sleeps
+---@field in_flight integer the number of jobs that have an exchange under way
+---@field exchanges integer the number of HTTP exchanges begun
+---@field connections integer the number of connections opened
+---@field received integer bytes of bodies
+---@field ended integer the number of jobs that have ended
+---@field pending integer the number of jobs that are work, as flux2.pending
+---@field spent number credits, of all clients
+---@field unpriced integer the number of accepted tasks whose price nobody knows
+
 --- Counters of this Lua state.
----@return { jobs: integer, in_flight: integer, exchanges: integer, connections: integer, received: integer,
----  ended: integer, pending: integer, spent: number, unpriced: integer } jobs alive, and of those with an exchange
----  under way; exchanges begun; connections opened; bytes of bodies received; jobs ended; jobs that are work; credits
----  spent by all clients, and tasks of unknown price that were accepted
+---@return flux2.Stats stats
 -- Example: `print(flux2.stats().spent)`
 function flux2.stats()
     local stats = scheduler.stats()
@@ -85,7 +92,7 @@ flux2.any = combine.any
 --- Every kind of error with its meaning, and what to do about it.
 flux2.errors = { kinds = errors.kinds, advice = errors.advice }
 
---- `flux2.on_error = function(message) end` receives what goes wrong in callbacks and coroutines.
+-- on_error lives where it is used.
 return setmetatable(flux2, {
     __index = function(_, name)
         if name == "on_error" then return reports.on_error end

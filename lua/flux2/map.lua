@@ -5,6 +5,8 @@ local errors = require "flux2.errors"
 local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
 
+---@class flux2.Map The iterator of client:map, to be called by `for`.
+---@overload fun(): integer?, flux2.Image?, flux2.Error?
 local Map = {}
 Map.__index = Map
 Map.__name = "flux2.Map"
@@ -127,16 +129,21 @@ function Map:__call()
 end
 
 --- Cancels what is still running. Leaving the loop does it too: at once on Lua 5.4, with a garbage collection before.
+-- Example: `local each = client:map(prompts) local i, image, err = each() each:close()`
 function Map:close()
     close(self._state)
 end
 Map.__close = Map.close
 
---- Makes the iterator, as `for` takes it.
+--- Makes the iterator, as `for` takes it. Used by Client.
+---@private
 ---@param iterable table|fun(): any
 ---@param opts table concurrency, ordered
 ---@param generate fun(item: any, index: integer): any, any
----@return any, any, any, any
+---@return flux2.Map each
+---@return nil
+---@return nil
+---@return any closing on Lua 5.4 what is closed when the loop is left
 function Map.new(iterable, opts, generate)
     local state = new_state(iterable, opts, generate)
     -- The collector must not be made to resume coroutines (LuaJIT loops for ever then): the pump does it, soon.

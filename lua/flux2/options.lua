@@ -15,6 +15,7 @@ options.kinds = {
     string = { function(v) return type(v) == "string" and v ~= "" end, "a string that is not empty" },
     boolean = { function(v) return type(v) == "boolean" end, "true or false" },
     seconds = { is_positive, "a number of seconds above 0" },
+    pixels = { is_positive, "a number of pixels above 0" },
     rate = { is_positive, "a number per second, above 0" },
     count = { is_count, "a whole number, 0 or more" },
     positive = { function(v) return is_count(v) and v > 0 end, "a whole number, 1 or more" },

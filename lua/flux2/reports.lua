@@ -106,6 +106,7 @@ end
 
 --- Calls `fn(...)` for somebody who must not be hurt by its errors.
 ---@param fn function
+---@param ... any
 ---@return boolean ok
 function reports.guard(fn, ...)
     local ok, e = call(fn, reports.with_traceback, ...)

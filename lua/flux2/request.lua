@@ -13,13 +13,13 @@ local MODEL = "flux-2"
 local PROMPT_MIN, PROMPT_MAX = 3, 5000 -- code points
 local MAX_INPUT_URLS = 8
 
----@class flux2.Request
----@field prompt string 3 to 5000 characters
----@field model? "flux-2"
----@field aspect_ratio? string "W:H"
----@field type? "pro"|"flex"
----@field resolution? "1K"|"2K"
----@field input_urls? string[] 1 to 8 http(s) URLs
+---@class flux2.Request What a picture is to be. A prompt alone may be given as a string.
+---@field prompt string what the picture shows: 3 to 5000 characters
+---@field model? "flux-2" filled in for you
+---@field aspect_ratio? string width to height as "W:H", whole numbers from 1 to 9999; default "1:1"
+---@field type? "pro"|"flex" "pro", the default: higher quality; "flex": faster and cheaper
+---@field resolution? "1K"|"2K" default "1K"
+---@field input_urls? string[] 1 to 8 http(s) URLs of images to start from
 ---@field extra? table<string, any> sent as it is, beside the documented fields
 
 --- Every documented field: for checks, documentation and the command line. `also` holds the names under which people

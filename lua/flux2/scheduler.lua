@@ -154,7 +154,8 @@ function scheduler.cancel(id, heard)
 end
 
 --- How many jobs are alive: submissions, tasks that are polled, downloads, sleeps.
----@return integer
+---@return integer count
+-- Example: `while flux2.pending() > 0 do flux2.update() end`
 function scheduler.pending()
     return work
 end
@@ -177,7 +178,7 @@ end
 
 --- Hands out what has happened since the last call: updates tasks, calls callbacks, resumes coroutines. Costs an atomic
 --- load when nothing has. Never blocks and never raises.
----@param seconds? number leaves the rest for the next call when so much time has passed
+---@param seconds? number seconds after which it leaves the rest for the next call
 ---@return integer events how many were handed out
 -- Example: `function love.update() flux2.update() end`
 function scheduler.update(seconds)
@@ -216,8 +217,9 @@ end
 
 --- The descriptor that is readable exactly while `update` has something to do: for select, poll, epoll, kqueue. It
 --- stays the same as long as the Lua state lives; do not read or close it.
----@return integer? fd
+---@return integer? fd a descriptor
 ---@return string? reason
+-- Example: `local fd = assert(flux2.fileno())`
 function scheduler.fileno()
     local e, reason = get_engine()
     if not e then return nil, reason end
@@ -459,7 +461,7 @@ end
 
 --- Pumps until nothing is pending. With `fn`, runs it in a coroutine first. Raises the first error that a callback or a
 --- coroutine left behind, when everything is done.
----@param fn? function
+---@param fn? function what to run
 ---@param ... any its arguments
 -- Example: `flux2.run(function() assert(client:generate "a fox"):save "fox.png" end)`
 function scheduler.run(fn, ...)

@@ -20,6 +20,37 @@ local API_ROOT = "/api/v1"
 local DEFAULT_PORTS = { http = "80", https = "443" }
 local MIB = 2 ^ 20
 
+---@class flux2.Options What flux2.new takes. Everything is optional, but there must be a key.
+---@field api_key? string default FLUX2_API_KEY in the environment
+---@field base_url? string default FLUX2_BASE_URL in the environment, or else https://apiin.one
+---@field timeout? number seconds for a whole task, default 600
+---@field connect_timeout? number seconds, default 15
+---@field silence_timeout? number seconds without a byte after which an exchange is given up, default 60
+---@field exchange_timeout? number seconds for one exchange that is no download, default 180
+---@field max_retries? integer how often a poll or a download is repeated after a fault, default 2
+---@field max_connections? integer the number of exchanges that this client has under way at once, default 8
+---@field max_tasks? integer how many tasks of this client may be alive at once, default 10,000
+---@field max_submissions_per_second? number submissions per second, after as many at once; what is more waits for its
+---  turn; default 20
+---@field max_redirects? integer how many redirects a picture may take, default 5; nothing else follows any
+---@field max_event_bytes? integer bytes of news that flux2.update has not taken, default 256 MiB; beyond it nothing
+---  more is asked for
+---@field max_response_bytes? integer bytes of one answer, default 32 MiB
+---@field max_image_bytes? integer bytes of one picture, default 64 MiB
+---@field max_header_bytes? integer bytes of all headers of one answer, default 64 KiB
+---@field poll? flux2.PollOptions when to look at a task
+---@field budget? number credits that the submissions of this client may cost; none
+---@field spool? string a directory where paid tasks are kept for client:recover, made if it is not there; none
+---@field proxy? string a URL; default as the environment says (https_proxy, no_proxy)
+---@field ca_file? string certificates to trust; default SSL_CERT_FILE in the environment, or else the system's
+---@field insecure_http? boolean plain http to another machine than this one, which shows the key on the way
+---@field user_agent? string default "flux2-lua/VERSION"
+
+---@class flux2.PollOptions When to look at a task that runs.
+---@field interval? number seconds between two looks; without it they come when an end is likely, as was learnt
+---@field per_second? number polls per second of all tasks of the client together, default 20; with an interval none
+---@field memory? string a file that keeps how long tasks took, for later runs; none
+
 --- Every option of flux2.new, with the kind of its value.
 settings.known = {
     api_key = "string", base_url = "string", budget = "credits", ca_file = "string", connect_timeout = "seconds",

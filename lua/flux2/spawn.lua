@@ -6,8 +6,8 @@ local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
 
----@class flux2.Handle
----@field state "running"|"done"|"failed"|"cancelled"
+---@class flux2.Handle A coroutine of flux2.spawn.
+---@field state "running"|"done"|"failed"|"cancelled" how it stands
 local Handle = {}
 Handle.__index = Handle
 Handle.__name = "flux2.Handle"
@@ -63,9 +63,9 @@ end
 
 --- Runs `fn(...)` in a coroutine, at once until its first wait. An error in it comes out of `join`; if nobody joins,
 --- out of `flux2.run()` with its traceback, and of `flux2.on_error` as soon as it happens.
----@param fn function
----@param ... any
----@return flux2.Handle
+---@param fn function what to run
+---@param ... any its arguments
+---@return flux2.Handle handle
 -- Example: `local h = flux2.spawn(function() return client:generate "a fox" end)`
 function spawn.spawn(fn, ...)
     if type(fn) ~= "function" then error("flux2.spawn: a function is needed, not " .. text.show(fn), 2) end
@@ -125,9 +125,9 @@ function Handle:cancel()
 end
 
 --- Lets `seconds` pass. Yields in a coroutine, blocks outside one.
----@param seconds number
+---@param seconds number seconds; 0 only lets the others run
 ---@return boolean? slept true
----@return flux2.Error? err kind "cancelled"
+---@return flux2.Error? err kind "cancelled", and "io" on a machine that is out of threads
 -- Example: `flux2.sleep(0.5)`
 function spawn.sleep(seconds)
     if type(seconds) ~= "number" or seconds ~= seconds then

@@ -26,7 +26,9 @@ local PART = "^%.(task%-(%x+)%-%d+%.json)%.%x+%.part$"
 local Spool = {}
 Spool.__index = Spool
 
----@class flux2.Record what is on disk about one task
+---@class flux2.Record What the spool holds about one submission; client:recover returns those of unknown outcome.
+---@field id? string the task's, where it is known
+---@field private text? string what is to be written
 ---@field request table as it was sent
 ---@field submitted string when, as "2026-01-31T12:00:00Z"
 ---@field price? number credits
@@ -131,6 +133,7 @@ function Spool:record(settings, request, price)
 end
 
 --- Puts the id in, where the engine has not seen it.
+---@private
 ---@param id string
 ---@return boolean? ok
 ---@return string? reason
@@ -149,12 +152,14 @@ function Record:discard()
 end
 
 --- So many pictures have to be collected.
+---@private
 ---@param n integer
 function Record:expect(n)
     self._left = n
 end
 
 --- One of them was saved, or handed over.
+---@private
 function Record:collected()
     self._left = (self._left or 1) - 1
     if self._left <= 0 then self:discard() end

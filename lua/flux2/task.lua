@@ -10,19 +10,19 @@ local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
 
----@class flux2.Result
----@field images flux2.Image[]
+---@class flux2.Result What a task that succeeded has brought.
+---@field images flux2.Image[] one, as a rule
 ---@field raw table the decoded answer
 ---@field elapsed number seconds from the submission to the end, as seen here
 ---@field credits? number as the service says, else the published price
 
----@class flux2.Task
+---@class flux2.Task One generation at the service, from client:submit, client:task or client:recover.
 ---@field id? string the service's name for it, once it was accepted
----@field state "submitting"|"running"|"succeeded"|"failed"|"cancelled"
+---@field state "submitting"|"running"|"succeeded"|"failed"|"cancelled" how it stands, as seen here
 ---@field status? string the service's own word
----@field progress? number 0 to 1
+---@field progress? number 0 to 1, where the service says
 ---@field error? flux2.Error why it failed
----@field result? flux2.Result
+---@field result? flux2.Result once it has succeeded
 ---@field request? table as it was sent; nil for client:task
 local Task = {}
 Task.__name = "flux2.Task"
@@ -287,6 +287,7 @@ end
 -- Made by the client ------------------------------------------------------------------------------------------------
 
 --- Submits a request. Used by Client.
+---@private
 ---@param settings table
 ---@param order { body: string, request: table, price: number?, timeout: number?, reservation: flux2.Reservation,
 ---  record: flux2.Record? } body is JSON, price is in credits, timeout in seconds
@@ -308,6 +309,7 @@ function Task.submit(settings, order, prepare)
 end
 
 --- Takes up a task that was found in the spool; polled from its first wait. Used by Client.
+---@private
 ---@param settings table
 ---@param record flux2.Record with an id
 ---@param timeout number? seconds
@@ -320,6 +322,7 @@ function Task.recovered(settings, record, timeout)
 end
 
 --- Takes up a task that exists. Used by Client.
+---@private
 ---@param settings table
 ---@param id string
 ---@param timeout number? seconds
@@ -349,7 +352,8 @@ local NOT_OPEN = { timeout = timed_out, cancelled = wait_cancelled }
 --- again. If polling was given up (no network for long, the client's time-out), the next wait takes it up again.
 ---@param timeout? number seconds; by default as long as the task is polled at all
 ---@return flux2.Result? result
----@return flux2.Error? err
+---@return flux2.Error? err of any kind: what became of the task, "timeout" if this wait was too short, "cancelled" if
+---  the coroutine that waits was cancelled
 -- Example: `local result, err = task:wait(60)`
 function Task:wait(timeout)
     if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
@@ -400,8 +404,8 @@ end
 
 --- Calls `fn(task, ...)` when something happens: "status" (the service's word changed), "progress" (it changed), "done"
 --- (`fn(task, result, err)`; at once if it has ended). Called by the pump; an error in `fn` hurts nobody else.
----@param event "status"|"progress"|"done"
----@param fn function
+---@param event "status"|"progress"|"done" what to hear of
+---@param fn function receives the task, and with "done" the result or nil and an error
 ---@return flux2.Task self
 -- Example: `task:on("status", function(t) print(t.status, t.progress) end)`
 function Task:on(event, fn)

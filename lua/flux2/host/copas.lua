@@ -21,6 +21,7 @@ local host = {}
 local addserver, addthread, addnamedthread = copas.addserver, copas.addthread, copas.addnamedthread
 local managed = setmetatable({}, { __mode = "k" }) -- coroutines of copas -> the socket they serve, or true
 local waiters = 0 -- threads of copas that are suspended
+local woken = setmetatable({}, { __mode = "k" }) -- signals of those that copas has not resumed yet
 local pump -- the object that the pump waits for, while there is one
 local fd -- the engine's descriptor
 local deferred = {} -- functions to be called at the pump's next turn
@@ -109,11 +110,15 @@ local function suspend(signal)
         ensure_pump()
     end
     copas.receive(signal, 1)
+    woken[signal] = nil
 end
 
 local function wake(signal)
     signal.set = true
-    if signal.counted then waiters = waiters - 1 end
+    if signal.counted then
+        waiters = waiters - 1
+        woken[signal] = true
+    end
     if pump and not has_work() then pump.set = true end
 end
 
@@ -177,7 +182,7 @@ reports.tell_by(at_next_turn)
 ---@return boolean
 -- Example: `while host.active() do copas.step() end`
 function host.active()
-    return pump ~= nil
+    return pump ~= nil or next(woken) ~= nil
 end
 
 return host

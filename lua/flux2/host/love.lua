@@ -14,6 +14,7 @@ local decoder = require "flux2.host.love_decoder"
 local errors = require "flux2.errors"
 local flux2 = require "flux2"
 local Image = require "flux2.image"
+local options = require "flux2.options"
 local response = require "flux2.response"
 local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
@@ -125,17 +126,12 @@ local function is_source(source)
     return type(source) == "table" and type(source.images) == "table" and getmetatable(source.images[1]) == Image
 end
 
+local KNOWN = { size = "pixels", timeout = "seconds" }
+
 --- Reads `[opts], [fn]`, at the caller's caller's line.
 local function read_options(what, opts, fn)
     if type(opts) == "function" then opts, fn = nil, opts end
-    opts = opts or {}
-    if type(opts) ~= "table" then error(what .. ": opts must be a table, not " .. text.show(opts), 3) end
-    for name, value in pairs(opts) do
-        if name ~= "size" and name ~= "timeout" then error(what .. ": unknown option " .. text.show(name), 3) end
-        if type(value) ~= "number" or value ~= value or value <= 0 then
-            error(what .. ": " .. name .. " must be a number above 0, not " .. text.show(value), 3)
-        end
-    end
+    opts = options.check(what, opts, KNOWN, 3)
     if fn ~= nil and type(fn) ~= "function" then error(what .. ": a function is needed, not " .. text.show(fn), 3) end
     if not love.graphics then error(what .. ": love.graphics is switched off in conf.lua", 3) end
     return opts, fn
@@ -156,7 +152,7 @@ end
 ---@param source flux2.Task|flux2.Result|flux2.Image of a task or a result, its first image
 ---@param opts? { size: number?, timeout: number? } size: the picture is halved, in the thread, while its longer side
 ---  keeps that many pixels; timeout in seconds for each of waiting and downloading, by default the client's
----@param fn? fun(texture: love.Image?, err: flux2.Error?)
+---@param fn? fun(texture: love.Image?, err: flux2.Error?) is called once, in the main thread
 ---@return love.Image|flux2.Handle|nil texture with `fn`, a handle whose `cancel` gives the picture up
 ---@return flux2.Error? err as of task:wait and image:save; "not_an_image" if LÖVE cannot decode it (it reads PNG and
 ---  JPEG), "too_large" if the GPU has no such textures
@@ -180,12 +176,12 @@ local function generate(client, request, opts)
 end
 
 --- From a prompt to a texture: submits, then as host.texture.
----@param client flux2.Client
----@param request string|flux2.Request
----@param opts? { size: number?, timeout: number? } as for host.texture
----@param fn? fun(texture: love.Image?, err: flux2.Error?)
+---@param client flux2.Client whose key and limits count
+---@param request string|flux2.Request as for client:submit
+---@param opts? { size: number?, timeout: number? } as for host.texture: size in pixels; timeout in seconds
+---@param fn? fun(texture: love.Image?, err: flux2.Error?) is called once, in the main thread
 ---@return love.Image|flux2.Handle|nil texture with `fn`, a handle whose `cancel` gives the picture up
----@return flux2.Error? err
+---@return flux2.Error? err as of client:submit and host.texture, of any kind
 -- Example: `host.generate(client, "a red fox", function(texture, err) picture, message = texture, err end)`
 function host.generate(client, request, opts, fn)
     if type(client) ~= "table" or type(client.submit) ~= "function" then
@@ -200,8 +196,8 @@ end
 local pushed = { tasks = {}, last = 0 } -- tasks: number in the event -> task, until its flux2_done was handled
 
 --- The task that an event of love.event.poll means: its argument is a number, for LÖVE's queue carries no objects.
----@param number integer
----@return flux2.Task?
+---@param number integer the number that the event carries
+---@return flux2.Task? task nil once its flux2_done was handled
 -- Example: `love.handlers.flux2_status = function(number) print(host.task(number)) end`
 function host.task(number)
     return pushed.tasks[number]

@@ -10,10 +10,11 @@
 --
 -- Callbacks and coroutines go on from the loop; in Neovim from its main loop (vim.schedule), where all of its API may
 -- be called. A wait outside a coroutine blocks:
---   luv      the loop too, if it is made in one of its callbacks: nothing is lost, but no timer fires meanwhile. Use
---            flux2.spawn.
---   Neovim   as vim.wait does: timers and other plugins go on, typed keys have to wait, and Ctrl-C ends the wait with
---            an error (the task goes on). In a fast event, where vim.wait is forbidden, the editor stands still.
+--
+-- - in luv the loop too, if it is made in one of its callbacks: nothing is lost, but no timer fires meanwhile. Use
+--   flux2.spawn.
+-- - in Neovim as vim.wait does: timers and other plugins go on, typed keys have to wait, and Ctrl-C ends the wait with
+--   an error (the task goes on). In a fast event, where vim.wait is forbidden, the editor stands still.
 
 local core = require "flux2.core"
 local reports = require "flux2.reports"

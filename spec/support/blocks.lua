@@ -1,0 +1,204 @@
+--- The code blocks of README and guides: finds them, and makes of each a program that can be run.
+-- Owns the kinds of fences there may be. A block runs in a folder of its own, with an emulator that it knows by
+-- FLUX2_API_KEY and FLUX2_BASE_URL; `examples` in that folder are the project's.
+
+local blocks = {}
+
+--- The fences that there are; any other one is a mistake.
+--
+--     ```lua            a program. `flux2`, `client`, `prompts` and `emulator` (which starts when it is first asked for)
+--                       are there, unless it makes its own
+--     ```lua server     one that runs until it is ended, and prints an address before
+--     ```lua luv        the same, where the Lua that runs has that module (luv, cqueues, copas)
+--     ```lua love       main.lua of a game: a key is pressed; it has to draw a picture
+--     ```lua neovim     inside of nvim
+--     ```js             for Node and what it needs there: not run here, but by a spec that names the file
+--     ```sh             a script; `lua`, the project's programs and a file prompts.txt are there
+--     ```sh server      commands, a line each, that run until they are ended, and print an address before
+--     ```sh setup       commands for a machine, which are not run here: what they name has to exist
+blocks.kinds = {
+    js = true, lua = true, ["lua copas"] = true, ["lua cqueues"] = true, ["lua love"] = true, ["lua luv"] = true,
+    ["lua neovim"] = true, ["lua server"] = true, sh = true, ["sh server"] = true, ["sh setup"] = true,
+}
+
+--- Reads the blocks of a Markdown file.
+---@param file string for messages
+---@param text string
+---@return table[]? blocks file, line (of the fence), kind, code
+---@return string? reason
+function blocks.read(file, text)
+    local list, open, n = {}, nil, 0
+    for line in (text .. "\n"):gmatch "(.-)\r?\n" do
+        n = n + 1
+        local fence = line:match "^%s*```%s*(.-)%s*$"
+        if open and fence == "" then
+            open.code = table.concat(open.code, "\n") .. "\n"
+            list[#list + 1], open = open, nil
+        elseif open then
+            open.code[#open.code + 1] = line
+        elseif fence then
+            if not blocks.kinds[fence] then
+                return nil, ("%s:%d: nobody knows how to run a block of the kind '%s'"):format(file, n, fence)
+            end
+            open = { file = file, line = n, kind = fence, code = {} }
+        end
+    end
+    if open then return nil, ("%s:%d: the block has no end"):format(file, open.line) end
+    return list
+end
+
+local PRELUDE = [[
+flux2 = require "flux2"
+client = assert(flux2.new())
+prompts = { "a lighthouse in a storm", "a paper boat in a gutter", "a fox asleep in the snow" }
+setmetatable(_G, { __index = function(_, name)
+    if name ~= "emulator" then return nil end
+    emulator = assert(require("flux2.emulator").start { duration = 0, image_bytes = 600 })
+    return emulator
+end })
+]]
+
+-- Ends the game once it has drawn a picture, or with the error that ended it.
+local GAME = [[
+
+do
+    local draw, update, frames, drawn = love.graphics.draw, love.update, 0, false
+    function love.graphics.draw(what, ...)
+        drawn = drawn or (type(what) == "userdata" and what:typeOf "Texture")
+        return draw(what, ...)
+    end
+    function love.update(dt)
+        if update then update(dt) end
+        frames = frames + 1
+        if frames == 3 and love.keypressed then love.keypressed("space", "space", false) end
+        if drawn then love.event.quit() end
+    end
+    function love.errorhandler(message)
+        io.stderr:write(tostring(message), "\n")
+        os.exit(1)
+    end
+end
+]]
+
+local EDITOR = [[
+local ok, e = xpcall(dofile, debug.traceback, "block.lua")
+if not ok then
+    io.stderr:write(tostring(e), "\n")
+    vim.cmd "cquit"
+end
+vim.cmd "qa!"
+]]
+
+local function write(path, text)
+    local file = assert(io.open(path, "wb"))
+    file:write(text)
+    file:close()
+end
+
+local function lua_program(folder, block)
+    -- In one line, so that a message names the line of the block.
+    write(folder .. "/block.lua", PRELUDE:gsub("\n", " ") .. block.code)
+    return '"$FLUX2_TEST_LUA" block.lua'
+end
+
+local MAKE = {
+    lua = lua_program, ["lua copas"] = lua_program, ["lua cqueues"] = lua_program, ["lua luv"] = lua_program,
+}
+
+MAKE["lua love"] = function(folder, block)
+    os.execute("mkdir -p '" .. folder .. "/game'")
+    write(folder .. "/game/main.lua", block.code .. GAME)
+    write(folder .. "/game/conf.lua", 'function love.conf(t) t.identity = "flux2-block" t.modules.audio = false end\n')
+    -- What LÖVE's libraries say about a machine without sound is none of the block's.
+    return "SDL_AUDIODRIVER=dummy xvfb-run -a -s '-screen 0 800x600x24' love game 2>love.err || { cat love.err >&2; exit 1; }"
+end
+
+MAKE["lua neovim"] = function(folder, block)
+    write(folder .. "/block.lua", block.code)
+    write(folder .. "/editor.lua", EDITOR)
+    return "nvim --headless -u NONE -i NONE -n -S editor.lua </dev/null >nvim.out 2>&1 || { cat nvim.out >&2; exit 1; }"
+end
+
+MAKE.sh = function(folder, block)
+    write(folder .. "/prompts.txt", "a lighthouse in a storm\na paper boat in a gutter\n")
+    write(folder .. "/block.sh", block.code)
+    return "sh -eu block.sh"
+end
+
+-- What the shell says of a process that was ended is nothing that the block has said.
+local SERVER = [[
+serve() { # command...
+    : >server.out
+    "$@" >server.out 2>&1 & pid=$!
+    until grep -q 'http://' server.out; do kill -0 $pid || { cat server.out >&2; exit 1; }; sleep 0.05; done
+    { kill $pid; wait $pid; } 2>wait.err || true
+    cat server.out
+}
+]]
+
+MAKE["lua server"] = function(folder, block)
+    -- What it prints is to be seen while it runs.
+    lua_program(folder, { code = 'io.stdout:setvbuf "line" ' .. block.code })
+    return SERVER .. 'serve "$FLUX2_TEST_LUA" block.lua'
+end
+
+MAKE["sh server"] = function(_, block)
+    local commands = {}
+    for line in block.code:gmatch "[^\n]+" do
+        local command = line:gsub("%s+#.*$", "")
+        if command:find "^%s*[^%s#]" then commands[#commands + 1] = "serve " .. command end
+    end
+    return SERVER .. table.concat(commands, "\n")
+end
+
+--- Puts a block into a folder.
+---@param folder string an empty one
+---@param block table as blocks.read returns it
+---@return string command for sh, in that folder
+function blocks.make(folder, block)
+    return assert(MAKE[block.kind], block.kind)(folder, block)
+end
+
+-- What is not run -----------------------------------------------------------------------------------------------------
+
+local function check_make(words, targets)
+    for i = 2, #words do
+        local word = words[i]
+        if not word:find "[=-]" and not targets[word] then return "make has no target '" .. word .. "'" end
+    end
+end
+
+local function exists(path)
+    local file = io.open(path, "rb")
+    if file then file:close() end
+    return file ~= nil
+end
+
+local function check_command(words, root, targets)
+    while words[1] == "sudo" or (words[1] or ""):find "^[%u_]+=" do table.remove(words, 1) end
+    if words[1] == "make" then return check_make(words, targets) end
+    if words[1] ~= "luarocks" and words[1] ~= "apt-get" then
+        return "nobody knows the command '" .. tostring(words[1]) .. "'"
+    end
+    for _, word in ipairs(words) do
+        if word:find "/" and not word:find "^%-" and not exists(root .. word) then return "there is no file " .. word end
+    end
+end
+
+--- Holds commands for a machine against what there is.
+---@param code string
+---@param root string the project's folder, with a slash at its end
+---@param targets table<string, any> of its Makefile
+---@return string? problem
+function blocks.check_setup(code, root, targets)
+    for line in code:gmatch "[^\n]+" do
+        for command in (line:gsub("%s*#.*", "") .. "&&"):gmatch "(.-)&&" do
+            local words = {}
+            for word in command:gmatch "%S+" do words[#words + 1] = word end
+            local problem = #words > 0 and check_command(words, root, targets)
+            if problem then return problem end
+        end
+    end
+end
+
+return blocks
