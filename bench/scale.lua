@@ -66,8 +66,9 @@ local function series(service, lua, name, width, data)
     for i in ipairs(sizes) do middle[i] = support.median(all[i]) end
     local mean = (support.quantile(middle, 0) + support.quantile(middle, 1)) / 2
     for i, size in ipairs(sizes) do
+        local spread = RUNS > 1 and ("± %.0f %%"):format(support.spread(all[i])) or ""
         rows[i] = {
-            name, ("%d"):format(size), ("%.3f"):format(middle[i]), RUNS > 1 and ("± %.0f %%"):format(support.spread(all[i])) or "",
+            name, ("%d"):format(size), ("%.3f"):format(middle[i]), spread,
             ("%+.0f %%"):format((middle[i] / mean - 1) * 100),
         }
         data:write(("%d %.4f\n"):format(size, middle[i]))
