@@ -34,17 +34,17 @@ local function run(durations)
     local begun, running, seen, opening, failed = 0, 0, {}, false, nil
     local function begin()
         begun, running, opening = begun + 1, running + 1, true
-        local number, began = begun, core.now()
+        local number, began, id = begun, core.now(), nil
         emu:set { duration = { durations[number], durations[number] } }
         assert(scheduler.poll(profile, {
             url = emu.url .. "/api/v1/tasks/{id}", opening = emu.url .. "/api/v1/images/generations",
             body = '{"model":"flux-2","prompt":"a red fox"}', durations = kind,
         }, function(what, event)
             if what == "opened" then
-                opening = false
+                opening, id = false, event.id
             elseif what == "ended" then
                 if event.http_status ~= 200 then failed = event.message or event.http_status end
-                running, seen[number] = running - 1, { elapsed = core.now() - began, polls = event.polls }
+                running, seen[number] = running - 1, { elapsed = core.now() - began, id = id }
             end
         end))
     end
@@ -58,7 +58,7 @@ local function run(durations)
     local polls, delays, sum = 0, {}, 0
     for i = simulation.warm_up + 1, #durations do
         local delay = seen[i].elapsed - durations[i]
-        polls, sum, delays[#delays + 1] = polls + seen[i].polls, sum + delay, delay
+        polls, sum, delays[#delays + 1] = polls + emu:task(seen[i].id).polls, sum + delay, delay
     end
     emu:stop()
     return { polls = polls / #delays, mean = sum / #delays, p95 = support.quantile(delays, 0.95) }
