@@ -31,20 +31,20 @@ end
 local function run(durations)
     local emu = assert(emulator.start { progress = "none", image_bytes = 600 })
     local profile, kind = new_profile(emu), core.memory():kind "polled"
-    local begun, running, seen, opening = 0, 0, {}, false
+    local begun, running, seen, opening, failed = 0, 0, {}, false, nil
     local function begin()
         begun, running, opening = begun + 1, running + 1, true
-        local number, id = begun, nil
+        local number, began, id = begun, core.now(), nil
         emu:set { duration = { durations[number], durations[number] } }
         assert(scheduler.poll(profile, {
             url = emu.url .. "/api/v1/tasks/{id}", opening = emu.url .. "/api/v1/images/generations",
             body = '{"model":"flux-2","prompt":"a red fox"}', durations = kind,
         }, function(what, event)
             if what == "opened" then
-                opening, id = false, assert(event.body:match '"task_id":"([^"]+)"', event.body)
+                opening, id = false, event.id
             elseif what == "ended" then
-                assert(event.http_status == 200, event.message)
-                running, seen[number] = running - 1, { id = id, elapsed = event.elapsed, polls = event.polls }
+                if event.http_status ~= 200 then failed = event.message or event.http_status end
+                running, seen[number] = running - 1, { elapsed = core.now() - began, id = id }
             end
         end))
     end
@@ -53,11 +53,12 @@ local function run(durations)
         if not opening and running < AT_ONCE and begun < #durations then begin() end
         scheduler.block(1)
         scheduler.update()
+        if failed then error("a task failed: " .. failed) end
     end
     local polls, delays, sum = 0, {}, 0
     for i = simulation.warm_up + 1, #durations do
         local delay = seen[i].elapsed - durations[i]
-        polls, sum, delays[#delays + 1] = polls + seen[i].polls, sum + delay, delay
+        polls, sum, delays[#delays + 1] = polls + emu:task(seen[i].id).polls, sum + delay, delay
     end
     emu:stop()
     return { polls = polls / #delays, mean = sum / #delays, p95 = support.quantile(delays, 0.95) }

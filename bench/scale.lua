@@ -1,13 +1,14 @@
 --- What a task costs when there are many: processor time per task from 100 to 100,000 of them.
---   BENCH_SCALE="100 1000 10000" lua bench/scale.lua           the table, and build/bench/scale.dat for the plot
---   lua bench/scale.lua COUNT AT_ONCE URL                      one measurement, its child; prints CPU ms per task
+--   lua bench/scale.lua                            the table, and build/bench/scale.dat for the plot
+--   BENCH_RUNS=1 BENCH_SCALE="100 1000 10000 100000" lua bench/scale.lua
+--   lua bench/scale.lua COUNT AT_ONCE URL          one measurement, its child; prints CPU ms per task
 -- A task is a submission, two polls and a picture of 1 KB into memory. "100 at once" is a program that works through
 -- a list; "all at once" has every task alive from the beginning, so that whatever is kept in order is as long as it can
 -- be. Both go on after a hundred tasks that do not count, so that what is made once is not a cost of each.
 
 local support = require "support"
 
-local SIZES = os.getenv "BENCH_SCALE" or "100 1000 10000 100000"
+local SIZES = os.getenv "BENCH_SCALE" or "100 1000 10000"
 local RUNS = tonumber(os.getenv "BENCH_RUNS" or "") or 3
 local WIDTH, TOLERANCE = 100, 0.15
 
@@ -65,8 +66,9 @@ local function series(service, lua, name, width, data)
     for i in ipairs(sizes) do middle[i] = support.median(all[i]) end
     local mean = (support.quantile(middle, 0) + support.quantile(middle, 1)) / 2
     for i, size in ipairs(sizes) do
+        local spread = RUNS > 1 and ("± %.0f %%"):format(support.spread(all[i])) or ""
         rows[i] = {
-            name, ("%d"):format(size), ("%.3f"):format(middle[i]), ("± %.0f %%"):format(support.spread(all[i])),
+            name, ("%d"):format(size), ("%.3f"):format(middle[i]), spread,
             ("%+.0f %%"):format((middle[i] / mean - 1) * 100),
         }
         data:write(("%d %.4f\n"):format(size, middle[i]))
@@ -86,7 +88,7 @@ local ok, reason = xpcall(function()
         end
     end
     data:close()
-    local head = "Cost against work, medians of %d runs; to reach: within %.0f %% of the middle"
+    local head = "Cost against work, medians of %d run(s); to reach: within %.0f %% of the middle"
     print(head:format(RUNS, TOLERANCE * 100))
     support.print_table(rows)
 end, debug.traceback)

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "number.h"
 
@@ -169,11 +168,20 @@ static void find_id(const struct flux2_watch *w, const json_t *root, struct flux
 
 /* --- verdicts --------------------------------------------------------------------------------- */
 
+/* Whether TEXT is WORD, which is in lower case. Not strcasecmp, which asks the host's locale what a letter is. */
+static bool is_word(const char *text, const char *word)
+{
+    for (; *word; text++, word++)
+        if ((*text >= 'A' && *text <= 'Z' ? *text - 'A' + 'a' : *text) != *word)
+            return false;
+    return *text == '\0';
+}
+
 static bool is_terminal(const struct flux2_watch *w, const char *status)
 {
     size_t i;
     for (i = 0; i < w->done.count; i++)
-        if (strcasecmp(w->done.at[i], status) == 0)
+        if (is_word(status, w->done.at[i]))
             return true;
     return false;
 }
