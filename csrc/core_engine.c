@@ -113,7 +113,7 @@ static bool get_flag(lua_State *L, const char *name)
     return lua_toboolean(L, -1);
 }
 
-/* engine:transfer(profile, { url, body, file, once, check, deadline }) -> id | nil, message
+/* engine:transfer(profile, { url, body, file, base64, once, check, deadline }) -> id | nil, message
  * engine:poll(profile, { url, opening, body, deadline, record_path, record_text }) -> id | nil, message */
 static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
 {
@@ -131,6 +131,7 @@ static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
         spec.path = push_text(L, "file", NULL);
         spec.nature = get_flag(L, "once") ? FLUX2_ONCE : FLUX2_SAFE;
         spec.check_signature = get_flag(L, "check");
+        spec.base64 = get_flag(L, "base64");
     } else {
         spec.opening = push_text(L, "opening", NULL);
         spec.record_path = push_text(L, "record_path", NULL);

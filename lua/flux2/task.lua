@@ -168,6 +168,12 @@ local function submission_failed(self, event)
     return err
 end
 
+--- Nobody else would tell that a record does not hold what it should.
+local function report_record(self, event)
+    if not event.message or not self._record then return end
+    reports.report("flux2: the spool cannot keep task " .. text.show(self.id or "without an id") .. ": " .. event.message)
+end
+
 --- What the answer to a submission says; enters it in the books.
 local function read_submission(self, event)
     local context = context_of(self)
@@ -190,6 +196,7 @@ local function submission_ended(self, event)
         return settle(self, nil, err)
     end
     self.id = out.task_id
+    report_record(self, event)
     if out.finished then return settle(self, out.finished) end
     -- The engine and the table of shapes disagree about what an end looks like: then polling decides.
     if self._record then self._record:identify(out.task_id) end
@@ -215,9 +222,7 @@ local function opened(self, event)
     local out = response.submission(event.http_status, event.body, exchange.info(event, { once = true }))
     self.id = out and out.task_id or self.id
     accepted(self)
-    if event.message and self._record then
-        reports.report("flux2: the spool cannot keep task " .. text.show(self.id) .. ": " .. event.message)
-    end
+    report_record(self, event)
     if self.state ~= "submitting" then return end
     self.state = "running"
     note(self, out and out.status)
@@ -253,7 +258,16 @@ local function start(self, spec)
     return self
 end
 
+--- The submission itself was answered with the pictures, and the record holds that answer.
+local function read_record(self)
+    local answer, reason = self._record:finished()
+    if answer then return settle(self, answer) end
+    local message = "the record " .. text.show(self._record.path) .. " cannot be read any more: " .. reason
+    finish(self, "failed", nil, errors.new("io", message, { task_id = self.id }))
+end
+
 function start_polling(self)
+    if self._record and self._record.is_finished then return read_record(self) end
     local ok, err = start(self, { url = self._settings.task_url .. core.escape(self.id) })
     if not ok then finish(self, "failed", nil, err) end
 end
@@ -280,7 +294,7 @@ end
 
 --- Takes up a task that was found in the spool; polled from its first wait. Used by Client.
 ---@param settings table
----@param record flux2.Record with an id
+---@param record flux2.Record with an id, or the answer itself
 ---@param timeout number? seconds
 ---@return flux2.Task
 function Task.recovered(settings, record, timeout)
