@@ -171,7 +171,8 @@ end
 --- Nobody else would tell that a record does not hold what it should.
 local function report_record(self, event)
     if not event.message or not self._record then return end
-    reports.report("flux2: the spool cannot keep task " .. text.show(self.id or "without an id") .. ": " .. event.message)
+    local name = text.show(self.id or "without an id")
+    reports.report("flux2: the spool cannot keep task " .. name .. ": " .. event.message)
 end
 
 --- What the answer to a submission says; enters it in the books.
