@@ -163,6 +163,15 @@ test-all: ## runs the specs on Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT
 	@tools/deps build emulator all-luas test hosts cli
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-specs -s "$(SPEC)" lua5.1 lua5.2 lua5.3 lua5.4 luajit
 
+# OpenAI's SDK, which one spec runs against the emulator: no part of flux2. Without it that spec is pending.
+.PHONY: openai-sdk
+openai-sdk: build/openai-sdk/node_modules ## installs OpenAI's SDK for Node into build/, for spec/openai_sdk_spec.lua
+
+build/openai-sdk/node_modules: $(addprefix spec/openai-sdk/,package.json package-lock.json .npmrc)
+	@tools/deps openai
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@cd $(@D) && npm ci --silent --no-audit --no-fund --no-update-notifier && touch node_modules
+
 .PHONY: test-alloc
 test-alloc: ## fails every single allocation of a generation in turn, not just some: minutes
 	+@ALLOC_STEP=1 $(MAKE) --no-print-directory test SPEC=spec/alloc_failure_spec.lua
