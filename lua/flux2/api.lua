@@ -67,8 +67,8 @@ flux2.errors = { kinds = errors.kinds, advice = errors.advice }
 
 local api = {}
 
---- Puts all of it into `target`, which gets `on_error` too: `target.on_error = function(message) end` receives what goes
---- wrong in callbacks and coroutines.
+--- Puts all of it into `target`, which gets `on_error` too: `target.on_error = function(message) end` receives what
+--- goes wrong in callbacks and coroutines.
 ---@param target table
 function api.into(target)
     for name, value in pairs(flux2) do rawset(target, name, value) end

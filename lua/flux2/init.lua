@@ -13,6 +13,7 @@ local version = require "flux2.version"
 local flux2 = { _VERSION = version._VERSION }
 
 local function load()
+    require "flux2.core" -- where it is missing, the error should say that, and not who wanted it
     local api = require "flux2.api"
     api.into(flux2)
 end
