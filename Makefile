@@ -205,7 +205,7 @@ fuzz: ## feeds damaged answers to whatever reads them: FUZZ_SECONDS=60 for each 
 
 BENCH ?= plain frames
 .PHONY: bench
-bench: ## measures beside others: BENCH="plain http2 large frames memory leaving plots", see bench/README.md
+bench: ## measures beside others: BENCH="plain http2 large frames memory leaving startup plots", see bench/README.md
 	@tools/deps build emulator lua5.4 luajit bench
 	+@$(AGAIN) all bench-programs
 	@LUA="$$(tools/find-lua 5.4)" bench/run $(BENCH)
