@@ -125,8 +125,10 @@ describe("flux2.openai", function()
             ["a prompt that is too short"] = { { prompt = "x" }, "prompt", "3 to 5000" },
         } do
             it(name .. ", and says why", function()
+                row[1].n = row[1].n or 3
                 local answer, err = generate(row[1])
                 assert.is_nil(answer)
+                assert.is_nil(err.message:find(" of 3", 1, true), err.message)
                 assert.equal("invalid_request", err.kind)
                 assert.equal(row[2], err.field)
                 assert.truthy(err.message:find(row[3], 1, true), err.message)
@@ -148,6 +150,7 @@ describe("flux2.openai", function()
         it("what no program should ask, at the caller's line", function()
             for pattern, fn in pairs {
                 ["a request"] = function() return (ai.images:generate(7)) end,
+                ["with a colon"] = function() return (ai.images.generate { prompt = "as in JavaScript" }) end,
                 ["unknown option"] = function() return (ai.images:generate({}, { tiemout = 3 })) end,
                 ["tiemout"] = function() return (openai.new { tiemout = 3 }) end,
             } do

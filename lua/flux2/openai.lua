@@ -245,7 +245,9 @@ local function generate(client, given, opts)
     local ok
     ok, err = client._budget:affords(ask.count, price, unpublished)
     if not ok then return nil, err end
-    local all = gather(run(client, ask, opts))
+    local parts = run(client, ask, opts)
+    if not parts[1].task then return nil, parts[1].error end -- nothing was sent
+    local all = gather(parts)
     if #all.errors > 0 then return nil, failed(all, ask.count) end
     local answer = { created = os.time(), data = all.data }
     -- Beside their shape, and out of the way of whoever encodes it.
@@ -288,6 +290,7 @@ Images.__name = "flux2.OpenAIImages"
 ---  hold the pictures that are there, `err.task_ids` every task that the service accepted, `err.errors` all errors
 -- Example: `local answer = assert(openai.images:generate { prompt = "a red fox", response_format = "b64_json" })`
 function Images:generate(request, opts)
+    if getmetatable(self) ~= Images then error("images:generate is a method: it is called with a colon", 2) end
     opts = options.check("images:generate", opts, CALL_OPTIONS, 2)
     if type(request) == "string" then request = { prompt = request } end
     if type(request) ~= "table" then
