@@ -30,7 +30,8 @@ describe_once("the tarball", function()
         dir = service.directory()
         tarball = must("tools/dist " .. dir)
         copy = dir .. "/copy"
-        must(("mkdir %s && tar xzf %s -C %s --strip-components=1"):format(copy, tarball, copy))
+        -- By somebody whose files nobody else may read.
+        must(("umask 077 && mkdir %s && tar xzf %s -C %s --strip-components=1 --no-same-permissions"):format(copy, tarball, copy))
     end)
     teardown(function() service.remove(dir) end)
 

@@ -147,15 +147,16 @@ end
 
 local function get_base64(self, timeout)
     if self._bytes then return base64.encode(self._bytes) end
-    if self._b64 then
+    if self._b64 and not self._is_ours then
         local bytes, err = decode(self)
         if not bytes then return nil, err end
         self._b64 = base64.encode(bytes) -- whatever variant it came in
-    else
+    elseif not self._b64 then
         local event, err = fetch(self, nil, timeout, true)
         if not event then return nil, err end
         self._b64 = event.body
     end
+    self._is_ours = true
     return self._b64
 end
 
