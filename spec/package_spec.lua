@@ -215,21 +215,39 @@ describe_love("the game in one file", function()
 
     it("runs where it was copied to, started from another folder, with nothing else of ours in reach", function()
         must(("mv '%s/made' '%s/a game'"):format(dir, dir))
-        must(("cp examples/love/scripts/tour.lua '%s/elsewhere/'"):format(dir))
+        local script = assert(io.open(dir .. "/elsewhere/one.lua", "w"))
+        script:write [[
+            return function(user)
+                user:prompt "A red fox in the snow"
+                user:wait_for_pictures(1, 60)
+                user:note("colours", user:colours(1, user:look()))
+            end
+        ]]
+        script:close()
         local output = must(("cd '%s/elsewhere' && unset LUA_PATH LUA_CPATH && XDG_DATA_HOME='%s' SDL_AUDIODRIVER=dummy "
             .. "LC_ALL=C.UTF-8 xvfb-run -a -s '-screen 0 1280x800x24' love '../a game/flux2-gallery.love' --window 800x600 "
-            .. "--duration 0.4 --script tour.lua --screenshot shot.png --report report --quit-after 40"):format(dir, dir))
+            .. "--duration 0.4 --script one.lua --screenshot shot.png --report report --quit-after 40"):format(dir, dir))
         local report = service.read(dir .. "/elsewhere/report")
         assert.truthy(report:find("ended=yes", 1, true), output .. report)
-        assert.truthy(report:find("enlarged=yes", 1, true))
-        assert.truthy(report:find("failed=0", 1, true))
+        assert.is_true(tonumber(report:match "colours=(%d+)") > 100, report) -- without a picture there are 20
         assert.equal("\137PNG\r\n\26\n", service.read(dir .. "/elsewhere/shot.png"):sub(1, 8))
     end)
 
     it("says what is missing when that does not lie beside it", function()
         must(("mkdir '%s/alone' && cp '%s/a game/flux2-gallery.love' '%s/alone/'"):format(dir, dir, dir))
-        local _, output = shell(("cd '%s/alone' && unset LUA_PATH LUA_CPATH && XDG_DATA_HOME='%s' SDL_AUDIODRIVER=dummy "
-            .. "xvfb-run -a timeout 6 love flux2-gallery.love"):format(dir, dir))
+        -- LÖVE shows an error until somebody presses a key: it is ended as soon as it has said it.
+        local file = assert(io.open(dir .. "/alone/run", "w"))
+        file:write [[
+            stdbuf -oL love flux2-gallery.love >said 2>&1 &
+            turns=0
+            until grep -q flux2.core said || [ $((turns += 1)) -gt 200 ]; do sleep 0.1; done
+            kill $!
+            wait $! || true
+        ]]
+        file:close()
+        must(("cd '%s/alone' && unset LUA_PATH LUA_CPATH && XDG_DATA_HOME='%s' SDL_AUDIODRIVER=dummy xvfb-run -a sh run"):format(dir,
+            dir))
+        local output = service.read(dir .. "/alone/said")
         assert.truthy(output:find("flux2.core", 1, true), output)
     end)
 end)
