@@ -10,6 +10,7 @@ local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
 
+---@class flux2
 local flux2 = {}
 
 -- LÖVE runs the whole game in a coroutine of its own, which takes any yield for the end of a frame.

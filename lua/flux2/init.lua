@@ -10,6 +10,9 @@
 
 local version = require "flux2.version"
 
+---@class flux2
+---@field _VERSION string
+---@field on_error? fun(message: string) receives what goes wrong in callbacks and coroutines
 local flux2 = { _VERSION = version._VERSION }
 
 local function load()

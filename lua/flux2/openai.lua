@@ -301,7 +301,8 @@ function Images:generate(request, opts)
 end
 
 --- Is refused: the service changes pictures by `input_urls` alone.
----@return nil, flux2.Error
+---@return nil
+---@return flux2.Error err
 -- Example: `openai.images:generate { prompt = "the same fox, in winter", input_urls = { url } }`
 function Images:edit()
     local message = "images:edit is not possible here: give images:generate the addresses of up to 8 pictures to " ..
@@ -310,7 +311,8 @@ function Images:edit()
 end
 
 --- Is refused as `edit` is.
----@return nil, flux2.Error
+---@return nil
+---@return flux2.Error err
 -- Example: `openai.images:generate { prompt = "another one like it", input_urls = { url } }`
 function Images:create_variation()
     local message = "variations are not possible here: give images:generate a picture to start from, as input_urls"
