@@ -183,7 +183,7 @@ rock: ## makes rocks for Lua 5.4 and LuaJIT, installs each into an empty tree an
 
 .PHONY: love
 love: ## packs the gallery as a .love file, with what must lie beside it, into build/dist/love
-	@tools/deps build emulator luajit hosts package
+	@tools/deps build emulator luajit package
 	+@$(AGAIN) all ABIS=5.1
 	@tools/love
 
