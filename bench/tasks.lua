@@ -18,7 +18,7 @@ local kind = assert(KINDS[MODE], "no such mode")
 kind.tasks = setting("TASKS", kind.tasks)
 kind.concurrency = setting("CONCURRENCY", kind.concurrency)
 
-local OPENAI = support.build .. "/npm/node_modules/openai"
+local OPENAI = "build/openai-sdk/node_modules/openai"
 local PROGRAMS = {
     { name = "tuned libcurl in C", id = "tuned", tls = true, command = "%s" .. support.build .. "/tuned" },
     { name = "flux2, Lua 5.4", id = "flux2", tls = true, lua = "5.4", script = "flux2.lua" },

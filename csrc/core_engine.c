@@ -135,7 +135,7 @@ static bool get_flag(lua_State *L, const char *name)
     return lua_toboolean(L, -1);
 }
 
-/* engine:transfer(id, profile, { url, body, file, once, check, deadline }) -> true | nil, message
+/* engine:transfer(id, profile, { url, body, file, base64, once, check, deadline }) -> true | nil, message
  * engine:poll(id, profile, { url, opening, body, deadline, record_path, record_text, durations })
  *   -> true | nil, message */
 static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
@@ -154,6 +154,7 @@ static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
         spec.path = push_text(L, "file", NULL);
         spec.nature = get_flag(L, "once") ? FLUX2_ONCE : FLUX2_SAFE;
         spec.check_signature = get_flag(L, "check");
+        spec.base64 = get_flag(L, "base64");
     } else {
         spec.opening = push_text(L, "opening", NULL);
         spec.record_path = push_text(L, "record_path", NULL);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base64.h"
 #include "core.h"
 #include "job.h"
 #include "platform.h"
@@ -67,6 +68,41 @@ static int parse_url(lua_State *L)
     set_part(L, box, CURLUPART_PATH, "path");
     set_part(L, box, CURLUPART_QUERY, "query");
     set_part(L, box, CURLUPART_USER, "user");
+    return 1;
+}
+
+/* core.base64(string | buffer) -> the same as Base64 */
+static int base64(lua_State *L)
+{
+    size_t size;
+    const char *data = flux2_core_check_bytes(L, 1, &size);
+    char *out = lua_newuserdata(L, FLUX2_BASE64_SIZE(size));
+    flux2_base64_encode(data, size, out);
+    lua_pushlstring(L, out, FLUX2_BASE64_SIZE(size));
+    return 1;
+}
+
+/* core.unbase64(text) -> bytes | nil, what is wrong with it */
+static int unbase64(lua_State *L)
+{
+    static const char *const faults[] = {
+        [FLUX2_BASE64_MIXED] = "it mixes the standard and the URL-safe alphabet",
+        [FLUX2_BASE64_PADDING] = "its padding is wrong",
+        [FLUX2_BASE64_SHORT] = "it is cut short",
+        [FLUX2_BASE64_BITS] = "its last character holds bits that belong to no byte",
+    };
+    size_t size, made;
+    const char *text = luaL_checklstring(L, 1, &size);
+    unsigned char *out = lua_newuserdata(L, size);
+    enum flux2_base64_fault fault = flux2_base64_decode(text, size, out, &made);
+    if (fault == FLUX2_BASE64_CHARACTER) {
+        lua_pushnil(L);
+        lua_pushfstring(L, "character %d is not one of Base64", (int)made);
+        return 2;
+    }
+    if (fault != FLUX2_BASE64_FINE)
+        return flux2_core_fail(L, faults[fault]);
+    lua_pushlstring(L, (const char *)out, made);
     return 1;
 }
 
@@ -247,6 +283,7 @@ static int now(lua_State *L)
 
 static const luaL_Reg functions[] = {
     {"ca_file", ca_file},
+    {"base64", base64},
     {"check_file", check_file},
     {"directory", directory},
     {"escape", escape},
@@ -256,6 +293,7 @@ static const luaL_Reg functions[] = {
     {"now", now},
     {"suspend", suspend},
     {"token", token},
+    {"unbase64", unbase64},
     {"url", parse_url},
     {"write_file", write_file},
     {NULL, NULL},

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base64.h"
+
 enum {
     /* A service that has just given us an id may need a moment until all of it knows the task. */
     NOT_FOUND_MAX = 3,
@@ -31,6 +33,7 @@ struct flux2_job *flux2_job_new(uint64_t id, struct flux2_profile *profile, cons
     j->deadline = spec->deadline > 0 ? spec->deadline : INFINITY;
     j->nature = spec->nature;
     j->check_signature = spec->check_signature;
+    j->base64 = spec->base64;
     j->heap_index = SIZE_MAX;
     bool ok = copy(&j->url, spec->url) && copy(&j->opening, spec->opening) && copy(&j->path, spec->path) &&
               flux2_record_init(&j->record, spec->record_path, spec->record_text);
@@ -100,7 +103,12 @@ int flux2_job_request(struct flux2_job *j, struct flux2_request *r)
     r->path = j->path;
     r->nature = j->opening ? FLUX2_ONCE : j->nature;
     r->check_signature = j->check_signature;
-    return j->opening ? flux2_record_write(&j->record, "") : 0;
+    return j->opening ? flux2_record_write(&j->record, "", NULL) : 0;
+}
+
+static bool is_success(const struct flux2_outcome *o)
+{
+    return o->failure == FLUX2_FAILURE_NONE && o->status >= 200 && o->status < 300;
 }
 
 /* --- events ------------------------------------------------------------------------------------------- */
@@ -123,6 +131,22 @@ static struct flux2_event *new_event(struct flux2_job *j, enum flux2_event_kind 
     return e;
 }
 
+/* Turns the body of a good answer into Base64: here, where it holds nobody up. */
+static void encode_body(struct flux2_event *e)
+{
+    size_t size = FLUX2_BASE64_SIZE(e->body_size);
+    char *text = malloc(size + 1);
+    if (!text) {
+        e->outcome.failure = FLUX2_FAILURE_IO;
+        return;
+    }
+    flux2_base64_encode(e->body, e->body_size, text);
+    text[size] = '\0';
+    free(e->body);
+    e->body = text;
+    e->body_size = size;
+}
+
 /* An event with all that the exchange brought. */
 static struct flux2_event *exchange_event(struct flux2_job *j, enum flux2_event_kind kind,
                                           struct flux2_transfer *t, const struct flux2_outcome *outcome,
@@ -140,6 +164,8 @@ static struct flux2_event *exchange_event(struct flux2_job *j, enum flux2_event_
     e->signature = t->sink.signature;
     e->received = t->sink.received;
     e->body = flux2_sink_take(&t->sink, &e->body_size);
+    if (j->base64 && e->body && is_success(outcome))
+        encode_body(e);
     return e;
 }
 
@@ -184,11 +210,6 @@ struct flux2_event *flux2_job_wake(struct flux2_job *j, double now)
 }
 
 /* --- answers ------------------------------------------------------------------------------------------ */
-
-static bool is_success(const struct flux2_outcome *o)
-{
-    return o->failure == FLUX2_FAILURE_NONE && o->status >= 200 && o->status < 300;
-}
 
 static bool is_unreserved(unsigned char c)
 {
@@ -249,12 +270,18 @@ static void poll_again(struct flux2_job *j, const struct flux2_outcome *o, doubl
     wait_until(j, now + (asked > 0 && (asked > gap || c->interval <= 0) ? asked : gap));
 }
 
-/* An id must not be lost, whatever becomes of the host. What is paid goes on all the same if the disk says no. */
-static void record_id(struct flux2_job *j, struct flux2_transfer *t, const char *id)
+/* An id must not be lost, whatever becomes of the host, nor an answer that is the last word: it may hold the only link
+ * to what was paid. What is paid goes on all the same if the disk says no. */
+static void record_opening(struct flux2_job *j, struct flux2_transfer *t, const struct flux2_reading *r)
 {
-    int rc = id[0] ? flux2_record_write(&j->record, id) : 0;
-    if (rc != 0)
-        snprintf(t->error, sizeof t->error, "its id could not be recorded: %s", strerror(rc));
+    const char *answer = r->verdict == FLUX2_VERDICT_ENDED ? t->sink.data : NULL;
+    int rc = r->id[0] || answer ? flux2_record_write(&j->record, r->id, answer) : 0;
+    if (rc == 0)
+        return;
+    snprintf(t->error, sizeof t->error, "%s could not be recorded: %s", answer ? "the answer" : "its id",
+             strerror(rc));
+    if (answer && r->id[0])
+        flux2_record_write(&j->record, r->id, NULL); /* which takes less room */
 }
 
 /* The opening was answered with a success: polling begins, unless the answer leaves nothing to wait for. */
@@ -263,7 +290,7 @@ static struct flux2_event *opened(struct flux2_job *j, struct flux2_transfer *t,
 {
     struct flux2_reading reading;
     flux2_probe_read(&j->profile->watch, t->sink.data, t->sink.received, true, &reading);
-    record_id(j, t, reading.id);
+    record_opening(j, t, &reading);
     if (reading.verdict != FLUX2_VERDICT_RUNNING || !fill_in_id(j, reading.id))
         return end_with(j, t, o, now);
     memcpy(j->status, reading.status, sizeof j->status);

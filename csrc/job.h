@@ -39,6 +39,7 @@ struct flux2_job_spec {
     const char *path;         /* TRANSFER: the file that takes the body; NULL: memory */
     enum flux2_nature nature; /* of the transfer; an opening is always FLUX2_ONCE */
     bool check_signature;     /* TRANSFER: the body must match one of the profile's signatures */
+    bool base64;              /* TRANSFER into memory: the body of a good answer is handed over as Base64 */
     double deadline;          /* seconds for the whole job, 0: none; TIMER: its time */
     /* POLL that begins with its task: how long such tasks take; NULL: unknown */
     struct flux2_kind *durations;
@@ -71,6 +72,7 @@ struct flux2_job {
     char *path;
     enum flux2_nature nature;
     bool check_signature;
+    bool base64;
     bool opened;                /* it began with an opening, which was accepted */
     struct flux2_record record; /* of the opening */
 

@@ -43,18 +43,30 @@ static char *put_escaped(char *out, const char *text)
     return out;
 }
 
-/* The text with the id in its place; NULL without memory. */
-static char *fill_in(const char *text, const char *id)
+static char *put(char *out, const char *from, size_t size)
 {
-    static const char mark[] = "{id}";
-    const char *place = strstr(text, mark);
-    char *out = malloc(strlen(text) + 6 * strlen(id) + 1);
+    memcpy(out, from, size);
+    return out + size;
+}
+
+/* The text with id and answer in their places; NULL without memory. */
+static char *fill_in(const char *text, const char *id, const char *answer)
+{
+    static const char id_mark[] = "{id}", answer_mark[] = "{answer}";
+    const char *place = strstr(text, id_mark);
+    char *out = malloc(strlen(text) + 6 * strlen(id) + strlen(answer) + 1), *end = out;
     if (!out)
         return NULL;
-    size_t before = place ? (size_t)(place - text) : strlen(text);
-    memcpy(out, text, before);
-    char *end = place ? put_escaped(out + before, id) : out + before;
-    strcpy(end, place ? place + strlen(mark) : "");
+    if (place) {
+        end = put_escaped(put(end, text, (size_t)(place - text)), id);
+        text = place + strlen(id_mark);
+        place = strstr(text, answer_mark);
+    }
+    if (place) {
+        end = put(put(end, text, (size_t)(place - text)), answer, strlen(answer));
+        text = place + strlen(answer_mark);
+    }
+    strcpy(end, text);
     return out;
 }
 
@@ -70,17 +82,17 @@ static int write_whole(const char *path, const char *text)
     return rc;
 }
 
-int flux2_record_write(struct flux2_record *r, const char *id)
+int flux2_record_write(struct flux2_record *r, const char *id, const char *answer)
 {
     if (!r->path)
         return 0;
     bool again = r->kept;
-    char *text = fill_in(r->text, id);
+    char *text = fill_in(r->text, id, answer ? answer : "null");
     if (!text)
         return ENOMEM;
     int rc = write_whole(r->path, text);
-    /* A disk that is full has no room for a second file, but the blocks of the first one are ours. */
-    if (rc != 0 && again)
+    /* A disk that is full has no room for a second file, but the blocks of the first one are ours: enough for an id. */
+    if (rc != 0 && again && !answer)
         rc = flux2_platform_file_overwrite(r->path, text, strlen(text)) == 0 ? 0 : rc;
     free(text);
     r->kept = true; /* a failure to make the name durable leaves the file */
@@ -94,7 +106,7 @@ int flux2_record_write(struct flux2_record *r, const char *id)
 void flux2_record_catch_up(struct flux2_record *r)
 {
     /* What is gone was taken away by somebody who does not want it any more, or will be back. */
-    if (!r->owed || !flux2_platform_file_readable(r->path) || flux2_record_write(r, r->owed) != 0)
+    if (!r->owed || !flux2_platform_file_readable(r->path) || flux2_record_write(r, r->owed, NULL) != 0)
         return;
     free(r->owed);
     r->owed = NULL;

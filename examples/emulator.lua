@@ -34,6 +34,7 @@ parser:option("--credits", "credits to spend", "1000000"):convert(tonumber)
 parser:option("--seed", "make ids, durations and failures repeat"):convert(tonumber)
 parser:option("--failure-rate", "share of tasks that fail, 0 to 1", "0"):convert(tonumber)
 parser:option("--shape", "shape of a finished task", "output_image_url"):choices(names_of(emulator.shapes))
+parser:option("--dialect", "flux2, or openai for that one's SDK, at <url>/v1", "flux2"):choices { "flux2", "openai" }
 parser:flag("-q --quiet", "do not list the requests")
 local args = parser:parse()
 
@@ -45,6 +46,7 @@ local emu, err = emulator.start {
     seed = args.seed,
     failure_rate = args.failure_rate,
     shape = args.shape,
+    dialect = args.dialect,
 }
 if not emu then
     io.stderr:write(err, "\n")

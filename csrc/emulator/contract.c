@@ -3,6 +3,7 @@
 
 #include "gallery.h"
 #include "links.h"
+#include "openai.h"
 #include "order.h"
 #include "report.h"
 
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #define SUBMIT_PATH "/api/v1/images/generations"
+#define OPENAI_PATH "/v1/images/generations" /* in that dialect also */
 #define TASK_PATH "/api/v1/tasks/"
 
 static void lock(struct flux2_emu *emu)
@@ -103,8 +105,8 @@ static void set_reason(struct emu_task *task, const char *reason)
     task->reason = strdup(reason);
 }
 
-/* What becomes of a task is settled when it is accepted. With the lock. */
-static void decide(struct flux2_emu *emu, struct emu_task *task, const struct emu_settings *s)
+/* What becomes of a task, the NUMBER-th of its request from 0, is settled when it is accepted. With the lock. */
+static void decide(struct flux2_emu *emu, struct emu_task *task, const struct emu_settings *s, int number)
 {
     const char *prompt = task->order.prompt;
     double least = s->duration[0], most = s->duration[1];
@@ -112,6 +114,8 @@ static void decide(struct flux2_emu *emu, struct emu_task *task, const struct em
     task->accepted_at = flux2_emu_now();
     task->finished_at = task->accepted_at + least + (most - least) * length;
     task->picture = flux2_emu_order_hash(&task->order) ^ emu->picture_seed;
+    if (number)
+        task->picture = flux2_emu_hash(task->picture, &number, sizeof(number));
     if (*s->moderation_word && strstr(prompt, s->moderation_word)) {
         task->outcome = EMU_MODERATED;
         set_reason(task, s->moderation_reason);
@@ -125,42 +129,66 @@ static void decide(struct flux2_emu *emu, struct emu_task *task, const struct em
     }
 }
 
-/* The task, charged for and in the ledger; NULL with the answer set if it cannot be paid. */
-static struct emu_task *accept(struct flux2_emu *emu, const struct emu_request *r, struct emu_order *order,
-                               struct emu_answer *a)
+/* One task of ORDER, charged for and in the ledger. With the lock; NULL: out of memory. */
+static struct emu_task *take(struct flux2_emu *emu, const struct emu_request *r,
+                             const struct emu_order *order, double price, int number)
+{
+    size_t kept = r->body_len < emu->journal.body_limit ? r->body_len : emu->journal.body_limit;
+    struct emu_order copy;
+    struct emu_task *task = NULL;
+    if (flux2_emu_order_copy(&copy, order))
+        task = flux2_emu_tasks_accept(&emu->tasks, &copy, r->body, kept);
+    if (!task) {
+        flux2_emu_order_free(&copy);
+        return NULL;
+    }
+    emu->credits -= price;
+    emu->journal.submissions++;
+    task->credits = price;
+    decide(emu, task, r->settings, number);
+    return task;
+}
+
+/* Fills TASKS with COUNT tasks of ORDER. False with the answer set if they cannot be paid: then there is none. */
+static bool accept(struct flux2_emu *emu, const struct emu_request *r, const struct emu_order *order,
+                   struct emu_task **tasks, int count, struct emu_answer *a)
 {
     double price = flux2_emu_order_price(order, r->settings->flex_2k_credits);
-    size_t kept = r->body_len < emu->journal.body_limit ? r->body_len : emu->journal.body_limit;
-    struct emu_task *task = NULL;
     char complaint[96];
     double left;
+    int taken = 0;
     lock(emu);
     left = emu->credits;
-    if (price <= left)
-        task = flux2_emu_tasks_accept(&emu->tasks, order, r->body, kept);
-    if (task) {
-        emu->credits -= price;
-        emu->journal.submissions++;
-        task->credits = price;
-        decide(emu, task, r->settings);
-    }
+    while (price * count <= left && taken < count && (tasks[taken] = take(emu, r, order, price, taken)))
+        taken++;
     unlock(emu);
-    if (price > left) {
-        snprintf(complaint, sizeof(complaint), "not enough credits: this costs %.16g, %.16g are left", price,
-                 left);
+    if (price * count > left) {
+        snprintf(complaint, sizeof(complaint), "not enough credits: this costs %.16g, %.16g are left",
+                 price * count, left);
         flux2_emu_answer_error(a, 402, "insufficient_credits", complaint);
-    } else if (!task) {
+    } else if (taken < count) {
         flux2_emu_answer_error(a, 500, "server_error", "out of memory");
     }
-    return task;
+    return taken == count;
+}
+
+/* What is wrong with the request, or NULL and what it asks for. */
+static const char *read_request(const struct emu_request *r, struct emu_ask *ask, struct emu_answer *a,
+                                char *complaint, size_t size)
+{
+    if (a->openai)
+        return flux2_emu_openai_read(ask, r->settings, r->body, r->body_len, &a->param, complaint, size);
+    ask->count = 1;
+    return flux2_emu_order_read(&ask->order, r->body, r->body_len, complaint, size);
 }
 
 static void submit(struct flux2_emu *emu, const struct emu_request *r, struct emu_answer *a)
 {
     char complaint[256];
     const char *wrong = NULL;
-    struct emu_order order = {0};
-    struct emu_task *task = NULL;
+    struct emu_ask ask = {0};
+    struct emu_task *tasks[EMU_MAX_ASKED];
+    bool taken = false;
     if (!method_is(r, a, "POST") || !is_authorized(r, a) || !is_within_rate(emu, r, a, true))
         return;
     if (r->too_large) {
@@ -169,16 +197,18 @@ static void submit(struct flux2_emu *emu, const struct emu_request *r, struct em
         flux2_emu_answer_error(a, 413, "payload_too_large", complaint);
     } else if (!is_json_type(r->content_type)) {
         flux2_emu_answer_error(a, 415, "unsupported_media_type", "Content-Type must be application/json");
-    } else if ((wrong = flux2_emu_order_read(&order, r->body, r->body_len, complaint, sizeof(complaint)))) {
+    } else if ((wrong = read_request(r, &ask, a, complaint, sizeof(complaint)))) {
         flux2_emu_answer_error(a, 400, "invalid_request", wrong);
-    } else if (*r->settings->rejection_word && strstr(order.prompt, r->settings->rejection_word)) {
+    } else if (*r->settings->rejection_word && strstr(ask.order.prompt, r->settings->rejection_word)) {
         flux2_emu_answer_error(a, 422, "rejected", "the prompt was rejected");
     } else {
-        task = accept(emu, r, &order, a);
+        taken = accept(emu, r, &ask.order, tasks, ask.count, a);
     }
-    flux2_emu_order_free(&order);
-    if (task)
-        flux2_emu_report_accepted(emu, r->settings, task, a);
+    flux2_emu_order_free(&ask.order);
+    if (taken && a->openai)
+        flux2_emu_report_at_once(emu, r->settings, tasks, (size_t)ask.count, ask.b64, a);
+    else if (taken)
+        flux2_emu_report_accepted(emu, r->settings, tasks[0], a);
 }
 
 static void poll_task(struct flux2_emu *emu, const struct emu_request *r, struct emu_answer *a)
@@ -229,10 +259,17 @@ static bool begins(const char *path, const char *with)
     return !strncmp(path, with, strlen(with));
 }
 
+static bool is_path(const char *path, size_t len, const char *wanted)
+{
+    return len == strlen(wanted) && begins(path, wanted);
+}
+
 void flux2_emu_contract_answer(struct flux2_emu *emu, const struct emu_request *r, struct emu_answer *a)
 {
     size_t len = strcspn(r->path, "?");
-    if (len == strlen(SUBMIT_PATH) && begins(r->path, SUBMIT_PATH))
+    bool openai = !strcmp(r->settings->dialect, "openai");
+    a->openai = openai && !flux2_emu_links_is_image(r->settings, r->path);
+    if (is_path(r->path, len, SUBMIT_PATH) || (openai && is_path(r->path, len, OPENAI_PATH)))
         submit(emu, r, a);
     else if (len > strlen(TASK_PATH) && begins(r->path, TASK_PATH))
         poll_task(emu, r, a);

@@ -76,5 +76,9 @@ struct emu_blob *flux2_emu_links_picture(struct flux2_emu *emu, const struct emu
     sketch.give_up = give_up;
     sketch.cls = emu;
     flux2_emu_picture_size(order->resolution, order->aspect_ratio, &sketch.width, &sketch.height);
+    if (order->width) {
+        sketch.width = order->width;
+        sketch.height = order->height;
+    }
     return flux2_emu_gallery_get(emu->gallery, &sketch, (size_t)s->image_bytes);
 }

@@ -109,26 +109,55 @@ static const char *read_inputs(struct emu_order *order, const json_t *request)
     return order->input_urls ? NULL : "out of memory";
 }
 
+const char *flux2_emu_order_take(struct emu_order *order, const json_t *request, const char **field,
+                                 char *complaint, size_t size)
+{
+    const char *wrong = NULL;
+    size_t i;
+    *field = NULL;
+    if (!json_is_object(request))
+        return "the body must be a JSON object";
+    for (i = 0; !wrong && i < sizeof(rules) / sizeof(rules[0]); i++) {
+        *field = rules[i].name;
+        wrong = read_text(order, &rules[i], request, complaint, size);
+    }
+    if (wrong)
+        return wrong;
+    *field = "input_urls";
+    return read_inputs(order, request);
+}
+
 const char *flux2_emu_order_read(struct emu_order *order, const char *body, size_t len, char *complaint,
                                  size_t size)
 {
     json_error_t error;
     json_t *request = json_loadb(body ? body : "", len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
-    const char *wrong = NULL;
-    size_t i;
+    const char *field, *wrong;
     memset(order, 0, sizeof(*order));
     if (!request) {
         snprintf(complaint, size, "the body is not JSON: %s", error.text);
         return complaint;
     }
-    if (!json_is_object(request))
-        wrong = "the body must be a JSON object";
-    for (i = 0; !wrong && i < sizeof(rules) / sizeof(rules[0]); i++)
-        wrong = read_text(order, &rules[i], request, complaint, size);
-    if (!wrong)
-        wrong = read_inputs(order, request);
+    wrong = flux2_emu_order_take(order, request, &field, complaint, size);
     json_decref(request);
     return wrong;
+}
+
+bool flux2_emu_order_copy(struct emu_order *copy, const struct emu_order *order)
+{
+    bool ok = true;
+    size_t i;
+    memset(copy, 0, sizeof(*copy));
+    for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        const char *text = *(char *const *)((const char *)order + rules[i].offset);
+        char **slot = (char **)((char *)copy + rules[i].offset);
+        *slot = text ? strdup(text) : NULL;
+        ok = ok && (*slot || !text);
+    }
+    copy->input_urls = json_incref(order->input_urls);
+    copy->width = order->width;
+    copy->height = order->height;
+    return ok;
 }
 
 double flux2_emu_order_price(const struct emu_order *order, double flex_2k)
@@ -155,5 +184,9 @@ uint64_t flux2_emu_order_hash(const struct emu_order *order)
     hash = hash_text(hash, order->resolution);
     hash = hash_text(hash, order->aspect_ratio);
     json_array_foreach(order->input_urls, i, url) hash = hash_text(hash, json_string_value(url));
+    if (order->width) {
+        hash = flux2_emu_hash(hash, &order->width, sizeof(order->width));
+        hash = flux2_emu_hash(hash, &order->height, sizeof(order->height));
+    }
     return hash;
 }

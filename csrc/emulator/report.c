@@ -119,43 +119,56 @@ void flux2_emu_report_task(struct flux2_emu *emu, const struct emu_settings *s, 
     flux2_emu_answer_json(a, 200, document);
 }
 
-/* The OpenAI way: the answer to the submission waits until the picture is there, and holds it. */
-static void answer_at_once(struct flux2_emu *emu, const struct emu_settings *s, struct emu_task *task,
-                           struct emu_answer *a)
+/* Adds the pictures of TASK, as it will have ended, to DATA. False with the error set if it fails. */
+static bool add_pictures(struct flux2_emu *emu, const struct emu_settings *s, struct emu_task *task, bool b64,
+                         json_t *data, struct emu_answer *a)
 {
-    bool b64 = !strcmp(s->sync, "b64_json");
     char reason[512];
     struct emu_facts facts;
-    json_t *document, *data = json_array(), *value;
-    double end;
+    json_t *value;
+    bool failed;
     size_t i;
-    pthread_mutex_lock(&emu->lock);
-    end = task->finished_at;
-    pthread_mutex_unlock(&emu->lock);
     collect(emu, s, task, INFINITY, &facts, reason, sizeof(reason));
     if (facts.urls && b64)
         facts.b64 = pictures(emu, s, task);
     json_array_foreach(b64 ? facts.b64 : facts.urls, i, value)
         json_array_append_new(data, json_pack("{s:O}", b64 ? "b64_json" : "url", value));
-    document = json_pack("{s:I,s:o}", "created", (json_int_t)facts.created, "data", data);
+    failed = facts.reason != NULL;
     drop(&facts);
-    if (facts.reason) {
-        json_decref(document);
+    if (failed)
         flux2_emu_answer_error(a, 400, task->outcome == EMU_MODERATED ? "moderated" : "task_failed", reason);
-    } else {
-        flux2_emu_answer_json(a, 200, document);
-    }
+    return !failed;
+}
+
+void flux2_emu_report_at_once(struct flux2_emu *emu, const struct emu_settings *s, struct emu_task **tasks,
+                              size_t count, bool b64, struct emu_answer *a)
+{
+    json_t *data = json_array();
+    double end = 0;
+    bool ok = true;
+    size_t i;
+    pthread_mutex_lock(&emu->lock);
+    for (i = 0; i < count; i++)
+        end = fmax(end, tasks[i]->finished_at);
+    pthread_mutex_unlock(&emu->lock);
+    for (i = 0; ok && i < count; i++)
+        ok = add_pictures(emu, s, tasks[i], b64, data, a);
+    if (ok)
+        flux2_emu_answer_json(a, 200,
+                              json_pack("{s:I,s:O}", "created", (json_int_t)time(NULL), "data", data));
+    json_decref(data);
+    snprintf(a->task_id, sizeof(a->task_id), "%s", tasks[0]->id);
     a->hold = fmax(0, end - flux2_emu_now());
 }
 
 void flux2_emu_report_accepted(struct flux2_emu *emu, const struct emu_settings *s, struct emu_task *task,
                                struct emu_answer *a)
 {
-    snprintf(a->task_id, sizeof(a->task_id), "%s", task->id);
     if (strcmp(s->sync, "none")) {
-        answer_at_once(emu, s, task, a);
+        flux2_emu_report_at_once(emu, s, &task, 1, !strcmp(s->sync, "b64_json"), a);
         return;
     }
+    snprintf(a->task_id, sizeof(a->task_id), "%s", task->id);
     flux2_emu_answer_json(a, 200,
                           json_pack("{s:i,s:s,s:{s:s,s:s}}", "code", 200, "message", "success", "data",
                                     "task_id", task->id, "status", s->word_running));

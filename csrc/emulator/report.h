@@ -10,6 +10,10 @@
 
 void flux2_emu_report_accepted(struct flux2_emu *emu, const struct emu_settings *s, struct emu_task *task,
                                struct emu_answer *a);
+/* The OpenAI way: the answer to a submission waits until all its pictures are there, and holds them: their links, or
+ * with B64 the pictures themselves. One that fails is the answer to all. */
+void flux2_emu_report_at_once(struct flux2_emu *emu, const struct emu_settings *s, struct emu_task **tasks,
+                              size_t count, bool b64, struct emu_answer *a);
 void flux2_emu_report_task(struct flux2_emu *emu, const struct emu_settings *s, struct emu_task *task,
                            struct emu_answer *a);
 

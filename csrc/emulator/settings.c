@@ -53,6 +53,7 @@ static const struct row {
     {"status_words", WORDS, AT(word_running), 0, 0, 0, NULL, NULL, false},
     {"progress", STRING, AT(progress), 0, 0, 0, "percent", "none|percent|fraction|string", false},
     {"sync", STRING, AT(sync), 0, 0, 0, "none", "none|url|b64_json", false},
+    {"dialect", STRING, AT(dialect), 0, 0, 0, "flux2", "flux2|openai", false},
     {"latency", RANGE, AT(latency), 0, DAY, 0, NULL, NULL, false},
 
     {"image_bytes", INTEGER, AT(image_bytes), 0, MAX_BYTES, 0, NULL, NULL, false},

@@ -40,6 +40,7 @@ struct emu_settings {
     char *word_running, *word_succeeded, *word_failed, *word_moderated;
     char *progress;
     char *sync;
+    char *dialect;
     double latency[2];
 
     /* Pictures. */

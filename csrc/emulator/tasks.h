@@ -15,6 +15,7 @@
 struct emu_order {
     char *model, *prompt, *type, *resolution, *aspect_ratio;
     json_t *input_urls; /* array or NULL */
+    int width, height; /* of the picture, where the request gave it in dots; 0: as resolution and ratio say */
 };
 
 enum emu_outcome { EMU_SUCCEEDS, EMU_FAILS, EMU_MODERATED };

@@ -3,10 +3,16 @@
 -- With FLUX2_API_KEY set it asks the real service, which costs credits. Without, the emulator in this very process.
 -- `love examples/love --help` lists what can be said on the command line; scripts drive it in the tests.
 
--- In a checkout the modules are two folders up; where flux2 is installed, these three lines can go.
-local root = love.filesystem.getSource() .. "/../.."
-package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
-package.cpath = root .. "/build/5.1/?.so;" .. package.cpath
+-- In a checkout the modules are two folders up. Packed as a .love file (make love) the Lua ones are in it, and the
+-- compiled ones beside it, wherever the game was started. Where flux2 is installed, all this can go.
+local source = love.filesystem.getSource()
+if source:find "%.love$" then
+    package.cpath = love.filesystem.getSourceBaseDirectory() .. "/?.so;" .. package.cpath
+else
+    local root = source .. "/../.."
+    package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
+    package.cpath = root .. "/build/5.1/?.so;" .. package.cpath
+end
 
 local flux2 = require "flux2"
 local host = require "flux2.host.love"

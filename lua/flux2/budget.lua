@@ -59,6 +59,19 @@ function Budget:reserve(price, reason)
     return setmetatable({ _budget = self, _price = price, _open = true }, Reservation)
 end
 
+--- Whether so many submissions would stay within the limit; nothing is reserved.
+---@param n integer
+---@param price? number credits of each; nil if nobody knows
+---@param reason? string then: why there is no price
+---@return boolean? ok
+---@return flux2.Error? err kind "budget"
+function Budget:affords(n, price, reason)
+    local reservation, err = self:reserve(price and n * price, reason)
+    if not reservation then return nil, err end
+    reservation:release()
+    return true
+end
+
 local function close(self)
     if not self._open then return false end
     self._open = false

@@ -141,6 +141,10 @@ Emulator.__index = Emulator
 ---@field progress string? "percent" (default: 0 to 100), "fraction" (0 to 1), "string" ("50%") or "none"
 ---@field sync string? "none" (default), "url" or "b64_json": a submission is answered when its picture is there,
 --- in the shape of OpenAI's Images API
+---@field dialect string? "flux2" (default) or "openai": submissions, at /v1/images/generations too, are read as
+--- OpenAI's SDK sends them (n, size, quality, response_format, user), answered when all their pictures are there,
+--- drawn in the size that was asked for; what is wrong is told in OpenAI's words. `sync` says what comes
+--- without response_format
 ---@field latency number|number[]? seconds before each answer, or { least, most }; default 0
 ---@field image_bytes integer? each picture is a tiny PNG padded to this many bytes, which costs no drawing; default 0:
 --- drawn in full

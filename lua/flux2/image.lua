@@ -46,10 +46,10 @@ function Image:__tostring()
     return "flux2.Image (" .. text.clean(self.path or self.url or "in memory", 200) .. ")"
 end
 
---- One download. With a path the engine streams it there.
-local function download(self, path, seconds)
+--- One download. With a path the engine streams it there; with `as_base64` it encodes it, on its own thread.
+local function download(self, path, seconds, as_base64)
     local latch, event = scheduler.latch(), nil
-    local spec = { url = self.url, file = path, check = true, deadline = seconds }
+    local spec = { url = self.url, file = path, base64 = as_base64, check = true, deadline = seconds }
     local id, reason = scheduler.transfer(self._settings.images, spec, function(_, ended)
         event = ended
         scheduler.open(latch)
@@ -80,10 +80,10 @@ local function read_failure(self, event, path)
 end
 
 --- Downloads, and asks the task for a fresh link if this one has expired.
-local function fetch(self, path, timeout)
+local function fetch(self, path, timeout, as_base64)
     local until_ = core.now() + (timeout or self._settings.timeout)
     for attempt = 1, 2 do
-        local event, reason = download(self, path, math.max(until_ - core.now(), 0.001))
+        local event, reason = download(self, path, math.max(until_ - core.now(), 0.001), as_base64)
         if not event then return nil, reason end
         if not event.failure and event.http_status < 300 then
             local signature = response.signatures[event.signature]
@@ -167,6 +167,35 @@ function Image:buffer(timeout)
     if not ok then return nil, err end
     collected(self)
     return self._buffer or core.buffer(self._bytes)
+end
+
+local function get_base64(self, timeout)
+    if self._bytes or self._buffer then return base64.encode(self._bytes or self._buffer) end
+    if self._b64 and not self._is_ours then
+        local bytes, err = decode(self)
+        if not bytes then return nil, err end
+        self._b64 = base64.encode(bytes) -- whatever variant it came in
+    elseif not self._b64 then
+        local event, err = fetch(self, nil, timeout, true)
+        if not event then return nil, err end
+        self._b64 = event.buffer:string()
+    end
+    self._is_ours = true
+    return self._b64
+end
+
+--- The picture as Base64: standard, padded, on one line. Fetched once, and encoded by the engine's thread. Yields in a
+--- coroutine, blocks outside one.
+---@param timeout? number seconds, by default the client's
+---@return string? text
+---@return flux2.Error? err
+-- Example: `local html = "<img src=\"data:" .. image.content_type .. ";base64," .. assert(image:base64()) .. "\">"`
+function Image:base64(timeout)
+    check_timeout("image:base64", timeout)
+    local encoded, err = get_base64(self, timeout)
+    if not encoded then return nil, err end
+    collected(self)
+    return encoded
 end
 
 --- Saves the picture. From its URL it is streamed by the engine, in constant memory; it appears under its name when it

@@ -206,6 +206,16 @@ local function answered_without_id(status, body, decoded, info)
     return nil, failure.unknown_outcome(what, failure.fields(info, { status = status, raw = body }))
 end
 
+--- Reads an answer to a submission that was put aside when it came.
+---@param decoded any
+---@return flux2.TaskAnswer? finished nil where it holds no pictures
+-- Example: `response.kept({ data = { { url = "https://a.example/1.png" } } }).images[1].url`
+function response.kept(decoded)
+    if type(decoded) ~= "table" or failure.says_no(decoded) then return nil end
+    local out = read_task(decoded, submission_info())
+    return out and out.state == "succeeded" and out or nil
+end
+
 --- Reads the answer to a submission.
 ---@param status integer HTTP status
 ---@param body? string

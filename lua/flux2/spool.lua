@@ -3,7 +3,8 @@
 -- Owns a directory of records, one small JSON file for each task, and the rule whose they are. The engine writes a
 -- record (csrc/record.c); here it is prepared, taken away, and found again. Knows nothing of polling.
 --
---     task-<owner>-<number>.json   a record. Its task_id is empty until the service has accepted the submission
+--     task-<owner>-<number>.json   a record. Its task_id is empty until the service has accepted the submission; its
+--                                  answer is null, unless the submission itself was answered with the picture
 --     owner-<owner>.lock           locked by the client that its records belong to, for as long as its process lives
 --     *.damaged                    what could not be read, put aside
 --
@@ -12,13 +13,13 @@
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local json = require "flux2.json"
+local response = require "flux2.response"
 local text = require "flux2.text"
 
 local spool = {}
 
 local TRIES = 8
-local MOST_BYTES = 4 * 2 ^ 20 -- of a record that is read
-local LONGEST_ID = 512
+local MOST_BYTES = 256 * 2 ^ 20 -- of a record that is read: an answer in it may hold pictures
 local RECORD, LOCK = "^task%-(%x+)%-%d+%.json$", "^owner%-(%x+)%.lock$"
 local PART = "^%.(task%-(%x+)%-%d+%.json)%.%x+%.part$"
 
@@ -33,6 +34,7 @@ Spool.__index = Spool
 ---@field submitted string when, as "2026-01-31T12:00:00Z"
 ---@field price? number credits
 ---@field path string the file
+---@field is_finished? boolean the record itself holds the answer with the pictures: see finished
 local Record = {}
 Record.__index = Record
 Record.__name = "flux2.Record"
@@ -121,11 +123,12 @@ function Spool:record(settings, request, price)
     local submitted = os.date "!%Y-%m-%dT%H:%M:%SZ"
     local lines = {
         '  "task_id": "{id}"', -- the first place where "{id}" stands: a prompt may hold it as well
+        '  "answer": {answer}', -- likewise
         '  "submitted": "' .. submitted .. '"',
         '  "base_url": ' .. encode(settings.base_url),
         '  "request": ' .. encode(without_key(request, settings.key)),
     }
-    if price then table.insert(lines, 4, '  "price": ' .. encode(price)) end
+    if price then table.insert(lines, 5, '  "price": ' .. encode(price)) end
     return keep(self, next_name(self), {
         request = request, submitted = submitted, price = price,
         text = "{\n" .. table.concat(lines, ",\n") .. "\n}\n",
@@ -139,7 +142,8 @@ end
 ---@return string? reason
 function Record:identify(id)
     local escaped = encode(id):sub(2, -2):gsub("%%", "%%%%")
-    return core.write_file(self.path, (self.text:gsub("{id}", escaped, 1)), true, true)
+    local filled = self.text:gsub("{id}", escaped, 1):gsub("{answer}", "null", 1)
+    return core.write_file(self.path, filled, true, true)
 end
 
 --- Takes the record away: there is nothing to collect, or nobody wants it.
@@ -198,12 +202,25 @@ local function parse(bytes)
     local said, reason = json.decode(bytes)
     if type(said) ~= "table" then return nil, reason or "it holds no object" end
     local id = said.task_id
-    if type(id) ~= "string" or #id > LONGEST_ID then return nil, "task_id is no task id" end
+    if type(id) ~= "string" or #id > response.longest_id then return nil, "task_id is no task id" end
     if type(said.request) ~= "table" then return nil, "request is missing" end
     if type(said.base_url) ~= "string" then return nil, "base_url is missing" end
     if type(said.submitted) ~= "string" then return nil, "submitted is missing" end
     if said.price ~= nil and type(said.price) ~= "number" then return nil, "price is no number" end
+    if said.answer == json.null then said.answer = nil end
     return said
+end
+
+--- What the submission was answered, where that answer holds the pictures. Read from the disk when it is asked for, for
+--- it may be long.
+---@return flux2.TaskAnswer? answer
+---@return string? reason
+function Record:finished()
+    local bytes = read_file(self.path)
+    local said, reason = parse(bytes or "")
+    local out = said and said.answer and response.kept(said.answer)
+    if out then return out end
+    return nil, bytes and (reason or "it holds no answer") or "it is gone"
 end
 
 --- A crash between the writing of a file and its renaming: one that holds an id is the better record, any other has
@@ -239,9 +256,10 @@ local function take(search, name, owner)
         -- Somebody else was quicker.
         if not os.rename(path, path_of(self, name)) then return end
     end
-    local list = said.task_id == "" and search.unknown or search.found
+    local is_finished = said.answer ~= nil and response.kept(said.answer) ~= nil
+    local list = said.task_id == "" and not is_finished and search.unknown or search.found
     list[#list + 1] = keep(self, name, {
-        id = said.task_id ~= "" and said.task_id or nil,
+        id = said.task_id ~= "" and said.task_id or nil, is_finished = is_finished,
         request = said.request, submitted = said.submitted, price = said.price,
     })
 end
@@ -260,7 +278,7 @@ end
 
 --- Takes over the records that nobody alive looks after.
 ---@param base_url string only those of this service
----@return flux2.Record[]? found with `id`: accepted, and not collected; oldest first
+---@return flux2.Record[]? found with `id` or `is_finished`: accepted, and not collected; oldest first
 ---@return flux2.Record[]|flux2.Error unknown without an id: sent, and perhaps accepted; or, after nil, kind "io"
 ---@return { path: string, reason: string }[]? damaged put aside
 function Spool:recover(base_url)

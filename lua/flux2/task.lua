@@ -186,6 +186,13 @@ local function submission_failed(self, event)
     return err
 end
 
+--- Nobody else would tell that a record does not hold what it should.
+local function report_record(self, event)
+    if not event.message or not self._record then return end
+    local name = text.show(self.id or "without an id")
+    reports.report("flux2: the spool cannot keep task " .. name .. ": " .. event.message)
+end
+
 --- What the answer to a submission says; enters it in the books.
 local function read_submission(self, event)
     local context = context_of(self)
@@ -208,6 +215,7 @@ local function submission_ended(self, event)
         return settle(self, nil, err)
     end
     self.id = out.task_id
+    report_record(self, event)
     if out.finished then return settle(self, out.finished) end
     -- The engine and the table of shapes disagree about what an end looks like: then polling decides.
     if self._record then self._record:identify(out.task_id) end
@@ -236,9 +244,7 @@ end
 local function opened(self, event)
     self.id = event.id
     accepted(self)
-    if event.message and self._record then
-        reports.report("flux2: the spool cannot keep task " .. text.show(self.id) .. ": " .. event.message)
-    end
+    report_record(self, event)
     if self.state ~= "submitting" then return end
     self.state = "running"
     note(self, event.status)
@@ -279,7 +285,16 @@ local function start(self, spec)
     return self
 end
 
+--- The submission itself was answered with the pictures, and the record holds that answer.
+local function read_record(self)
+    local answer, reason = self._record:finished()
+    if answer then return settle(self, answer) end
+    local message = "the record " .. text.show(self._record.path) .. " cannot be read any more: " .. reason
+    finish(self, "failed", nil, errors.new("io", message, { task_id = self.id }))
+end
+
 function start_polling(self)
+    if self._record and self._record.is_finished then return read_record(self) end
     local ok, err = start(self, { url = self._settings.task_url .. core.escape(self.id) })
     if not ok then finish(self, "failed", nil, err) end
 end
@@ -311,7 +326,7 @@ end
 --- Takes up a task that was found in the spool; polled from its first wait. Used by Client.
 ---@private
 ---@param settings table
----@param record flux2.Record with an id
+---@param record flux2.Record with an id, or the answer itself
 ---@param timeout number? seconds
 ---@return flux2.Task
 function Task.recovered(settings, record, timeout)

@@ -1,6 +1,7 @@
 -- alloc_cycle.lua - the generation that alloc_host.c runs while its allocator fails. Requires what it needs before that.
 
 local flux2 = require "flux2"
+assert(flux2.new) -- and so all that is loaded when it is first asked for
 local errors = require "flux2.errors"
 
 -- Whoever waits is told of what went wrong for lack of memory, at the latest by this time-out.

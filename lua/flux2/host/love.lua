@@ -319,8 +319,6 @@ end
 local function interpret_all()
     if not rawget(_G, "jit") then return end
     local seen = { [_G] = true, [love] = true }
-    -- The one that may have long work: a picture in Base64.
-    for _, fn in pairs(require "flux2.base64") do seen[fn] = true end
     interpret({ host, hook }, seen)
     for name, module in pairs(package.loaded) do
         if name:find "^flux2%f[%z.]" then interpret(module, seen) end

@@ -1,0 +1,45 @@
+rockspec_format = "3.0"
+package = "flux2"
+version = "0.1.0-1"
+
+-- The tarball that `make dist` makes, beside this file: `luarocks pack` of the two makes a rock that holds all of it.
+source = { url = "flux2-0.1.0.tar.gz", dir = "flux2-0.1.0" }
+
+description = {
+    summary = "Image generation with Flux 2, from a five-line script to a game that must not drop a frame",
+    detailed = [[
+Asks the Flux 2 HTTP API for images. A worker thread in C does the HTTP, the polling and the files, so the
+program that asks keeps running: plain scripts block or use coroutines, a game or an event loop calls one
+function that costs nothing while nothing happened. Comes with an emulator of the service for tests.]],
+    license = "MIT",
+    labels = { "image", "http", "async", "client" },
+}
+
+dependencies = {
+    "lua >= 5.1, < 5.5",
+    "lua-cjson >= 2.1",
+}
+
+-- Found by their libraries: Debian keeps the headers of libcurl where LuaRocks 3.8 does not look and the compiler does.
+external_dependencies = {
+    CURL = { library = "curl" },
+    JANSSON = { library = "jansson" },
+}
+
+-- The Makefile knows the files and the flags. It builds the emulator too where libmicrohttpd and cairo are there.
+build = {
+    type = "make",
+    build_target = "all",
+    build_variables = {
+        CFLAGS = "$(CFLAGS)",
+        LUA_INCDIR = "$(LUA_INCDIR)",
+    },
+    install_target = "install",
+    install_variables = {
+        CFLAGS = "$(CFLAGS)",
+        LUA_INCDIR = "$(LUA_INCDIR)",
+        INST_LUADIR = "$(LUADIR)",
+        INST_LIBDIR = "$(LIBDIR)",
+    },
+    copy_directories = {},
+}

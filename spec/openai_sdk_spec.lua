@@ -1,0 +1,211 @@
+-- The emulator asked by OpenAI's own SDK for Node, and the two programs of docs/openai.md side by side: the one that uses
+-- the SDK, and the Lua that it becomes. `make openai-sdk` installs the SDK into build/, pinned by a lock file.
+
+local base64 = require "flux2.base64"
+local cjson = require "cjson"
+local service = require "support.service"
+
+-- Once is enough: what is run here is the emulator's C code, and the Lua of the guide is run on all by openai_spec.lua.
+if _VERSION ~= "Lua 5.4" or (os.getenv "FLUX2_BUILD" or ""):find "san$" then return end
+
+local FOLDER = "build/openai-sdk"
+local BOUND = 60 -- seconds: longer is a hang
+
+local function exists(path)
+    local file = io.open(path)
+    if file then file:close() end
+    return file ~= nil
+end
+
+local is_installed = exists(FOLDER .. "/node_modules/openai/package.json")
+
+describe("OpenAI's SDK", function()
+    local emu, dir, folder
+    setup(function()
+        -- Runs for several Luas may go on side by side: each has a folder of its own that finds the same SDK.
+        folder = os.tmpname()
+        os.remove(folder)
+        assert(os.execute(("mkdir -p '%s' && ln -s \"$PWD/%s/node_modules\" '%s/node_modules'"):format(folder, FOLDER, folder)))
+        assert(os.execute(("cp spec/openai-sdk/ask.mjs '%s/'"):format(folder)))
+    end)
+    teardown(function() service.remove(folder) end)
+    before_each(function()
+        emu = service.start { dialect = "openai" }
+        dir = service.directory()
+    end)
+    after_each(function()
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    local function it_if_installed(name, fn)
+        it(name, function()
+            if not is_installed then return pending "the SDK is not installed: make openai-sdk" end
+            fn()
+        end)
+    end
+
+    --- Runs a program in `dir` with both kinds of environment: its exit code and what it printed.
+    local function run(command, key)
+        local pipe = assert(io.popen(("cd '%s' && OPENAI_API_KEY='%s' OPENAI_BASE_URL='%s/v1' FLUX2_API_KEY='%s' "
+            .. "FLUX2_BASE_URL='%s' timeout -k 5 %d %s 2>&1; echo \"exit:$?\""):format(dir, key or emu.api_key, emu.url,
+            key or emu.api_key, emu.url, BOUND, command)))
+        local printed, code = pipe:read("*a"):match "^(.*)exit:(%d+)%s*$"
+        pipe:close()
+        return tonumber(code), printed
+    end
+
+    local function write(path, text)
+        local file = assert(io.open(path, "wb"))
+        file:write(text)
+        file:close()
+    end
+
+    --- What the SDK makes of some requests, in one process: a list of { answer = } or { error = }.
+    local function ask_all(requests)
+        local asked = {}
+        for i, one in ipairs(requests) do
+            local client, request = { maxRetries = 0 }, { model = "flux-2", prompt = "a red fox" }
+            for name, value in pairs(one.request or {}) do request[name] = value end
+            for name, value in pairs(one.client or {}) do client[name] = value end
+            asked[i] = { client = client, request = request }
+        end
+        write(dir .. "/asked.json", cjson.encode(asked))
+        local code, printed = run(("node '%s/ask.mjs' <asked.json"):format(folder))
+        assert.equal(0, code, printed)
+        return cjson.decode(printed)
+    end
+
+    local function ask(request)
+        local told = ask_all { { request = request } }[1]
+        return told.answer, told.error
+    end
+
+    --- Width and height of a PNG.
+    local function dots(png)
+        assert.equal("\137PNG\r\n\26\n", png:sub(1, 8))
+        local b = { png:byte(17, 24) }
+        return ("%dx%d"):format((b[1] * 256 + b[2]) * 65536 + b[3] * 256 + b[4], (b[5] * 256 + b[6]) * 65536 + b[7] * 256 + b[8])
+    end
+
+    it_if_installed("gets links that lead to pictures", function()
+        local answer = assert(ask { n = 3, user = "somebody" })
+        assert.equal(3, #answer.data)
+        assert.is_true(math.abs(answer.created - os.time()) < 3600)
+        local ledger = emu:ledger()
+        assert.equal(3, #ledger)
+        for i, entry in ipairs(answer.data) do
+            assert.truthy(entry.url:find(emu.url .. "/images/" .. ledger[i].task_id, 1, true))
+        end
+        local requests = emu:requests()
+        assert.equal("/v1/images/generations", requests[1].path)
+        assert.matches("^OpenAI/JS", requests[1].headers["user-agent"])
+    end)
+
+    it_if_installed("gets the pictures themselves, in the size that it asked for", function()
+        emu:set { image_bytes = 0 }
+        local answer = assert(ask { n = 2, size = "1792x1024", quality = "standard", response_format = "b64_json" })
+        assert.equal(2, #answer.data)
+        for _, entry in ipairs(answer.data) do assert.equal("1792x1024", dots(assert(base64.decode(entry.b64_json)))) end
+        assert.is_true(answer.data[1].b64_json ~= answer.data[2].b64_json)
+        assert.equal("flex", emu:ledger()[2].type)
+    end)
+
+    --- An emulator for one request, and the options that lead there.
+    local function elsewhere(settings, fault)
+        settings.dialect = "openai"
+        local other = service.start(settings)
+        if fault then other:fault(fault) end
+        return { baseURL = other.url .. "/v1" }
+    end
+
+    it_if_installed("makes its own errors of what it is answered", function()
+        local limit = elsewhere { rate_limit = { requests = 1, per_seconds = 3600 } }
+        local broken = elsewhere({}, { path = "/v1/images/generations", status = 500, body = '{"error":{"message":"out"}}' })
+        local rows = {
+            { client = limit },
+            { client = limit, class = "RateLimitError", status = 429, code = "rate_limit_exceeded" },
+            { client = { apiKey = "aio_wrong" }, class = "AuthenticationError", status = 401, code = "invalid_api_key" },
+            { request = { size = "3x3" }, class = "BadRequestError", status = 400, param = "size" },
+            { client = { baseURL = emu.url .. "/v9" }, class = "NotFoundError", status = 404 },
+            { client = broken, class = "InternalServerError", status = 500 },
+            { client = elsewhere { credits = 5 }, class = "RateLimitError", status = 429, code = "insufficient_quota" },
+            { request = { prompt = "a [moderate]" }, class = "BadRequestError", status = 400, code = "moderation_blocked" },
+            { request = { prompt = "a [fail]" }, class = "BadRequestError", status = 400, code = "image_generation_failed" },
+            { request = { prompt = "a [reject]" }, class = "BadRequestError", status = 400, code = "content_policy_violation" },
+            { client = { baseURL = "http://127.0.0.1:1/v1" }, class = "APIConnectionError" },
+        }
+        local told = ask_all(rows)
+        assert.truthy(told[1].answer)
+        for i = 2, #rows do
+            local row, err = rows[i], assert(told[i].error, i)
+            assert.equal(row.class, err.classes[1])
+            assert.equal("APIError", err.classes[2])
+            for _, name in ipairs { "status", "code", "param" } do
+                if row[name] then assert.equal(row[name], err[name]) end
+            end
+            assert.truthy(#err.message > 2)
+        end
+    end)
+
+    it_if_installed("sends again by itself after a 429, when it is told to wait", function()
+        emu:set { rate_limit = { requests = 1, per_seconds = 1 } }
+        local told = ask_all { {}, { client = { maxRetries = 5 } } }
+        assert.truthy(told[1].answer and told[2].answer)
+        assert.equal(2, #emu:ledger())
+    end)
+
+    describe("and the Lua that takes its place", function()
+        local programs = {}
+        setup(function()
+            local guide = service.read "docs/openai.md"
+            for _, language in ipairs { "js", "lua" } do
+                programs[language] = assert(guide:match("\n```" .. language .. "\n(.-)\n```\n"), language)
+            end
+            write(folder .. "/program.mjs", programs.js)
+            write(folder .. "/program.lua", programs.lua)
+        end)
+
+        local function commands()
+            return { ("node '%s/program.mjs'"):format(folder), ("'%s' '%s/program.lua'"):format(
+                os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua", folder) }
+        end
+
+        it_if_installed("make two pictures each", function()
+            emu:set { image_bytes = 0 }
+            for i, command in ipairs(commands()) do
+                local code, printed = run(command)
+                assert.equal(0, code, printed)
+                assert.same({ "fox-1.png", "fox-2.png" }, service.list(dir))
+                local one, two = service.read(dir .. "/fox-1.png"), service.read(dir .. "/fox-2.png")
+                -- One request for two; the emulator draws the same for two requests that are the same.
+                assert.equal(i == 1, one ~= two)
+                -- The dialect draws to the dot; the service knows ratios: 16:9 is what the Lua asks for.
+                local size = i == 1 and "1792x1024" or "1360x768"
+                assert.same({ size, size }, { dots(one), dots(two) })
+                service.remove(dir)
+                os.execute(("mkdir -p '%s'"):format(dir))
+            end
+            local ledger = emu:ledger()
+            assert.equal(4, #ledger)
+            for _, entry in ipairs(ledger) do
+                assert.equal("A red fox in the snow, watercolour", entry.prompt)
+                assert.equal("pro", entry.type)
+            end
+        end)
+
+        it_if_installed("say the same of a bad key and of a limit", function()
+            local function both(wanted, key)
+                for _, command in ipairs(commands()) do
+                    local code, printed = run(command, key)
+                    assert.equal(1, code, printed)
+                    assert.matches(wanted, printed)
+                end
+            end
+            both("^check the key:", "aio_wrong")
+            emu:fault { method = "POST", times = 20, status = 429, body = '{"error":{"message":"too many","type":"requests"}}' }
+            both "^slow down:.*too many"
+            assert.same({}, emu:ledger())
+        end)
+    end)
+end)

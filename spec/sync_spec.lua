@@ -1,0 +1,228 @@
+-- Services that answer a submission with the picture itself, as OpenAI's Images API does: no task, no id, no poll. All
+-- that works on a task works there too, and what was paid is as safe.
+local base64 = require "flux2.base64"
+local cjson = require "cjson"
+local flux2 = require "flux2"
+local service = require "support.service"
+
+local PNG = "\137PNG\r\n\26\n"
+
+for _, way in ipairs { "url", "b64_json" } do
+    for _, dialect in ipairs { "flux2", "openai" } do
+        describe("a picture in the answer itself, as " .. way .. " in the dialect " .. dialect, function()
+            local emu, client, dir, spool
+            before_each(function()
+                emu = service.start { sync = way, dialect = dialect, image_bytes = 3000 }
+                dir = service.directory()
+                spool = dir .. "/spool"
+                client = service.client(emu, { spool = spool, budget = 100 })
+            end)
+            after_each(function()
+                assert.equal(0, emu:stats().polls)
+                service.stop_all()
+                service.remove(dir)
+            end)
+
+            local function records()
+                local found = {}
+                for _, name in ipairs(service.list(spool)) do
+                    if name:find "%.json$" then found[#found + 1] = cjson.decode(service.read(spool .. "/" .. name)) end
+                end
+                return found
+            end
+
+            it("comes out of generate, into memory and into a file", function()
+                local image = assert(client:generate "at once")
+                assert.equal(PNG, assert(image:bytes()):sub(1, 8))
+                assert.equal("image/png", image.content_type)
+                assert.equal(10, image.result.credits)
+                assert(client:generate("into a file", { save = dir .. "/a.png" }))
+                assert.equal(3000, #service.read(dir .. "/a.png"))
+                assert.same({}, records())
+                assert.same({ 20, 0 }, { client:spent() })
+            end)
+
+            it("ends a task as any other end does", function()
+                local told = {}
+                local task = assert(client:submit("a task", { on_done = function(t) told[#told + 1] = t.state end }))
+                assert.equal("submitting", task.state)
+                local result = assert(task:wait())
+                assert.equal(result, task:wait())
+                assert.same({ "succeeded" }, told)
+                assert.equal("succeeded", task.state)
+                assert.equal(1, task.progress)
+                assert.is_nil(task.id)
+                assert.equal("number", type(result.raw.created))
+                assert.matches("succeeded", tostring(task))
+                task:cancel()
+                assert.equal("succeeded", task.state)
+                local both = assert(flux2.all { client:submit "one of two", client:submit "two of two" })
+                assert.equal(PNG, both[2].images[1]:bytes():sub(1, 8))
+                assert.truthy((flux2.any { client:submit "the first" }))
+                assert.truthy(assert(flux2.spawn(function() return client:generate "in a coroutine" end):join()):bytes())
+            end)
+
+            it("comes out of map, ordered and not", function()
+                for _, ordered in ipairs { true, false } do
+                    local seen = 0
+                    for i, image, err in client:map({ "map one", "map two", "map three" }, { ordered = ordered }) do
+                        assert(image, tostring(err))
+                        if ordered then assert.equal(seen + 1, i) end
+                        assert.equal(PNG, image:bytes():sub(1, 8))
+                        seen = seen + 1
+                    end
+                    assert.equal(3, seen)
+                end
+                assert.same({}, records())
+            end)
+
+            it("is handed over as Base64", function()
+                local image = assert(assert(client:submit "as Base64"):wait()).images[1]
+                local text = assert(image:base64())
+                assert.equal(text, image:base64())
+                local bytes = assert(image:bytes())
+                assert.equal(bytes, base64.decode(text))
+                assert.equal(text, image:base64())
+                assert.equal(3000, #bytes)
+                assert.same({}, records())
+            end)
+
+            it("stays in the spool until it is collected, and survives the program that paid for it", function()
+                -- Killed before it has even looked at the answer: the engine's thread has put that on the disk.
+                local code, printed = service.run_lua([[
+                    local core = require "flux2.core"
+                    local flux2 = require "flux2"
+                    local client = assert(flux2.new { base_url = arg[1], api_key = arg[2], spool = arg[3] })
+                    local task = assert(client:submit { prompt = "killed {answer} {id}", type = "flex" })
+                    local give_up = core.now() + 30
+                    local function answered()
+                        for _, name in ipairs(core.list(arg[3])) do
+                            local file = name:find "%.json$" and name:find "^task" and io.open(arg[3] .. "/" .. name)
+                            local text = file and file:read "*a" or ""
+                            if file then file:close() end
+                            if text:find '"answer": {' then return true end
+                        end
+                    end
+                    while not answered() do if core.now() > give_up then os.exit(9) end end
+                    assert(task.state == "submitting")
+                    local self = assert(io.open "/proc/self/stat"):read "*n"
+                    os.execute(("kill -9 %d"):format(self))
+                ]], ("'%s' '%s' '%s'"):format(emu.url, emu.api_key, spool))
+                assert.equal(137, code, printed)
+                assert.equal(1, #emu:ledger())
+                local record = records()[1]
+                assert.equal("", record.task_id)
+                assert.equal("killed {answer} {id}", record.request.prompt)
+                assert.is_nil(service.read(spool .. "/" .. service.list(spool)[2]):find(emu.api_key, 1, true))
+
+                local posts = emu:stats().submissions
+                local tasks, unknown, damaged = assert(client:recover())
+                assert.same({ {}, {} }, { unknown, damaged })
+                assert.equal(1, #tasks)
+                assert.equal("flex", tasks[1].request.type)
+                local result = assert(tasks[1]:wait())
+                assert.equal(6, result.credits)
+                assert.equal(1, #records())
+                assert(result.images[1]:save(dir .. "/recovered.png"))
+                assert.equal(3000, #service.read(dir .. "/recovered.png"))
+                assert.same({}, records())
+                assert.equal(posts, emu:stats().submissions)
+            end)
+
+            it("is an error as any other when the service refuses", function()
+                for prompt, kind in pairs {
+                    ["this will [reject]"] = "rejected", ["this will [moderate]"] = "moderated", ["will [fail]"] = true,
+                } do
+                    local image, err = client:generate(prompt)
+                    assert.is_nil(image)
+                    if kind ~= true then assert.equal(kind, err.kind, tostring(err)) end
+                    assert.same({}, records())
+                end
+                emu:set { credits = 3 }
+                assert.equal("credits", select(2, client:generate "too dear").kind)
+                assert.equal("auth", select(2, service.client(emu, { api_key = "aio_wrong" }):generate "a fox").kind)
+                assert.same({}, records())
+                assert.same({ 0, 0 }, { client:spent() })
+            end)
+
+            it("is of unknown outcome when the answer is cut", function()
+                emu:fault { method = "POST", path = "/api/v1/images/generations", nth = 1, cut = 30 }
+                local _, err = client:generate "half an answer"
+                assert.equal("unknown_outcome", err.kind)
+                assert.equal(1, #records())
+                assert.equal(cjson.null, records()[1].answer)
+                local mine = service.client(emu, { spool = spool })
+                assert.same({}, (assert(mine:recover())))
+            end)
+        end)
+    end
+end
+
+describe("a record that holds an answer", function()
+    local emu, dir, client
+    before_each(function()
+        emu = service.start()
+        dir = service.directory()
+        client = service.client(emu, { spool = dir })
+    end)
+    after_each(function()
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    local function leave_behind(answer, id)
+        local file = assert(io.open(dir .. "/task-00000000000000aa-0001.json", "wb"))
+        file:write(([[{"task_id":"%s","answer":%s,"submitted":"2026-01-31T12:00:00Z","base_url":"%s","request":{}}]])
+            :format(id or "", answer, emu.url))
+        file:close()
+    end
+
+    it("counts as unknown unless there is a picture in it", function()
+        for _, answer in ipairs {
+            "null", "{}", "[]", "7", '"text"', '{"data":[{}]}', '{"code":500,"data":[{"url":"http://127.0.0.1/a.png"}]}',
+            '{"data":[{"url":"nowhere"}]}',
+        } do
+            leave_behind(answer)
+            local tasks, unknown, damaged = assert(client:recover())
+            assert.same({ 0, 1, 0 }, { #tasks, #unknown, #damaged }, answer)
+            unknown[1]:discard()
+        end
+    end)
+
+    it("needs no poll although there is an id", function()
+        local image = assert(client:generate "somewhere else")
+        leave_behind(('{"id":"img-7","data":[{"url":%s}]}'):format(cjson.encode(image.url)), "img-7")
+        local before = emu:stats().polls
+        local task = assert(client:recover())[1]
+        assert.equal("img-7", task.id)
+        assert.equal(PNG, assert(task:wait()).images[1]:bytes():sub(1, 8))
+        assert.equal(before, emu:stats().polls)
+    end)
+
+    it("says so when it is taken away under a waiting program", function()
+        leave_behind '{"data":[{"url":"http://127.0.0.1:1/a.png"}]}'
+        local task = assert(client:recover())[1]
+        for _, name in ipairs(service.list(dir)) do
+            if name:find "^task" then os.remove(dir .. "/" .. name) end
+        end
+        local _, err = task:wait()
+        assert.equal("io", err.kind)
+        assert.matches("it is gone", err.message)
+    end)
+
+    it("is written without the answer when there is no room for that, and that is told", function()
+        local told = {}
+        flux2.on_error = function(message) told[#told + 1] = message end
+        finally(function() flux2.on_error = nil end)
+        emu:set { sync = "url" }
+        emu:fault { method = "POST", path = "/api/v1/images/generations", nth = 1, delay = 0.5 }
+        local task = assert(client:submit "the disk goes away")
+        service.pump_until(function() return emu:faults()[1].fired == 1 end)
+        os.execute(("mv '%s' '%s.away'"):format(dir, dir))
+        local result = assert(task:wait())
+        os.execute(("mv '%s.away' '%s'"):format(dir, dir))
+        assert.equal(1, #told)
+        assert.matches("the answer could not be recorded", told[1])
+        assert(result.images[1]:bytes())
+    end)
+end)
