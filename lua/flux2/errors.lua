@@ -22,6 +22,10 @@ local errors = {}
 ---@field spent? number of kind "budget": credits spent
 ---@field reserved? number of kind "budget": credits of submissions that are not answered, or of unknown outcome
 ---@field limit? number of kind "budget": credits that the client may spend
+---@field data? table[] of flux2.openai: the pictures that are there all the same, as in an answer
+---@field images? flux2.Image[] of flux2.openai: the same, to save
+---@field task_ids? string[] of flux2.openai: every task that the service accepted
+---@field errors? flux2.Error[] of flux2.openai: all of them
 ---@field raw? string the service's answer, up to 64 KiB of it
 ---@field cause? any what lies beneath
 

@@ -188,7 +188,7 @@ end
 --- coroutine, blocks outside one.
 ---@param timeout? number seconds, by default the client's
 ---@return string? text
----@return flux2.Error? err
+---@return flux2.Error? err as for image:bytes: "timeout", "network", "not_an_image" and the like
 -- Example: `local html = "<img src=\"data:" .. image.content_type .. ";base64," .. assert(image:base64()) .. "\">"`
 function Image:base64(timeout)
     check_timeout("image:base64", timeout)

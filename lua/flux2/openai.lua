@@ -258,12 +258,12 @@ end
 
 -- Public --------------------------------------------------------------------------------------------------------------
 
----@class flux2.OpenAIImages
+---@class flux2.OpenAIImages The methods of `openai.images`.
 local Images = {}
 Images.__index = Images
 Images.__name = "flux2.OpenAIImages"
 
----@class flux2.OpenAIRequest
+---@class flux2.OpenAIRequest What images:generate takes.
 ---@field prompt string 3 to 5000 characters
 ---@field model? "flux-2"
 ---@field n? integer pictures, 1 to 10: each is a task with a price of its own
@@ -273,21 +273,21 @@ Images.__name = "flux2.OpenAIImages"
 ---@field user? string taken, and not sent: the service has no such field
 ---@field input_urls? string[] this and aspect_ratio, type, resolution, extra as for client:submit
 
----@class flux2.OpenAIAnswer
+---@class flux2.OpenAIAnswer What images:generate brings.
 ---@field created integer seconds since 1970
 ---@field data { url: string?, b64_json: string? }[] in the order of the tasks
 ---@field images flux2.Image[] the same pictures, to save: this and what follows is not seen by `pairs` or an encoder
 ---@field task_ids string[] of the tasks that have an id
----@field credits? number what it cost, where that is known
+---@field credits? number credits that it cost, where that is known
 
 --- Generates n pictures at once, waits for all of them, and answers as OpenAI's Images API does. Yields in a
 --- coroutine, blocks outside one. With a spool, a picture stays in it until it was handed over as Base64 or
 --- collected through `answer.images`: a link alone does not last.
----@param request string|flux2.OpenAIRequest
+---@param request string|flux2.OpenAIRequest a prompt, or a table as OpenAI's SDK takes it
 ---@param opts? { timeout: number?, price: number? } timeout in seconds for all together; price in credits for each
 ---@return flux2.OpenAIAnswer? answer
----@return flux2.Error? err of the first that failed. Nothing that was paid for is lost: `err.data` and `err.images`
----  hold the pictures that are there, `err.task_ids` every task that the service accepted, `err.errors` all errors
+---@return flux2.Error? err of the first that failed, of any kind. Nothing that was paid for is lost: `err.data` and
+---  `err.images` hold the pictures that are there, `err.task_ids` every task that was accepted, `err.errors` all
 -- Example: `local answer = assert(openai.images:generate { prompt = "a red fox", response_format = "b64_json" })`
 function Images:generate(request, opts)
     if getmetatable(self) ~= Images then error("images:generate is a method: it is called with a colon", 2) end
@@ -301,8 +301,8 @@ function Images:generate(request, opts)
 end
 
 --- Is refused: the service changes pictures by `input_urls` alone.
----@return nil
----@return flux2.Error err
+---@return nil image
+---@return flux2.Error err kind "invalid_request"
 -- Example: `openai.images:generate { prompt = "the same fox, in winter", input_urls = { url } }`
 function Images:edit()
     local message = "images:edit is not possible here: give images:generate the addresses of up to 8 pictures to " ..
@@ -311,8 +311,8 @@ function Images:edit()
 end
 
 --- Is refused as `edit` is.
----@return nil
----@return flux2.Error err
+---@return nil image
+---@return flux2.Error err kind "invalid_request"
 -- Example: `openai.images:generate { prompt = "another one like it", input_urls = { url } }`
 function Images:create_variation()
     local message = "variations are not possible here: give images:generate a picture to start from, as input_urls"
@@ -325,8 +325,8 @@ local ABSENT = {
     responses = true, videos = true,
 }
 
----@class flux2.OpenAI
----@field images flux2.OpenAIImages
+---@class flux2.OpenAI A client of OpenAI's shape.
+---@field images flux2.OpenAIImages what makes pictures
 ---@field client flux2.Client the client beneath
 local OpenAI = { __name = "flux2.OpenAI" }
 
@@ -336,8 +336,8 @@ end
 
 --- Makes a client of OpenAI's shape.
 ---@param given? flux2.Client|table a client of flux2, or the options of flux2.new
----@return flux2.OpenAI?
----@return flux2.Error? err as flux2.new gives it
+---@return flux2.OpenAI? openai
+---@return flux2.Error? err as flux2.new gives it: "auth", "invalid_request", "io"
 -- Example: `local openai = assert(require("flux2.openai").new { api_key = "aio_..." })`
 function openai.new(given)
     local client, err = given, nil

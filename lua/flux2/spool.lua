@@ -213,6 +213,7 @@ end
 
 --- What the submission was answered, where that answer holds the pictures. Read from the disk when it is asked for, for
 --- it may be long.
+---@private
 ---@return flux2.TaskAnswer? answer
 ---@return string? reason
 function Record:finished()

@@ -9,6 +9,7 @@ surface.public = {
     "flux2",
     "flux2.emulator",
     "flux2.errors",
+    "flux2.openai",
     "flux2.host.copas",
     "flux2.host.cqueues",
     "flux2.host.love",
@@ -18,6 +19,7 @@ surface.public = {
 
 --- A name that ends in ".*" means all modules below.
 surface.internal = {
+    "flux2.api",
     "flux2.base64",
     "flux2.budget",
     "flux2.client",
@@ -56,7 +58,8 @@ surface.tables = {
 --- What an object of a class is called in the guides.
 surface.variables = {
     ["flux2.Client"] = "client", ["flux2.Emulator"] = "emu", ["flux2.Error"] = "err", ["flux2.Handle"] = "handle",
-    ["flux2.Image"] = "image", ["flux2.Map"] = "each", ["flux2.Record"] = "record", ["flux2.Result"] = "result",
+    ["flux2.Image"] = "image", ["flux2.Map"] = "each", ["flux2.OpenAI"] = "openai", ["flux2.OpenAIAnswer"] = "answer",
+    ["flux2.OpenAIImages"] = "images", ["flux2.Record"] = "record", ["flux2.Result"] = "result",
     ["flux2.Task"] = "task",
 }
 
@@ -116,8 +119,7 @@ end
 
 --- A class, with objects of it. What it can do is in the metatable of those, but for what is hidden.
 local function class(name, object, ...)
-    local methods = type(object) == "table" and getmetatable(object) or {}
-    return { name = name, methods = methods, objects = { object, ... } }
+    return { name = name, methods = getmetatable(object) or {}, objects = { object, ... } }
 end
 
 --- Objects of a real generation, by class.
@@ -144,6 +146,8 @@ function surface.classes(directory)
     local unclear = assert(client:submit "a red fox that nobody hears of")
     unclear:wait(10)
     local record = unclear._record
+    local openai = assert(require("flux2.openai").new(client))
+    local answer = assert(openai.images:generate "a red fox, as OpenAI has it")
     return {
         class("flux2.Client", client),
         class("flux2.Task", task, failed),
@@ -155,6 +159,9 @@ function surface.classes(directory)
         class("flux2.Map", map),
         class("flux2.Record", record),
         class("flux2.Stats", flux2.stats()),
+        class("flux2.OpenAI", openai),
+        class("flux2.OpenAIImages", openai.images),
+        class("flux2.OpenAIAnswer", answer),
         class("flux2.Emulator", emulator),
     }, function() emulator:stop() end
 end
@@ -192,6 +199,10 @@ function surface.options()
     local picture = setmetatable({}, own.image)
     return {
         ["flux2.Options"] = require("flux2.settings").known,
+        ["flux2.OpenAIImages:generate"] = of(function()
+            local fake = assert(require("flux2.openai").new { api_key = "aio_none", base_url = "http://127.0.0.1" })
+            fake.images:generate("a fox", {})
+        end, "images:generate"),
         ["flux2.PollOptions"] = of(function() flux2.new { poll = {} } end, "flux2.new: poll"),
         ["flux2.Request"] = surface.request_fields(),
         ["flux2.EmulatorSettings"] = set(core.settings()),
