@@ -1,0 +1,221 @@
+--- `flux2 generate`: from a prompt to a file, with something to look at meanwhile.
+
+local arguments = require "flux2.cli.arguments"
+local complaint = require "flux2.cli.complaint"
+local core = require "flux2.core"
+local errors = require "flux2.errors"
+local exit = require "flux2.cli.exit"
+local files = require "flux2.cli.files"
+local jsonl = require "flux2.cli.jsonl"
+local loop = require "flux2.cli.loop"
+local preview = require "flux2.cli.preview"
+local pricing = require "flux2.pricing"
+local progress = require "flux2.cli.progress"
+local receipt = require "flux2.cli.receipt"
+local request = require "flux2.request"
+local session = require "flux2.cli.session"
+local text = require "flux2.text"
+local values = require "flux2.cli.values"
+
+local generate = { name = "generate", summary = "Make a picture from a prompt." }
+
+local AT_ONCE = 8
+
+function generate.describe(command)
+    command:argument("prompt", "What the picture shows, in quotes; - reads it from stdin."):args "+"
+    arguments.request(command)
+    arguments.option(command, "-n --count", "How many pictures, each paid for.", values.count):argname "<n>":default "1"
+    command:option("-o --output", "The file, or a directory (it is one, or ends in a slash). By default a name made " ..
+        "from the prompt, which overwrites nothing. With -n 4, fox.png becomes fox-1.png to fox-4.png."):argname "<file>"
+    command:flag("--no-show", "Do not show the picture in the terminal (chafa draws it, where it is installed).")
+    arguments.option(command, "--spool", "Where tasks are recorded until their pictures are saved (FLUX2_SPOOL; see " ..
+        "flux2 recover)."):argname "<dir>"
+    command:flag("--no-spool", "Keep no such record.")
+    arguments.connection(command)
+    arguments.output(command)
+    command:epilog [[
+Examples:
+   flux2 generate "a red fox in the snow, watercolour"
+   flux2 generate "a red fox" --type flex --aspect-ratio 16:9 -o fox.png
+   flux2 generate "the same fox, in winter" --input-url https://example.com/fox.jpg
+   flux2 generate "a logo with a fox" -n 4 -o logos/
+   flux2 generate - --json < prompt.txt]]
+end
+
+--- The prompt; one that came apart for want of quotes is not put together again.
+local function read_prompt(words)
+    if #words > 1 then
+        return nil, errors.new("invalid_request", "one prompt is needed, got " .. #words .. ": put it in quotes")
+    end
+    if words[1] ~= "-" then return words[1] end
+    local bytes, err = arguments.read "-"
+    if not bytes then return nil, err end
+    return (bytes:gsub("%s+$", ""))
+end
+
+-- While it runs -------------------------------------------------------------------------------------------------------
+
+local function price_of(run)
+    if not run.price then return "unknown price" end
+    return "about " .. progress.credits(run.price * run.count)
+end
+
+local function is_alive(task)
+    return task.state == "submitting" or task.state == "running"
+end
+
+local function state_of(run)
+    if run.count > 1 then return ("%d of %d done"):format(run.finished, run.count) end
+    local task = run.tasks[1]
+    if not task then return "starting" end
+    if not is_alive(task) then return "fetching" end
+    local percent = task.progress and ("  %3.0f %%"):format(task.progress * 100) or ""
+    return text.clean(task.status or task.state, 30) .. percent
+end
+
+local function draw(run)
+    run.terminal:draw(function(columns)
+        local seconds = core.now() - run.began
+        local typical = ("typically %d to %d s"):format(progress.typical[1], progress.typical[2])
+        local id = run.count == 1 and run.tasks[1] and run.tasks[1].id
+        local line = ("%s %s   %s, %s   %s%s"):format(progress.spinner(seconds, run.terminal.unicode), state_of(run),
+            progress.duration(seconds), typical, price_of(run), id and "   " .. text.clean(id, 60) or "")
+        return (select(2, run.fit(line, columns)))
+    end)
+end
+
+--- Tells what runs on at the service, and how to get it.
+local function tell_left(run)
+    local out, unanswered = run.terminal, 0
+    for i = 1, run.count do
+        local task = run.tasks[i]
+        if task and is_alive(task) then
+            if task.id then
+                out:warn(("Task %s goes on, and is paid for. Fetch it: flux2 task %s --wait"):format(
+                    text.clean(task.id, 100), text.clean(task.id, 100)))
+            else
+                unanswered = unanswered + 1
+            end
+        end
+    end
+    if unanswered > 0 then
+        out:warn(progress.count(unanswered, "submission was", "submissions were") .. " not answered yet; " ..
+            (run.spool and "flux2 recover will know." or "look at the account."))
+    end
+end
+
+local function has_unanswered(run)
+    for i = 1, run.count do
+        if run.tasks[i] and run.tasks[i].state == "submitting" then return true end
+    end
+    return false
+end
+
+--- The first Ctrl-C leaves, unless an id is still to come: then the second does.
+local function interrupted(run, presses)
+    run.stopping = true
+    if presses == 1 and has_unanswered(run) then
+        run.terminal:warn "Waiting for the answer to the submission, so that its id is known. Ctrl-C again leaves."
+        return false
+    end
+    return true
+end
+
+-- One picture ---------------------------------------------------------------------------------------------------------
+
+local function mismatch(path, content_type)
+    local extension = path:lower():match "%.(%w+)$"
+    local is = content_type and content_type:match "/(%w+)$"
+    if not extension or not is or extension == is or extension == "jpg" and is == "jpeg" then return nil end
+    return ("%s holds a picture of type %s"):format(text.show(path), is:upper())
+end
+
+local function hand_over(run, task, result, paths)
+    local out = run.terminal
+    if out.json then return out:result(jsonl.encode(receipt.of(task.request, task, result, paths))) end
+    local cost = result.credits and ", " .. progress.credits(result.credits) or ""
+    for _, path in ipairs(paths) do
+        preview.show(out, path)
+        local wrong = mismatch(path, result.images[1].content_type)
+        if wrong then out:say(out:style("yellow", wrong)) end
+        out:say(out:style("dim", progress.duration(result.elapsed) .. cost .. ", task " .. text.clean(task.id or "?", 60)))
+        out:result(path)
+    end
+end
+
+local function fail(run, err)
+    run.failures[err.kind] = (run.failures[err.kind] or 0) + 1
+    complaint.tell(run.terminal, err)
+end
+
+local function target_for(run, number)
+    local target = run.target
+    if run.count == 1 or not target.path then return target end
+    return { path = files.numbered(target.path, number) }
+end
+
+local function make(run, number)
+    local task, err = run.client:submit(run.request)
+    local result, paths
+    run.tasks[number] = task
+    if task then result, err = task:wait() end
+    if result then paths, err = files.save(result, target_for(run, number)) end
+    run.finished = run.finished + 1
+    if not paths then
+        err.task_id = err.task_id or task and task.id
+        return fail(run, err)
+    end
+    hand_over(run, task, result, paths)
+end
+
+local function work(run)
+    local number = 0
+    loop.each(math.min(run.count, AT_ONCE), function()
+        if run.stopping or number == run.count then return nil end
+        number = number + 1
+        return number
+    end, function(n) make(run, n) end)
+end
+
+-- The command ---------------------------------------------------------------------------------------------------------
+
+--- Everything that can be wrong before a credit is spent.
+local function prepare(args, out)
+    local prompt, err = read_prompt(args.prompt)
+    if not prompt then return nil, err end
+    local given = arguments.to_request(args, prompt)
+    local payload
+    payload, err = request.build(given)
+    if not payload then return nil, err end
+    local target
+    target, err = files.target(args.output, files.stem(prompt))
+    if not target then return nil, err end
+    local spool = session.spool(args, out)
+    local client
+    client, err = session.client(args, { spool = spool })
+    if not client then return nil, err end
+    return {
+        client = client, request = given, target = target, spool = spool, count = args.count, terminal = out,
+        price = (pricing.estimate(payload)), tasks = {}, finished = 0, failures = {}, began = core.now(),
+        fit = require("flux2.cli.terminal").fit,
+    }
+end
+
+function generate.run(args, out)
+    local run, err = prepare(args, out)
+    if not run then return complaint.tell(out, err, "generate") end
+    if args.no_show then preview = { show = function() end } end
+    local finished = loop.run {
+        work = function() work(run) end,
+        draw = function() draw(run) end,
+        interrupted = function(presses) return interrupted(run, presses) end,
+    }
+    out:clear()
+    if run.stopping then
+        if not finished then tell_left(run) end
+        return exit.INTERRUPTED
+    end
+    return exit.of_many(run.failures)
+end
+
+return generate
