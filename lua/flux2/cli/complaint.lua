@@ -8,7 +8,7 @@ local jsonl = require "flux2.cli.jsonl"
 local complaint = {}
 
 local ADVICE = {
-    auth = "Set FLUX2_API_KEY; keys begin with aio_. `flux2 doctor` looks at the rest.",
+    auth = "Check FLUX2_API_KEY; keys begin with aio_. To try flux2 without one: flux2 emulator -- flux2 generate ...",
     credits = "Buy credits, or use --type flex or --resolution 1K.",
     budget = "Raise --budget, or stop here.",
     rate_limited = "Wait a little, or lower --concurrency.",
@@ -22,7 +22,9 @@ local ADVICE = {
     unknown_outcome = "Look at the account before you submit again, or you may pay twice.",
 }
 
-local FIELDS = { "kind", "message", "status", "code", "type", "task_id", "request_id", "attempts", "retryable", "field" }
+local FIELDS = {
+    "kind", "message", "status", "code", "type", "task_id", "request_id", "attempts", "retryable", "field",
+}
 
 --- An error as it goes into JSON.
 ---@param err flux2.Error

@@ -27,6 +27,25 @@ function files.stem(prompt)
     return stem ~= "" and stem or "picture"
 end
 
+--- Whether a name ends as pictures do.
+---@param name string
+---@return boolean
+function files.has_extension(name)
+    local extension = (name:match "%.(%a+)$" or ""):lower()
+    if extension == "jpeg" then return true end
+    for _, known in ipairs(EXTENSIONS) do
+        if extension == known then return true end
+    end
+    return false
+end
+
+--- A name without the end that pictures have.
+---@param name string
+---@return string
+function files.without_extension(name)
+    return files.has_extension(name) and name:gsub("%.%a+$", "") or name
+end
+
 local function exists(path)
     local file = io.open(path, "rb")
     if file then file:close() end
@@ -85,11 +104,9 @@ end
 
 --- Saves under a stem, which must be free or ours, with the extension that fits.
 local function save_as(image, directory, stem)
-    local likely = extension_of(image) or (image.url or ""):match "%.(%a+)$"
-    if likely == "jpeg" then likely = "jpg" end
-    local known = false
-    for _, extension in ipairs(EXTENSIONS) do known = known or extension == likely end
-    local extension = known and likely or "png"
+    local in_url = (image.url or ""):match "%.(%l+)$"
+    if in_url == "jpg" then in_url = "jpeg" end
+    local extension = extension_of(image) or EXTENSION_OF["image/" .. (in_url or "")] or "png"
     local path, err = image:save(directory .. "/" .. stem .. "." .. extension)
     if not path then return nil, err end
     local real = extension_of(image)

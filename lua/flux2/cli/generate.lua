@@ -6,16 +6,14 @@ local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exit = require "flux2.cli.exit"
 local files = require "flux2.cli.files"
-local jsonl = require "flux2.cli.jsonl"
 local loop = require "flux2.cli.loop"
-local preview = require "flux2.cli.preview"
 local pricing = require "flux2.pricing"
 local progress = require "flux2.cli.progress"
-local receipt = require "flux2.cli.receipt"
 local request = require "flux2.request"
 local session = require "flux2.cli.session"
 local text = require "flux2.text"
 local values = require "flux2.cli.values"
+local watch = require "flux2.cli.watch"
 
 local generate = { name = "generate", summary = "Make a picture from a prompt." }
 
@@ -26,7 +24,8 @@ function generate.describe(command)
     arguments.request(command)
     arguments.option(command, "-n --count", "How many pictures, each paid for.", values.count):argname "<n>":default "1"
     command:option("-o --output", "The file, or a directory (it is one, or ends in a slash). By default a name made " ..
-        "from the prompt, which overwrites nothing. With -n 4, fox.png becomes fox-1.png to fox-4.png."):argname "<file>"
+        "from the prompt, which overwrites nothing. With -n 4, fox.png becomes fox-1.png to fox-4.png.")
+        :argname "<file>"
     command:flag("--no-show", "Do not show the picture in the terminal (chafa draws it, where it is installed).")
     arguments.option(command, "--spool", "Where tasks are recorded until their pictures are saved (FLUX2_SPOOL; see " ..
         "flux2 recover)."):argname "<dir>"
@@ -55,33 +54,13 @@ end
 
 -- While it runs -------------------------------------------------------------------------------------------------------
 
-local function price_of(run)
-    if not run.price then return "unknown price" end
-    return "about " .. progress.credits(run.price * run.count)
-end
-
-local function is_alive(task)
-    return task.state == "submitting" or task.state == "running"
-end
-
-local function state_of(run)
-    if run.count > 1 then return ("%d of %d done"):format(run.finished, run.count) end
-    local task = run.tasks[1]
-    if not task then return "starting" end
-    if not is_alive(task) then return "fetching" end
-    local percent = task.progress and ("  %3.0f %%"):format(task.progress * 100) or ""
-    return text.clean(task.status or task.state, 30) .. percent
-end
-
 local function draw(run)
-    run.terminal:draw(function(columns)
-        local seconds = core.now() - run.began
-        local typical = ("typically %d to %d s"):format(progress.typical[1], progress.typical[2])
-        local id = run.count == 1 and run.tasks[1] and run.tasks[1].id
-        local line = ("%s %s   %s, %s   %s%s"):format(progress.spinner(seconds, run.terminal.unicode), state_of(run),
-            progress.duration(seconds), typical, price_of(run), id and "   " .. text.clean(id, 60) or "")
-        return (select(2, run.fit(line, columns)))
-    end)
+    local task = run.count == 1 and run.tasks[1]
+    local state = run.count > 1 and ("%d of %d done"):format(run.finished, run.count) or watch.state(run.tasks[1])
+    watch.draw(run.terminal, state, core.now() - run.began, {
+        run.price and "about " .. progress.credits(run.price * run.count) or "unknown price",
+        task and task.id and text.clean(task.id, 60),
+    })
 end
 
 --- Tells what runs on at the service, and how to get it.
@@ -89,7 +68,7 @@ local function tell_left(run)
     local out, unanswered = run.terminal, 0
     for i = 1, run.count do
         local task = run.tasks[i]
-        if task and is_alive(task) then
+        if task and watch.is_alive(task) then
             if task.id then
                 out:warn(("Task %s goes on, and is paid for. Fetch it: flux2 task %s --wait"):format(
                     text.clean(task.id, 100), text.clean(task.id, 100)))
@@ -123,26 +102,6 @@ end
 
 -- One picture ---------------------------------------------------------------------------------------------------------
 
-local function mismatch(path, content_type)
-    local extension = path:lower():match "%.(%w+)$"
-    local is = content_type and content_type:match "/(%w+)$"
-    if not extension or not is or extension == is or extension == "jpg" and is == "jpeg" then return nil end
-    return ("%s holds a picture of type %s"):format(text.show(path), is:upper())
-end
-
-local function hand_over(run, task, result, paths)
-    local out = run.terminal
-    if out.json then return out:result(jsonl.encode(receipt.of(task.request, task, result, paths))) end
-    local cost = result.credits and ", " .. progress.credits(result.credits) or ""
-    for _, path in ipairs(paths) do
-        preview.show(out, path)
-        local wrong = mismatch(path, result.images[1].content_type)
-        if wrong then out:say(out:style("yellow", wrong)) end
-        out:say(out:style("dim", progress.duration(result.elapsed) .. cost .. ", task " .. text.clean(task.id or "?", 60)))
-        out:result(path)
-    end
-end
-
 local function fail(run, err)
     run.failures[err.kind] = (run.failures[err.kind] or 0) + 1
     complaint.tell(run.terminal, err)
@@ -165,7 +124,9 @@ local function make(run, number)
         err.task_id = err.task_id or task and task.id
         return fail(run, err)
     end
-    hand_over(run, task, result, paths)
+    watch.hand_over(run.terminal, {
+        task = task, result = result, paths = paths, request = task.request, shows = run.shows,
+    })
 end
 
 local function work(run)
@@ -197,14 +158,13 @@ local function prepare(args, out)
     return {
         client = client, request = given, target = target, spool = spool, count = args.count, terminal = out,
         price = (pricing.estimate(payload)), tasks = {}, finished = 0, failures = {}, began = core.now(),
-        fit = require("flux2.cli.terminal").fit,
+        shows = not args.no_show,
     }
 end
 
 function generate.run(args, out)
     local run, err = prepare(args, out)
     if not run then return complaint.tell(out, err, "generate") end
-    if args.no_show then preview = { show = function() end } end
     local finished = loop.run {
         work = function() work(run) end,
         draw = function() draw(run) end,

@@ -22,7 +22,7 @@ local cli = {}
 ---@field run fun(args: table, terminal: flux2.Terminal): integer gives the exit status
 
 --- In the order in which help shows them.
-cli.commands = { "generate" }
+cli.commands = { "generate", "batch", "task", "recover", "estimate", "emulator", "doctor", "completion" }
 
 local WIDTH = 80
 
@@ -31,8 +31,8 @@ local function describe_exits()
     for _, pair in ipairs(exit.kinds) do
         if pair[2] ~= exit.USAGE then parts[#parts + 1] = ("%d %s"):format(pair[2], pair[1]) end
     end
-    return ("Exit status: 0 done, 1 several things went wrong or a fault in flux2, 2 a mistake in the command line or " ..
-        "the request, %s, %d interrupted."):format(table.concat(parts, ", "), exit.INTERRUPTED)
+    return ("Exit status: 0 done, 1 several things went wrong or a fault in flux2, 2 a mistake in the command line " ..
+        "or the request, %s, %d interrupted."):format(table.concat(parts, ", "), exit.INTERRUPTED)
 end
 
 local function describe_environment()

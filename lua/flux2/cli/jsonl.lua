@@ -1,5 +1,5 @@
---- JSON, one value on a line: written the same way each time, appended so that a crash spoils one line at most, and read
--- past such a line. Knows nothing of what the lines say.
+--- JSON, one value on a line: written the same way each time, appended so that a crash spoils one line at most, and
+-- read past such a line. Knows nothing of what the lines say.
 
 local json = require "flux2.json"
 
@@ -70,12 +70,12 @@ function jsonl.lines(text)
     end
 end
 
---- Opens a file to append lines to. What a crash left half-written at its end is closed off, so that it spoils no other.
+--- Opens a file to append lines to. What a crash left half-written at its end is closed off: it spoils no other line.
 ---@param path string
 ---@return file*? file
 ---@return string? reason
 function jsonl.open(path)
-    local file, reason = io.open(path, "ab+")
+    local file, reason = io.open(path, "a+b")
     if not file then return nil, reason end
     -- One line is one write, unless it is longer than this.
     file:setvbuf("full", 65536)

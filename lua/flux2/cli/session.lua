@@ -63,7 +63,9 @@ function session.client(args, more)
             return nil, errors.new("invalid_request", "--" .. name:gsub("_", "-") .. " is empty: " .. text.show(value))
         end
     end
-    return flux2.new(opts)
+    local client, err = flux2.new(opts)
+    if client or err.kind ~= "auth" or os.getenv "FLUX2_API_KEY" then return client, err end
+    return nil, errors.new("auth", "there is no API key in the environment variable FLUX2_API_KEY")
 end
 
 return session

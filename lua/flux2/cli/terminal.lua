@@ -1,6 +1,6 @@
 --- Where the command line writes: results on stdout, everything else on stderr, and there one line that lives.
--- Owns the question what may be written where: escape codes reach a terminal only, colours neither one with NO_COLOR nor
--- a dumb one. Knows nothing of pictures and tasks.
+-- Owns the question what may be written where: escape codes reach a terminal only, colours neither one with NO_COLOR
+-- nor a dumb one. Knows nothing of pictures and tasks.
 
 local core = require "flux2.core"
 local text = require "flux2.text"
@@ -142,8 +142,8 @@ function Terminal:clear()
 end
 
 --- Draws the living line, at most ten times in a second; nothing where no line can live.
----@param line string|fun(columns: integer): string without escape codes, or a function that makes it with them and keeps
----  to the columns itself
+---@param line string|fun(columns: integer): string without escape codes, or a function that makes it with them and
+---  keeps to the columns itself
 function Terminal:draw(line)
     if not self.live or self.quiet then return end
     local now = core.now()
