@@ -226,8 +226,8 @@ local function tell_summary(run)
     local wanted = #run.entries + run.plan.strays
     if out.json then
         return out:result(jsonl.encode {
-            state = "summary", pictures = there, wanted = wanted, failed = work.failed, unknown = #run.plan.unknown, refused = #run.plan.refused,
-            left = work:left(), credits = spent(run), manifest = run.manifest.path,
+            state = "summary", pictures = there, wanted = wanted, failed = work.failed, unknown = #run.plan.unknown,
+            refused = #run.plan.refused, left = work:left(), credits = spent(run), manifest = run.manifest.path,
             seconds = math.floor(core.now() - work.began + 0.5),
         })
     end

@@ -5,7 +5,11 @@ local exit = require "flux2.cli.exit"
 local completion = { name = "completion", summary = "Print the completion for a shell." }
 
 function completion.describe(command)
-    command:argument("shell", "The shell."):choices { "bash", "zsh", "fish" }
+    -- Commands, and not the choices of an argument: those argparse does not complete.
+    command:command_target "shell"
+    for _, shell in ipairs { "bash", "zsh", "fish" } do
+        command:command(shell):summary("For " .. shell .. "."):description("Print the completion for " .. shell .. ".")
+    end
     command:epilog [[
 Examples:
    source <(flux2 completion bash)                                    in ~/.bashrc
@@ -25,7 +29,9 @@ end
 function completion.script(shell)
     local parser = require("flux2.cli").parser()
     local script = parser["get_" .. shell .. "_complete"](parser)
-    return shell == "zsh" and for_zsh(script) or script
+    if shell == "zsh" then return for_zsh(script) end
+    -- A folder is completed with its slash, so that one can go on.
+    return (script:gsub("complete %-F _flux2", "%0 -o filenames"))
 end
 
 function completion.run(args)
