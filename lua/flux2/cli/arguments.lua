@@ -12,9 +12,9 @@ local arguments = {}
 local FIELD = {}
 for _, field in ipairs(request.fields) do FIELD[field.name] = field end
 
---- Option by the name of its value -> variable, how its words are read, and what it is for.
+--- Each variable, the value that it stands in for, what it is for, and how its word is read.
 arguments.variables = {
-    { "FLUX2_API_KEY", nil, "the API key; it has no option, because others can read a command line" },
+    { "FLUX2_API_KEY", nil, "the API key (an option would show it to everybody)" },
     { "FLUX2_BASE_URL", "base_url", "--base-url" },
     { "FLUX2_TYPE", "type", "--type" },
     { "FLUX2_RESOLUTION", "resolution", "--resolution" },
@@ -22,6 +22,7 @@ arguments.variables = {
     { "FLUX2_CONCURRENCY", "concurrency", "--concurrency", values.count },
     { "FLUX2_BUDGET", "budget", "--budget", values.credits },
     { "FLUX2_TIMEOUT", "timeout", "--timeout", values.seconds },
+    { "FLUX2_POLL_INTERVAL", "poll_interval", "--poll-interval", values.seconds },
     { "FLUX2_PROXY", "proxy", "--proxy" },
     { "FLUX2_CA_FILE", "ca_file", "--ca-file" },
     { "FLUX2_SPOOL", "spool", "--spool" },
@@ -74,6 +75,8 @@ function arguments.connection(command)
     local add = arguments.option
     add(command, "--timeout", ("Seconds that a task may take (FLUX2_TIMEOUT; default %d)."):format(
         settings.defaults.timeout), values.seconds):argname "<seconds>"
+    add(command, "--poll-interval", "Seconds between two looks at a task (FLUX2_POLL_INTERVAL); by default they follow " ..
+        "how long tasks take.", values.seconds):argname "<seconds>"
     add(command, "--base-url", "Another address than the service's (FLUX2_BASE_URL)."):argname "<url>"
     add(command, "--proxy", "Proxy, as a URL (FLUX2_PROXY, or what libcurl reads: HTTPS_PROXY, NO_PROXY).")
         :argname "<url>"

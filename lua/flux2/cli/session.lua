@@ -56,6 +56,7 @@ function session.client(args, more)
     local opts = {
         base_url = args.base_url, timeout = args.timeout, proxy = args.proxy, ca_file = args.ca_file,
         insecure_http = args.insecure_http,
+        poll = args.poll_interval and { interval = args.poll_interval } or nil,
     }
     for name, value in pairs(more or {}) do opts[name] = value end
     for name, value in pairs(opts) do

@@ -1,0 +1,66 @@
+--- Runs bin/flux2 as a user would: in a process of its own, in a folder of its own, against an emulator.
+local service = require "support.service"
+
+local program = {}
+
+local function quote(word)
+    return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
+end
+program.quote = quote
+
+local here = io.popen("pwd"):read "*l"
+
+--- The words that start it, to be put into a shell's line.
+function program.command()
+    return quote(os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua") .. " " .. quote(here .. "/bin/flux2")
+end
+
+--- What a shell needs in its environment: `emu` answers, records go to `dir`.
+function program.environment(emu, dir, more)
+    local env = {
+        FLUX2_POLL_INTERVAL = "0.05", XDG_STATE_HOME = dir .. "/state", HOME = dir, LC_ALL = "C.UTF-8", TERM = "xterm-256color",
+    }
+    if emu then env.FLUX2_BASE_URL, env.FLUX2_API_KEY = emu.url, emu.api_key end
+    for name, value in pairs(more or {}) do env[name] = value end
+    local words = {}
+    for name, value in pairs(env) do words[#words + 1] = name .. "=" .. quote(value) end
+    table.sort(words)
+    return "env -u NO_COLOR " .. table.concat(words, " ")
+end
+
+--- Runs `flux2 WORDS` in `dir`, neither of its outputs a terminal. Returns the exit status, stdout and stderr.
+function program.run(emu, dir, words, options)
+    options = options or {}
+    local quoted = {}
+    for i, word in ipairs(words) do quoted[i] = quote(word) end
+    local out, err = dir .. "/.stdout", dir .. "/.stderr"
+    if options.stdin then
+        local file = assert(io.open(dir .. "/.stdin", "wb"))
+        file:write(options.stdin)
+        file:close()
+    end
+    local pipe = assert(io.popen(("cd %s && %s timeout -k 5 60 %s %s <%s >%s 2>%s; echo $?"):format(quote(dir),
+        program.environment(emu, dir, options.env), program.command(), table.concat(quoted, " "),
+        options.stdin and ".stdin" or "/dev/null", out, err)))
+    local code = tonumber(pipe:read "*l")
+    pipe:close()
+    return code, service.read(out), service.read(err)
+end
+
+--- The names in a directory that are not hidden.
+function program.pictures(dir)
+    local names = {}
+    for _, name in ipairs(service.list(dir)) do
+        if name:find "%.png$" or name:find "%.jpg$" or name:find "%.webp$" then names[#names + 1] = name end
+    end
+    return names
+end
+
+--- What a file of JSON Lines says.
+function program.json_lines(bytes)
+    local json, list = require "flux2.json", {}
+    for line in bytes:gmatch "[^\n]+" do list[#list + 1] = assert(json.decode(line), line) end
+    return list
+end
+
+return program
