@@ -47,6 +47,33 @@ function program.run(emu, dir, words, options)
     return code, service.read(out), service.read(err)
 end
 
+--- Starts `flux2 WORDS` beside the spec. Returns its process id.
+function program.start(emu, dir, words)
+    local quoted = {}
+    for i, word in ipairs(words) do quoted[i] = quote(word) end
+    local pipe = assert(io.popen(("cd %s && { { %s %s %s </dev/null >.stdout 2>.stderr & } && echo $!; }"):format(quote(dir),
+        program.environment(emu, dir), program.command(), table.concat(quoted, " "))))
+    local pid = tonumber(pipe:read "*l")
+    pipe:close()
+    return pid
+end
+
+--- Sends a signal and waits until the process is gone; bounded.
+function program.stop(pid, signal)
+    os.execute(("kill -%s %d"):format(signal, pid))
+    os.execute(("for i in $(seq 500); do kill -0 %d 2>/dev/null || exit 0; sleep 0.02; done"):format(pid))
+end
+
+--- Waits for a condition that no event announces; fails after ten seconds.
+function program.until_(condition)
+    local core = require "flux2.core"
+    local end_ = core.now() + 10
+    while not condition() do
+        assert(core.now() < end_, "still waiting")
+        os.execute "sleep 0.02"
+    end
+end
+
 --- The names in a directory that are not hidden.
 function program.pictures(dir)
     local names = {}

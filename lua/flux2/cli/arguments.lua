@@ -75,8 +75,8 @@ function arguments.connection(command)
     local add = arguments.option
     add(command, "--timeout", ("Seconds that a task may take (FLUX2_TIMEOUT; default %d)."):format(
         settings.defaults.timeout), values.seconds):argname "<seconds>"
-    add(command, "--poll-interval", "Seconds between two looks at a task (FLUX2_POLL_INTERVAL); by default they follow " ..
-        "how long tasks take.", values.seconds):argname "<seconds>"
+    add(command, "--poll-interval", "Seconds between two looks at a task (FLUX2_POLL_INTERVAL); by default they " ..
+        "follow how long tasks take.", values.seconds):argname "<seconds>"
     add(command, "--base-url", "Another address than the service's (FLUX2_BASE_URL)."):argname "<url>"
     add(command, "--proxy", "Proxy, as a URL (FLUX2_PROXY, or what libcurl reads: HTTPS_PROXY, NO_PROXY).")
         :argname "<url>"

@@ -42,6 +42,7 @@ function complaint.advice(err)
     if err.kind == "timeout" and err.task_id then
         return "The task goes on. Take it up again: flux2 task " .. err.task_id .. " --wait"
     end
+    if err.advice then return err.advice end
     local advice = ADVICE[err.kind]
     if advice == nil then advice = errors.advice[err.kind] end
     return advice or nil

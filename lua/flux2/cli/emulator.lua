@@ -78,7 +78,10 @@ local function start(settings)
     local ran, started, reason = pcall(service.start, settings)
     if ran and started then return started end
     local message = tostring(ran and reason or started):gsub("^.-flux2%.emulator: ", "")
-    return nil, errors.new(ran and "io" or "invalid_request", message)
+    if not ran then return nil, errors.new("invalid_request", message) end
+    return nil, errors.new("io", "cannot listen on " .. message, {
+        advice = "Give another --port; 0 picks a free one.",
+    })
 end
 
 local function announce(out, emu)

@@ -74,16 +74,21 @@ local function decide(entry, line, state)
     return entry.refusal and not state.retry and "refused" or "make"
 end
 
---- Paid for by an earlier list. Each is a copy of its own, that no line of the list or of the manifest is.
+--- Which copy a task is that the list does not ask for: the one that the manifest knows it as, or a new one.
+local function copy_of(task, taken, known)
+    local line, copy = known.by_id[task.id], 1
+    if line and not taken[prompts.key(task.request, line.copy or 1)] then return line.copy or 1 end
+    while taken[prompts.key(task.request, copy)] or known:find(prompts.key(task.request, copy)) do copy = copy + 1 end
+    return copy
+end
+
+--- Paid for by an earlier list.
 local function add_strays(out, pools, entries, known)
     local taken = {}
     for _, entry in ipairs(entries) do taken[entry.key] = true end
     for _, pool in pairs(pools) do
         for _, task in ipairs(pool) do
-            local copy = 1
-            while taken[prompts.key(task.request, copy)] or known:find(prompts.key(task.request, copy)) do
-                copy = copy + 1
-            end
+            local copy = copy_of(task, taken, known)
             local key = prompts.key(task.request, copy)
             taken[key] = true
             out.strays = out.strays + 1

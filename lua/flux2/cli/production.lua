@@ -11,7 +11,7 @@ local text = require "flux2.text"
 -- After these no other submission can fare better.
 local HOPELESS = { auth = true, budget = true, credits = true, io = true, tls = true }
 -- After several of these in a row, nor can one.
-local WEARISOME = { network = true, protocol = true, server = true, timeout = true }
+local WEARISOME = { network = true, protocol = true, server = true, timeout = true, unknown_outcome = true }
 local PATIENCE = 3 -- such failures in a row, for each picture that is made at a time
 local SLOW_DOWNS = 8 -- refusals with "slow down" until one picture is given up
 local LONGEST_PAUSE = 60 -- seconds

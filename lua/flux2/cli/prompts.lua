@@ -23,7 +23,7 @@ local LONGEST_NAME = 200 -- bytes
 ---@param copy integer
 ---@return string
 function prompts.key(payload, copy)
-    return jsonl.encode(payload) .. "#" .. copy
+    return ("%s#%d"):format(jsonl.encode(payload), copy) -- JSON brings it back as a float
 end
 
 local function check_name(name)
@@ -87,7 +87,7 @@ local function tell_apart(entries, unique)
         local body = jsonl.encode(entry.payload)
         seen[body] = (seen[body] or 0) + 1
         entry.copy = seen[body]
-        entry.key = body .. "#" .. entry.copy
+        entry.key = prompts.key(entry.payload, entry.copy)
         if entry.copy > 1 then again = again + 1 end
         if entry.copy == 1 or not unique then kept[#kept + 1] = entry end
     end

@@ -159,10 +159,10 @@ function Terminal:draw(line)
     self._system.err:write("\r", line, "\27[K")
 end
 
---- A line for people, on stderr; not when quiet.
+--- A line for people, on stderr; not when quiet, nor beside JSON unless somebody is there to read it.
 ---@param line string
 function Terminal:say(line)
-    if self.quiet then return end
+    if self.quiet or self.json and not self.live then return end
     self:warn(line)
 end
 
