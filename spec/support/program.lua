@@ -61,7 +61,8 @@ end
 --- Sends a signal and waits until the process is gone; bounded.
 function program.stop(pid, signal)
     os.execute(("kill -%s %d"):format(signal, pid))
-    os.execute(("for i in $(seq 500); do kill -0 %d 2>/dev/null || exit 0; sleep 0.02; done"):format(pid))
+    -- One that nobody has waited for yet stays as a zombie.
+    os.execute(("for i in $(seq 500); do case $(ps -o stat= -p %d) in ''|Z*) exit 0;; esac; sleep 0.02; done"):format(pid))
 end
 
 --- Waits for a condition that no event announces; fails after ten seconds.

@@ -70,8 +70,8 @@ local function tell_left(run)
         local task = run.tasks[i]
         if task and watch.is_alive(task) then
             if task.id then
-                out:warn(("Task %s goes on, and is paid for. Fetch it: flux2 task %s --wait"):format(
-                    text.clean(task.id, 100), text.clean(task.id, 100)))
+                out:warn(("Task %s goes on, and is paid for. To fetch it:"):format(text.clean(task.id, 100)))
+                out:warn("  flux2 task " .. text.clean(task.id, 100) .. " --wait")
             else
                 unanswered = unanswered + 1
             end
