@@ -89,6 +89,16 @@ describe("the command line", function()
         assert.equal(1, exit.of_many { network = 2, tls = 1 })
     end)
 
+    it("documents every status and every variable in docs/cli.md", function()
+        local page = service.read "docs/cli.md"
+        for _, pair in ipairs(exit.kinds) do
+            assert.truthy(page:find(("| %d | `%s` |"):format(pair[2], pair[1]), 1, true), pair[1])
+        end
+        for _, variable in ipairs(require("flux2.cli.arguments").variables) do
+            assert.truthy(page:find("`" .. variable[1] .. "`", 1, true), variable[1])
+        end
+    end)
+
     it("ends with the status of what went wrong", function()
         local function status(words, env, setting)
             if setting then emu:set(setting) end

@@ -195,7 +195,7 @@ local function tell_alive(run)
     local out, alive = run.terminal, run.work:alive()
     for i, item in ipairs(alive) do
         if i > SHOWN then return out:warn(("  and %d more"):format(#alive - SHOWN)) end
-        out:warn(("  %s  %s"):format(item.id or "not answered yet", terminal.quote(item.entry.payload.prompt, 40)))
+        out:warn(("  %-22s  %s"):format(item.id or "not answered yet", terminal.quote(item.entry.payload.prompt, 40)))
     end
 end
 
