@@ -209,8 +209,10 @@ try flux2 batch --format jsonl --con
         local said = pipe:read "*a"
         pipe:close()
         assert.matches("^flux2 " .. flux2._VERSION:gsub("%p", "%%%0"), said)
-        for _, file in ipairs { "bash-completion/completions/flux2", "zsh/site-functions/_flux2", "fish/vendor_completions.d/flux2.fish" } do
-            assert.matches("flux2", service.read(prefix .. "/share/" .. file))
+        -- An instrumented module cannot be loaded by the interpreter that installs, so there it writes no completions.
+        local completions = flavour == "" and 3 or 0
+        for i, file in ipairs { "bash-completion/completions/flux2", "zsh/site-functions/_flux2", "fish/vendor_completions.d/flux2.fish" } do
+            if i <= completions then assert.matches("flux2", service.read(prefix .. "/share/" .. file)) end
         end
         make "uninstall"
         assert.equal("", io.popen("find " .. program.quote(prefix) .. " -type f"):read "*a")

@@ -48,13 +48,13 @@ end
 
 --- Waits until a pattern stands there; fails after `seconds`. Returns the screen.
 function Screen:wait(pattern, seconds)
-    local until_, text = core.now() + (seconds or 15), nil
-    repeat
-        text = self:text()
+    local until_ = core.now() + (seconds or 15)
+    while true do
+        local text = self:text()
         if text:find(pattern) then return text end
+        if core.now() > until_ then error("never seen: " .. pattern .. "\n" .. text, 2) end
         os.execute "sleep 0.03"
-    until core.now() > until_
-    error("never seen: " .. pattern .. "\n" .. text, 2)
+    end
 end
 
 function Screen:close()
