@@ -129,15 +129,23 @@ describe("flux2 batch", function()
                 out[#out + 1] = jsonl.encode(line)
             end
         end
-        write("out/manifest.jsonl", table.concat(out, "\n"))
-        local code, _, err = batch()
-        assert.equal(0, code, err)
-        assert.matches("2 done, 1 paid and to be fetched", err)
-        assert.equal(3, #emu:ledger())
-        assert.equal(3, #program.pictures(dir .. "/out"))
-        local again = manifest()
-        assert.equal(3, #again)
-        for _, line in ipairs(again) do assert.equal("done", line.state) end
+        for _, case in ipairs { { "3 prompts: 3 done", 0 }, { "2 done, 1 paid and to be fetched", 2 } } do
+            write("out/manifest.jsonl", table.concat(out, "\n"))
+            if case[2] > 0 then os.remove(dir .. "/out/" .. lines[3].file) end
+            local before = emu:stats().requests
+            local code, _, err = batch()
+            assert.equal(0, code, err)
+            assert.matches(case[1], err)
+            assert.equal(case[2], emu:stats().requests - before)
+            assert.equal(3, #emu:ledger())
+            assert.equal(3, #program.pictures(dir .. "/out"))
+            local again = manifest()
+            assert.equal(3, #again)
+            for _, line in ipairs(again) do
+                assert.equal("done", line.state)
+                assert.truthy(service.read(dir .. "/out/" .. line.file))
+            end
+        end
     end)
 
     it("fetches again what somebody deleted, and pays for it only with --remake", function()
@@ -148,6 +156,13 @@ describe("flux2 batch", function()
         assert.matches("2 done, 1 paid and to be fetched", err)
         assert.equal(3, #emu:ledger())
         os.remove(dir .. "/out/1-a-red-fox.png")
+        emu:fault { method = "GET", path = "/api/v1/tasks/*", times = 2, status = 404, body = "{}" }
+        for _ = 1, 2 do -- nor does a service that has forgotten it make it a picture to be paid for
+            code, _, err = batch()
+            assert.equal(7, code)
+            assert.matches("%-%-remake makes it anew", err)
+        end
+        assert.equal(3, #emu:ledger())
         assert.equal(0, (batch { "--remake" }))
         assert.equal(4, #emu:ledger())
         assert.equal(3, #program.pictures(dir .. "/out"))

@@ -86,6 +86,18 @@ describe("on a terminal", function()
         assert.equal(1, #emu:ledger())
     end)
 
+    it("generate waits for the id of a submission that was not answered, and leaves once it knows it", function()
+        emu:fault { method = "POST", times = 1, delay = 1.5, accept = true }
+        open()
+        tty:type "flux2 generate 'a red fox'; echo status $?"
+        tty:wait "submitting"
+        program.until_(function() return emu:stats().open_connections > 0 end)
+        tty:press "C-c"
+        tty:wait "Waiting for the answer to the submission"
+        tty:wait "Task n41%w+_flux2 goes on, and is paid for. To fetch it:\n  flux2 task n41%w+_flux2 %-%-wait\nstatus 130"
+        assert.equal(1, #emu:ledger())
+    end)
+
     it("generate waits for the id of a submission that was not answered, until a second Ctrl-C", function()
         emu:fault { method = "POST", times = 1, hang = true }
         open()

@@ -29,6 +29,7 @@ describe("the command line", function()
             assert.equal(0, status, err)
             assert.matches("Example", help)
             assert.matches("flux2 " .. name, help)
+            assert.equal(help, select(2, run { "help", name }))
             for line in help:gmatch "[^\n]+" do assert.is_true(#line <= 80, line) end
         end
         for _, pair in ipairs(exit.kinds) do
@@ -175,7 +176,7 @@ try flux2 batch --format jsonl --con
         local lines = {}
         for line in pipe:lines() do lines[#lines + 1] = line end
         pipe:close()
-        assert.same({ table.concat(COMMANDS, " "), "batch", "--type", "pro flex", "bash zsh fish", "--concurrency" }, lines)
+        assert.same({ table.concat(COMMANDS, " ") .. " help", "batch", "--type", "pro flex", "bash zsh fish", "--concurrency" }, lines)
     end)
 
     it("has completions for zsh and fish that name every command", function()

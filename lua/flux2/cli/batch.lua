@@ -44,7 +44,7 @@ function batch.describe(command)
         "fetched again, as long as the service has them.")
     command:flag("--resubmit-unknown", "Submit again what may have been accepted before, and may be paid for twice.")
     command:flag("--retry-refused", "Submit again what the service refused before, as moderated or rejected.")
-    command:flag("-n --dry-run", "Tell what there is to do, and what it costs; submit nothing.")
+    command:flag("--dry-run", "Tell what there is to do, and what it costs; submit nothing.")
     arguments.request(command)
     arguments.connection(command)
     arguments.output(command)
@@ -183,6 +183,7 @@ local function tell_end(run, entry, line, err)
     local where = entry.line and "line " .. entry.line or "task " .. text.clean(entry.task.id, 60)
     out:warn(("%s %s: %s  %s"):format(out:style("red", line.state), where, tostring(err),
         out:style("dim", terminal.quote(entry.payload.prompt, 40))))
+    if entry.gone then out:say "  Its file is gone, and it could not be fetched again; --remake makes it anew." end
 end
 
 local function again(run)
@@ -279,6 +280,9 @@ local function start(args, out, entries, known)
             directory = args.out, remake = args.remake, resubmit = args.resubmit_unknown, retry = args.retry_refused,
         }),
     }
+    for _, entry in ipairs(run.plan.done) do
+        if entry.found then known:complete(entry.key, entry.found) end
+    end
     local conflicts = plan.conflicts(run.plan, known, args.out)
     if #conflicts > 0 then return tell_mistakes(out, args.list, conflicts) end
     tell_plan(run, found)

@@ -169,6 +169,7 @@ function generate.run(args, out)
         work = function() work(run) end,
         draw = function() draw(run) end,
         interrupted = function(presses) return interrupted(run, presses) end,
+        leaves = function() return not has_unanswered(run) end,
     }
     out:clear()
     if run.stopping then

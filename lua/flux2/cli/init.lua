@@ -69,7 +69,7 @@ function cli.parser()
         local command = parser:command(described.name):summary(described.summary):description(described.summary)
         described.describe(command)
     end
-    return parser
+    return parser:add_help_command()
 end
 
 local function named_command(argv)

@@ -13,6 +13,7 @@ local TURN = 0.1 -- seconds
 ---@field work fun(): any runs in a coroutine; what it returns is what loop.run returns
 ---@field draw? fun() is called some ten times in a second
 ---@field interrupted fun(count: integer): boolean? is told of each Ctrl-C; true leaves at once
+---@field leaves? fun(): boolean? is asked at every turn after the first Ctrl-C; true leaves
 
 --- Runs a job to its end, or until it is left.
 ---@param job flux2.cli.Job
@@ -27,6 +28,7 @@ function loop.run(job)
             heard = heard + 1
             if job.interrupted(heard) then return false end
         end
+        if heard > 0 and job.leaves and job.leaves() then return false end
         if job.draw then job.draw() end
         scheduler.block(TURN)
         scheduler.update()

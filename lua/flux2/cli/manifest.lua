@@ -120,6 +120,16 @@ function Manifest:note(line)
     return true
 end
 
+--- Says of a picture that was being saved when a run ended, that it is there.
+---@param key string
+---@param file string
+function Manifest:complete(key, file)
+    local line = {}
+    for name, value in pairs(self.lines[key]) do line[name] = value end
+    line.state, line.file, line.stem = "done", file, nil
+    self:note(line)
+end
+
 --- Ends a run. Lines that later ones took the place of are dropped, so that there is one for each picture.
 function Manifest:close()
     self.file:close()

@@ -10,7 +10,7 @@ local prompts = require "flux2.cli.prompts"
 local plan = {}
 
 ---@class flux2.cli.Plan
----@field done flux2.cli.Entry[] their pictures are there
+---@field done flux2.cli.Entry[] their pictures are there; `found` is the file that the manifest does not know yet
 ---@field fetch flux2.cli.Entry[] paid: they have a `task`, or an `id` to ask for
 ---@field make flux2.cli.Entry[]
 ---@field unknown flux2.cli.Entry[] perhaps paid; with a `record` if the spool has one
@@ -45,6 +45,11 @@ local function is_there(directory, line)
     return file ~= nil
 end
 
+local function find_file(entry, line, directory)
+    if entry.name then return is_there(directory, { file = entry.name }) and entry.name end
+    return line.stem and files.find(directory, line.stem)
+end
+
 --- Where a file of ours goes again.
 local function name_again(entry, line)
     entry.stem = line.stem or line.file and files.without_extension(line.file)
@@ -64,6 +69,9 @@ local function decide(entry, line, state)
     end
     entry.task = take_from(state.tasks[body], line and line.task_id)
     if line and line.state == "ready" then
+        -- Saved, and the run ended before it could say so: a file is whole, and nobody else has this name.
+        entry.found = not entry.task and find_file(entry, line, state.directory) or nil
+        if entry.found then return "done" end
         name_again(entry, line)
         entry.id = line.task_id
     end

@@ -156,6 +156,8 @@ local function failed(self, entry, task, err)
     self.failed = self.failed + 1
     self.failures[err.kind] = (self.failures[err.kind] or 0) + 1
     halt(self, err)
+    -- It was done once: nothing but --remake pays for it again.
+    if entry.gone then return self.on_end(entry, line, err) end
     -- A picture whose links have expired is gone: the next run makes it again, and this one has said so.
     if err.kind == "not_found" and task then task:discard() end
     local noted, trouble = self.manifest:note(line)
