@@ -108,8 +108,14 @@ describe("flux2 batch", function()
         program.stop(pid, "KILL")
         emu:finish()
         emu:set { duration = 0.02 }
+        -- What a kill at another moment would have left beside it.
+        write("out/.1-a-red-fox.png.0123456789abcdef.part", "half")
+        write("out/.1-a-red-fox.name", "")
         local code, _, err = batch()
         assert.equal(0, code, err)
+        for _, name in ipairs(service.list(dir .. "/out")) do
+            assert.is_true(name:sub(1, 1) ~= "." or name == ".flux2-spool", name)
+        end
         assert.matches("5 prompts: 3 paid and to be fetched, 2 to make, about 20 credits", err)
         assert.equal(5, #emu:ledger())
         assert.equal(5, #program.pictures(dir .. "/out"))

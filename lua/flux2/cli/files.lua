@@ -62,16 +62,23 @@ function files.find(directory, stem)
     end
 end
 
---- The lock of a name. One that a dead program left is taken away.
+--- Takes the lock of a name away if the program that made it is dead.
+---@param path string
+---@return boolean released
+function files.release_dead(path)
+    local left = core.lock(path, false)
+    if not left then return false end
+    os.remove(path)
+    left:release()
+    return true
+end
+
+--- The lock of a name.
 local function lock_name(directory, stem)
     local path = directory .. "/." .. stem .. ".name"
     local lock = core.lock(path, true)
     if lock then return lock end
-    local left = core.lock(path, false)
-    if not left then return nil end
-    os.remove(path)
-    left:release()
-    return core.lock(path, true)
+    return files.release_dead(path) and core.lock(path, true) or nil
 end
 
 --- A name that is free, and stays ours until `release`.

@@ -5,6 +5,7 @@
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
+local files = require "flux2.cli.files"
 local jsonl = require "flux2.cli.jsonl"
 local prompts = require "flux2.cli.prompts"
 local text = require "flux2.text"
@@ -12,6 +13,7 @@ local text = require "flux2.text"
 local manifest = {}
 
 local LOCK = "^%.flux2%-batch%-%x+%.lock$"
+local CLAIM = "^%..+%.name$"
 local PART = "^%..+%.%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%.part$"
 
 ---@class flux2.cli.Manifest
@@ -49,10 +51,11 @@ local function lock(directory)
     return held
 end
 
---- What a killed run was writing when it ended.
+--- Takes away what a killed run was writing when it ended, and the names that it had claimed.
 local function sweep(directory)
     for _, name in ipairs(core.list(directory) or {}) do
         if name:find(PART) then os.remove(directory .. "/" .. name) end
+        if name:find(CLAIM) then files.release_dead(directory .. "/" .. name) end
     end
 end
 
