@@ -31,6 +31,10 @@ describe("the command line", function()
             assert.matches("flux2 " .. name, help)
             assert.equal(help, select(2, run { "help", name }))
             for line in help:gmatch "[^\n]+" do assert.is_true(#line <= 80, line) end
+            -- One that was wrapped could not be copied.
+            for line in help:match "Examples?:\n(.*)$":gmatch "[^\n]+" do
+                assert.truthy(line:find "^   flux2 " or line:find "^   source <" or line:find "^   jq ", line)
+            end
         end
         for _, pair in ipairs(exit.kinds) do
             assert.matches(pair[2] == 2 and "2 a%s+mistake" or pair[2] .. "%s+" .. pair[1], out)

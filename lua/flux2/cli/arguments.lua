@@ -57,16 +57,13 @@ function arguments.request(command)
     local add = arguments.option
     add(command, "--type", FIELD.type.meaning .. " (FLUX2_TYPE; default pro)."):argname "<pro|flex>":choices(
         FIELD.type.allowed)
-    add(command, "--aspect-ratio", FIELD.aspect_ratio.meaning .. " (FLUX2_ASPECT_RATIO; default 1:1)."):argname "<W:H>"
+    add(command, "--aspect-ratio", "Width to height, such as 16:9 or 9:16 (FLUX2_ASPECT_RATIO; default 1:1).")
+        :argname "<W:H>"
     add(command, "--resolution", "1K or 2K (FLUX2_RESOLUTION; default 1K)."):argname "<1K|2K>":choices(
         FIELD.resolution.allowed)
     add(command, "--input-url", "URL of an image to start from; up to 8 times."):argname "<url>":count "*"
         :target "input_urls"
-    add(command, "--extra", "JSON object of further fields, sent as they are."):argname "<json>":convert(function(word)
-        local object, reason = values.object(word)
-        if not object then return nil, "--extra " .. reason end
-        return object
-    end)
+    add(command, "--extra", "JSON object of further fields, sent as they are.", values.object):argname "<json>"
 end
 
 --- How the service is reached.

@@ -49,13 +49,13 @@ function batch.describe(command)
     arguments.connection(command)
     arguments.output(command)
     command:epilog [[
-Ctrl-C submits nothing more and waits for what runs; a second one leaves at once.
+Ctrl-C submits nothing more and waits for what runs; a second one leaves.
 Nothing that was paid for is lost: the same command takes it up again.
 
 Examples:
    flux2 batch prompts.txt --out foxes --concurrency 8 --budget 500
    flux2 batch prompts.jsonl --dry-run
-   jq -c '{prompt: .title, file: (.id + ".png")}' posts.jsonl | flux2 batch - --type flex]]
+   jq -c '{prompt: .title, file: (.id + ".png")}' posts.jsonl | flux2 batch -]]
 end
 
 -- Before anything is sent ---------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ function completion.describe(command)
     end
     command:epilog [[
 Examples:
-   source <(flux2 completion bash)                                    in ~/.bashrc
-   source <(flux2 completion zsh)                                     in ~/.zshrc, after compinit
+   source <(flux2 completion bash)           # in ~/.bashrc
+   source <(flux2 completion zsh)            # in ~/.zshrc, after compinit
    flux2 completion fish > ~/.config/fish/completions/flux2.fish]]
 end
 

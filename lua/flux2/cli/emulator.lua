@@ -44,7 +44,8 @@ A prompt with [fail], [reject] or [moderate] in it ends so. The settings are tho
 Examples:
    flux2 emulator --port 8080
    flux2 emulator -- flux2 generate "a red fox"
-   flux2 emulator --duration 0.1 --set rate_limit='{"requests": 5, "per_seconds": 1}' -- busted]]
+   flux2 emulator --duration 0.1 --set image_bytes=600 -- busted
+   flux2 emulator --set rate_limit='{"requests": 5, "per_seconds": 1}']]
 end
 
 --- "name=value": JSON if it is that, else the word itself.

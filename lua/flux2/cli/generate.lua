@@ -36,7 +36,7 @@ function generate.describe(command)
 Examples:
    flux2 generate "a red fox in the snow, watercolour"
    flux2 generate "a red fox" --type flex --aspect-ratio 16:9 -o fox.png
-   flux2 generate "the same fox, in winter" --input-url https://example.com/fox.jpg
+   flux2 generate "the fox in winter" --input-url https://a.example/fox.jpg
    flux2 generate "a logo with a fox" -n 4 -o logos/
    flux2 generate - --json < prompt.txt]]
 end
