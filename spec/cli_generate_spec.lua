@@ -79,6 +79,19 @@ describe("flux2 generate", function()
         for _, name in ipairs(service.list(dir)) do assert.is_nil(name:find "%.name$", name) end
     end)
 
+    it("writes the picture itself to stdout with -o -", function()
+        local code, out, err = run { "generate", "a fox", "-o", "-" }
+        assert.equal(0, code, err)
+        assert.equal("\137PNG", out:sub(1, 4))
+        assert.equal(600, #out)
+        assert.matches("10 credits", err)
+        assert.same({}, spool())
+        assert.same({}, program.pictures(dir))
+        assert.equal(2, (run { "generate", "a fox", "-o", "-", "--json" }))
+        assert.equal(2, (run { "generate", "a fox", "-o", "-", "-n", "2" }))
+        assert.equal(1, #emu:ledger())
+    end)
+
     it("makes four with -n 4, numbered", function()
         local code, out = run { "generate", "a fox", "-n", "4", "-o", "fox.png" }
         assert.equal(0, code)

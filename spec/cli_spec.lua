@@ -1,11 +1,12 @@
 -- The command line as a whole: its arguments, its exit status, what it writes where, and that it can be installed.
+local cli = require "flux2.cli"
 local exit = require "flux2.cli.exit"
 local errors = require "flux2.errors"
 local flux2 = require "flux2"
 local program = require "support.program"
 local service = require "support.service"
 
-local COMMANDS = { "generate", "batch", "task", "recover", "estimate", "emulator", "doctor", "completion" }
+local COMMANDS = cli.commands
 
 describe("the command line", function()
     local dir, emu

@@ -123,17 +123,19 @@ local function save_as(image, directory, stem)
 end
 
 ---@class flux2.cli.Target where a picture goes
+---@field stdout? boolean the bytes go to stdout
 ---@field path? string this file, and no other; it is overwritten
 ---@field directory? string otherwise: a file in here
 ---@field stem? string whose name begins so
 ---@field ours? boolean a file of this name is ours, and may be overwritten
 
 --- The target that an --output names.
----@param output? string a file, or a directory (it is one, or ends in a slash); nil: here
+---@param output? string a file, or a directory (it is one, or ends in a slash), or - for stdout; nil: here
 ---@param stem string the name within a directory
 ---@return flux2.cli.Target? target
 ---@return flux2.Error? err kind "io"
 function files.target(output, stem)
+    if output == "-" then return { stdout = true } end
     local directory = output or "."
     if output and output:find "/$" then
         local ok, reason = shell.make_directory(output)
@@ -159,7 +161,17 @@ function files.numbered(path, number)
     return (before or path) .. "-" .. number .. (extension or "")
 end
 
+local function write_out(image)
+    local bytes, err = image:bytes()
+    if not bytes then return nil, err end
+    local ok, reason = io.stdout:write(bytes)
+    if ok then ok, reason = io.stdout:flush() end
+    if not ok then return nil, errors.new("io", "cannot write to stdout: " .. tostring(reason)) end
+    return "-"
+end
+
 local function save_one(image, target, number)
+    if target.stdout then return write_out(image) end
     if target.path then
         return image:save(number == 1 and target.path or files.numbered(target.path, number))
     end

@@ -24,7 +24,8 @@ function generate.describe(command)
     arguments.request(command)
     arguments.option(command, "-n --count", "How many pictures, each paid for.", values.count):argname "<n>":default "1"
     command:option("-o --output", "The file, or a directory (it is one, or ends in a slash). By default a name made " ..
-        "from the prompt, which overwrites nothing. With -n 4, fox.png becomes fox-1.png to fox-4.png.")
+        "from the prompt, which overwrites nothing. With -n 4, fox.png becomes fox-1.png to fox-4.png. " ..
+        "- writes the picture itself to stdout.")
         :argname "<file>"
     command:flag("--no-show", "Do not show the picture in the terminal (chafa draws it, where it is installed).")
     arguments.option(command, "--spool", "Where tasks are recorded until their pictures are saved (FLUX2_SPOOL; see " ..
@@ -140,10 +141,19 @@ end
 
 -- The command ---------------------------------------------------------------------------------------------------------
 
+--- Bytes on stdout leave no room for anything else there.
+local function check_stdout(args, out)
+    if args.output ~= "-" then return nil end
+    if args.count > 1 then return errors.new("invalid_request", "-o - takes one picture, not " .. args.count) end
+    if out.json then return errors.new("invalid_request", "-o - and --json both want stdout") end
+    if out.shows then return errors.new("invalid_request", "-o - is for pipes and files: stdout is a terminal") end
+end
+
 --- Everything that can be wrong before a credit is spent.
 local function prepare(args, out)
     local prompt, err = read_prompt(args.prompt)
-    if not prompt then return nil, err end
+    err = err or check_stdout(args, out)
+    if err then return nil, err end
     local given = arguments.to_request(args, prompt)
     local payload
     payload, err = request.build(given)

@@ -125,6 +125,10 @@ function task.run(args, out)
     local client, err = session.client(args, { spool = spool })
     if not client then return complaint.tell(out, err) end
     local run = { client = client, id = args.id, terminal = out, spool = spool, shows = not args.no_show }
+    if args.output == "-" and (out.json or out.shows) then
+        local message = "-o - writes the picture to stdout, which must be a pipe or a file, without --json"
+        return complaint.tell(out, errors.new("invalid_request", message), "task")
+    end
     if args.wait or args.output then
         run.target, err = files.target(args.output, files.stem(args.id))
         if not run.target then return complaint.tell(out, err) end

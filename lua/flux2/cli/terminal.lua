@@ -156,7 +156,7 @@ function Terminal:draw(line)
         line = select(2, terminal.fit(line, columns))
     end
     self._drawn, self._drawn_at = true, now
-    self._system.err:write("\r", line, "\27[K")
+    self._system.err:write("\r" .. line .. "\27[K") -- in one write, or it would flicker
 end
 
 --- A line for people, on stderr; not when quiet, nor beside JSON unless somebody is there to read it.

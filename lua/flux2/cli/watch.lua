@@ -58,12 +58,12 @@ function watch.hand_over(out, done)
     if out.json then return out:result(jsonl.encode(receipt.of(done.request, task, result, done.paths))) end
     local cost = result.credits and ", " .. progress.credits(result.credits) or ""
     for i, path in ipairs(done.paths) do
-        if done.shows then preview.show(out, path) end
+        if done.shows and path ~= "-" then preview.show(out, path) end
         local wrong = mismatch(path, result.images[i].content_type)
         if wrong then out:say(out:style("yellow", wrong)) end
         out:say(out:style("dim", ("%s%s, task %s"):format(progress.duration(result.elapsed), cost,
             text.clean(task.id or "?", 60))))
-        out:result(path)
+        if path ~= "-" then out:result(path) end
     end
 end
 
