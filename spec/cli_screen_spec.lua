@@ -86,6 +86,15 @@ describe("on a terminal", function()
         assert.equal(1, #emu:ledger())
     end)
 
+    it("Ctrl-C also ends the reading of a prompt", function()
+        open()
+        tty:type "flux2 generate -; echo status $?"
+        tty:wait "Reading stdin; Ctrl%-D ends it."
+        tty:press "C-c"
+        tty:wait "status 130"
+        assert.equal(0, emu:stats().requests)
+    end)
+
     it("generate waits for the id of a submission that was not answered, and leaves once it knows it", function()
         emu:fault { method = "POST", times = 1, delay = 1.5, accept = true }
         open()

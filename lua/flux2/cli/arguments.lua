@@ -1,6 +1,7 @@
 --- The options that several commands share, and the environment variables that stand in for them.
 -- Owns their names, descriptions and defaults. Makes no request and no client.
 
+local core = require "flux2.core"
 local errors = require "flux2.errors"
 local request = require "flux2.request"
 local settings = require "flux2.settings"
@@ -112,11 +113,13 @@ function arguments.to_request(args, prompt)
     }
 end
 
---- All of a file, or of stdin for "-".
+--- All of a file, or of stdin for "-"; who sits at a terminal is told that they are waited for.
 ---@param path string
+---@param out? flux2.Terminal
 ---@return string? bytes
 ---@return flux2.Error? err
-function arguments.read(path)
+function arguments.read(path, out)
+    if path == "-" and out and core.is_terminal(0) then out:say "Reading stdin; Ctrl-D ends it." end
     local file, reason = io.stdin, nil
     if path ~= "-" then file, reason = io.open(path, "rb") end
     local bytes

@@ -80,7 +80,7 @@ end
 
 --- The entries of the list; nil and the exit status where it is no use.
 local function read_list(args, out)
-    local bytes, err = arguments.read(args.list)
+    local bytes, err = arguments.read(args.list, out)
     if not bytes then return nil, complaint.tell(out, err) end
     local defaults = arguments.to_request(args, nil)
     local entries, again = prompts.parse(bytes, {

@@ -27,9 +27,9 @@ Examples:
    flux2 estimate prompts.txt --resolution 2K]]
 end
 
-local function payloads(args)
+local function payloads(args, out)
     if not args.list then return { arguments.to_request(args, "any prompt") } end
-    local bytes, err = arguments.read(args.list)
+    local bytes, err = arguments.read(args.list, out)
     if not bytes then return nil, err end
     local entries, wrong = prompts.parse(bytes, {
         format = args.format or prompts.format(args.list, bytes), defaults = arguments.to_request(args, nil),
@@ -54,7 +54,7 @@ local function add_up(list, count)
 end
 
 function estimate.run(args, out)
-    local list, err = payloads(args)
+    local list, err = payloads(args, out)
     if not list then return complaint.tell(out, err) end
     local credits, unpriced, reason = add_up(list, args.count)
     local pictures = #list * args.count

@@ -43,12 +43,12 @@ Examples:
 end
 
 --- The prompt; one that came apart for want of quotes is not put together again.
-local function read_prompt(words)
+local function read_prompt(words, out)
     if #words > 1 then
         return nil, errors.new("invalid_request", "one prompt is needed, got " .. #words .. ": put it in quotes")
     end
     if words[1] ~= "-" then return words[1] end
-    local bytes, err = arguments.read "-"
+    local bytes, err = arguments.read("-", out)
     if not bytes then return nil, err end
     return (bytes:gsub("%s+$", ""))
 end
@@ -151,7 +151,7 @@ end
 
 --- Everything that can be wrong before a credit is spent.
 local function prepare(args, out)
-    local prompt, err = read_prompt(args.prompt)
+    local prompt, err = read_prompt(args.prompt, out)
     err = err or check_stdout(args, out)
     if err then return nil, err end
     local given = arguments.to_request(args, prompt)

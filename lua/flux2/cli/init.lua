@@ -113,6 +113,7 @@ end
 function cli.main(argv)
     core.interrupts(true)
     local out = terminal.new()
+    if core.interrupts() > 0 then return exit.INTERRUPTED end
     if not pcall(require, "argparse") then
         out:warn "flux2: the command line needs argparse (Debian: lua-argparse, LuaRocks: argparse)"
         return exit.FAULT
@@ -121,7 +122,8 @@ function cli.main(argv)
     local words = {}
     for i = 1, #argv do words[i] = argv[i] end
     local ran, status = xpcall(function() return run(words, out) end, with_traceback)
-    if ran then return status end
+    -- Also what Ctrl-C broke off in passing, such as reading the prompt from stdin.
+    if ran then return status ~= exit.OK and core.interrupts() > 0 and exit.INTERRUPTED or status end
     if errors.is(status) then return complaint.tell(out, status) end
     out:warn("flux2: a fault of its own, please report it: " .. tostring(status))
     return exit.FAULT
