@@ -1,6 +1,5 @@
 -- flux2 batch: a list becomes a directory, nothing is paid for twice, and whatever ends a run, the next goes on.
 local core = require "flux2.core"
-local json = require "flux2.json"
 local jsonl = require "flux2.cli.jsonl"
 local program = require "support.program"
 local service = require "support.service"
@@ -40,13 +39,7 @@ describe("flux2 batch", function()
         return lines
     end
 
-    local function records()
-        local list = {}
-        for _, name in ipairs(service.list(dir .. "/out/.flux2-spool")) do
-            if name:find "^task.*json$" then list[#list + 1] = json.decode(service.read(dir .. "/out/.flux2-spool/" .. name)) end
-        end
-        return list
-    end
+    local function records() return program.records(dir .. "/out/.flux2-spool") end
 
     it("makes a picture for each prompt, and a manifest that tells what each is and cost", function()
         local code, out, err = batch()
@@ -97,15 +90,7 @@ describe("flux2 batch", function()
     it("takes up what it paid for after it was killed", function()
         emu:set { duration = 60 }
         write("list.txt", LIST .. "a white owl\nan otter\n")
-        local pid = program.start(emu, dir, { "batch", "list.txt", "--out", "out", "--concurrency", "3" })
-        program.until_(function()
-            local with_id = 0
-            for _, record in ipairs(#emu:ledger() == 3 and records() or {}) do
-                if record.task_id ~= "" then with_id = with_id + 1 end
-            end
-            return with_id == 3
-        end)
-        program.stop(pid, "KILL")
+        program.abandon(emu, dir, { "batch", "list.txt", "--out", "out", "--concurrency", "3" }, dir .. "/out/.flux2-spool", 3)
         emu:finish()
         emu:set { duration = 0.02 }
         -- What a kill at another moment would have left beside it.
@@ -286,7 +271,8 @@ describe("flux2 batch", function()
 
     it("fetches what an earlier list paid for, beside what is new", function()
         emu:set { duration = 60 }
-        batch({ "--timeout", "0.3" }, "a red fox\n")
+        write("list.txt", "a red fox\n")
+        program.abandon(emu, dir, { "batch", "list.txt", "--out", "out" }, dir .. "/out/.flux2-spool")
         emu:finish()
         emu:set { duration = 0.02 }
         local code, _, err = batch({}, "a grey heron\n")

@@ -21,12 +21,12 @@ local function is_png(name)
     return service.read(dir .. "/" .. name):sub(1, 4) == "\137PNG"
 end
 
-local function spool()
-    local names = {}
-    for _, name in ipairs(service.list(dir .. "/state/flux2/spool")) do
-        if name:find "%.json$" then names[#names + 1] = name end
-    end
-    return names
+local function spool() return program.records(dir .. "/state/flux2/spool") end
+
+--- A task that is running, whose picture nobody waits for any more.
+local function abandon(prompt)
+    emu:set { duration = 60 }
+    return program.abandon(emu, dir, { "generate", prompt or "a fox" }, dir .. "/state/flux2/spool")
 end
 
 describe("flux2 generate", function()
@@ -98,6 +98,8 @@ describe("flux2 generate", function()
         assert.same({ "fox-1.png", "fox-2.png", "fox-3.png", "fox-4.png" }, program.pictures(dir))
         for i = 1, 4 do assert.matches("fox%-" .. i .. "%.png\n", out) end
         assert.equal(4, #emu:ledger())
+        assert.equal(0, (run { "generate", "a fox", "-n", "2", "-o", "{prompt} {n}.png" }))
+        assert.matches("a%-fox 1.png a%-fox 2.png", table.concat(program.pictures(dir), " "))
         code, out = run { "generate", "a fox", "-n", "2", "-o", "some/where/" }
         assert.equal(0, code)
         assert.same({ "a-fox-2.png", "a-fox.png" }, program.pictures(dir .. "/some/where"))
@@ -166,7 +168,7 @@ describe("flux2 generate", function()
 
     it("keeps a record until the picture is saved, which recover fetches", function()
         emu:set { duration = 60 }
-        local code, _, err = run { "generate", "a fox", "--timeout", "0.3" }
+        local code, _, err = run { "generate", "a fox", "--timeout", "2" }
         assert.equal(14, code)
         local id = emu:ledger()[1].task_id
         assert.matches("flux2 task " .. id .. " %-%-wait", err)
@@ -201,15 +203,8 @@ describe("flux2 task", function()
     before_each(setup)
     after_each(teardown)
 
-    local function submit(prompt)
-        emu:set { duration = 60 }
-        run { "generate", prompt or "a fox", "--timeout", "0.2", "-q" }
-        local ledger = emu:ledger()
-        return ledger[#ledger].task_id
-    end
-
     it("tells how a task stands, asking once", function()
-        local id = submit()
+        local id = abandon()
         local polls = emu:stats().polls
         local code, out = run { "task", id }
         assert.equal(0, code)
@@ -226,7 +221,7 @@ describe("flux2 task", function()
     end)
 
     it("saves the picture of one that has succeeded, and takes its record away", function()
-        local id = submit()
+        local id = abandon()
         local code, out, err = run { "task", id, "-o", "fox.png" }
         assert.same({ 14, "" }, { code, out })
         assert.matches("still running", err)
@@ -238,9 +233,7 @@ describe("flux2 task", function()
     end)
 
     it("waits", function()
-        local id = submit()
-        emu:set { duration = 0.1 }
-        os.execute("true")
+        local id = abandon()
         emu:finish(id)
         local code, out = run { "task", id, "--wait" }
         assert.equal(0, code)
@@ -248,7 +241,7 @@ describe("flux2 task", function()
     end)
 
     it("ends with the status of a task that failed, or that nobody knows", function()
-        local id = submit "a fox [fail]"
+        local id = abandon "a fox [fail]"
         emu:finish()
         local code, out, err = run { "task", id }
         assert.equal(9, code)
@@ -276,8 +269,7 @@ describe("flux2 recover", function()
     end)
 
     it("forgets a task that nobody wants, and says so when there is none", function()
-        emu:set { duration = 60 }
-        run { "generate", "a fox", "--timeout", "0.2", "-q" }
+        abandon()
         local code, _, err = run { "recover", "--discard", "n41other" }
         assert.equal(7, code)
         assert.matches("no record of task 'n41other'", err)
@@ -287,8 +279,7 @@ describe("flux2 recover", function()
     end)
 
     it("tells what it cannot fetch, and keeps its record", function()
-        emu:set { duration = 60 }
-        run { "generate", "a fox", "--timeout", "0.2", "-q" }
+        abandon()
         emu:fault { method = "GET", path = "/api/v1/tasks/*", times = 100, status = 404, body = "{}" }
         local code, out, err = run { "recover", "--json" }
         assert.equal(7, code, err)
@@ -399,8 +390,7 @@ describe("flux2 doctor", function()
     end)
 
     it("counts what was left behind", function()
-        emu:set { duration = 60 }
-        run { "generate", "a fox", "--timeout", "0.2", "-q" }
+        abandon()
         local _, found = diagnose()
         assert.equal("note", found.records.state)
         assert.matches("1 task was not collected", found.records.found)

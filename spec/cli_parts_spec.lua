@@ -104,6 +104,7 @@ describe("file names", function()
         assert.equal("out/fox-2.png", files.numbered("out/fox.png", 2))
         assert.equal("out.d/fox-2", files.numbered("out.d/fox", 2))
         assert.equal(".png-2", files.numbered(".png", 2))
+        assert.equal("out/2-a-fox-{x}.png", files.fill("out/{n}-{prompt}-{x}.png", { n = "2", prompt = "../A fox" }))
     end)
 
     it("are claimed by one at a time, and a claim that a dead program left is no obstacle", function()
@@ -123,6 +124,34 @@ describe("file names", function()
         local claim, err = files.claim(dir, "fox")
         assert.is_nil(claim)
         assert.equal("io", err.kind)
+    end)
+end)
+
+describe("the core", function()
+    it("counts interrupts once it is asked to, and gives the key its meaning back after three", function()
+        local code, printed = service.run_lua [[
+            local core = require "flux2.core"
+            local pid = ("%d"):format(io.open "/proc/self/stat":read "*n")
+            assert(core.interrupts(true) == 0)
+            for i = 1, 3 do
+                io.popen("kill -INT " .. pid):close()
+                assert(core.interrupts() == i, core.interrupts())
+            end
+            print "three"
+            io.stdout:flush()
+            io.popen("kill -INT " .. pid):close()
+            print "four"
+        ]]
+        assert.equal(130, code)
+        assert.equal("three\n", printed)
+    end)
+
+    it("knows what is no terminal", function()
+        local code, printed = service.run_lua([[
+            local core = require "flux2.core"
+            assert(core.is_terminal(1) == false and core.columns(1) == nil and core.is_terminal(99) == false)
+        ]])
+        assert.equal(0, code, printed)
     end)
 end)
 

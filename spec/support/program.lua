@@ -75,6 +75,34 @@ function program.until_(condition)
     end
 end
 
+--- What a spool holds, decoded.
+function program.records(spool)
+    local json, list = require "flux2.json", {}
+    for _, name in ipairs(require "flux2.core".list(spool) or {}) do
+        local bytes = name:find "^task.*json$" and io.open(spool .. "/" .. name)
+        if bytes then
+            list[#list + 1] = json.decode(bytes:read "*a")
+            bytes:close()
+        end
+    end
+    return list
+end
+
+--- Starts `flux2 WORDS`, kills it once `count` of its tasks have been accepted and recorded, and gives the id of the last.
+function program.abandon(emu, dir, words, spool, count)
+    local pid = program.start(emu, dir, words)
+    program.until_(function()
+        local with_id = 0
+        for _, record in ipairs(program.records(spool)) do
+            if record.task_id ~= "" then with_id = with_id + 1 end
+        end
+        return with_id >= (count or 1)
+    end)
+    program.stop(pid, "KILL")
+    local ledger = emu:ledger()
+    return ledger[#ledger].task_id
+end
+
 --- The names in a directory that are not hidden.
 function program.pictures(dir)
     local names = {}

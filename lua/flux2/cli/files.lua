@@ -161,6 +161,15 @@ function files.numbered(path, number)
     return (before or path) .. "-" .. number .. (extension or "")
 end
 
+--- A path with its placeholders filled in. What they become is no path: it stays within the directory that was meant.
+---@param path string
+---@param values table<string, string> name -> what it stands for
+---@return string
+-- Example: `files.fill("out/{n}-{prompt}.png", { n = "2", prompt = "A fox" })` is "out/2-a-fox.png"
+function files.fill(path, values)
+    return (path:gsub("{(%l+)}", function(name) return values[name] and files.stem(values[name]) end))
+end
+
 local function write_out(image)
     local bytes, err = image:bytes()
     if not bytes then return nil, err end

@@ -24,8 +24,8 @@ function generate.describe(command)
     arguments.request(command)
     arguments.option(command, "-n --count", "How many pictures, each paid for.", values.count):argname "<n>":default "1"
     command:option("-o --output", "The file, or a directory (it is one, or ends in a slash). By default a name made " ..
-        "from the prompt, which overwrites nothing. With -n 4, fox.png becomes fox-1.png to fox-4.png. " ..
-        "- writes the picture itself to stdout.")
+        "from the prompt, which overwrites nothing. With -n 4, fox.png becomes fox-1.png to fox-4.png; " ..
+        "{n}, {id} and {prompt} in it are filled in. - writes the picture itself to stdout.")
         :argname "<file>"
     command:flag("--no-show", "Do not show the picture in the terminal (chafa draws it, where it is installed).")
     arguments.option(command, "--spool", "Where tasks are recorded until their pictures are saved (FLUX2_SPOOL; see " ..
@@ -108,10 +108,14 @@ local function fail(run, err)
     complaint.tell(run.terminal, err)
 end
 
-local function target_for(run, number)
-    local target = run.target
-    if run.count == 1 or not target.path then return target end
-    return { path = files.numbered(target.path, number) }
+local function target_for(run, number, task)
+    local path = run.target.path
+    if not path then return run.target end
+    local filled = files.fill(path, { n = tostring(number), id = task.id, prompt = run.request.prompt })
+    if run.count > 1 and not path:find("{n}", 1, true) and not path:find("{id}", 1, true) then
+        filled = files.numbered(filled, number)
+    end
+    return { path = filled }
 end
 
 local function make(run, number)
@@ -119,7 +123,7 @@ local function make(run, number)
     local result, paths
     run.tasks[number] = task
     if task then result, err = task:wait() end
-    if result then paths, err = files.save(result, target_for(run, number)) end
+    if result then paths, err = files.save(result, target_for(run, number, task)) end
     run.finished = run.finished + 1
     if not paths then
         err.task_id = err.task_id or task and task.id
