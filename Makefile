@@ -245,7 +245,9 @@ deps: ## installs what building and testing need
 	@tools/deps build emulator lua5.4 luajit test hosts cli package lint docs
 
 # --- installing --------------------------------------------------------------------------------
-# For each Lua: what is written in Lua, and what is compiled. LuaRocks names both folders itself.
+# For each Lua: what is written in Lua, and what is compiled. LuaRocks names both folders itself, and installs the
+# program in its own way.
+BINDIR ?= $(PREFIX)/bin
 lua_dir = $(or $(INST_LUADIR),$(DESTDIR)$(PREFIX)/share/lua/$(1))
 lib_dir = $(or $(INST_LIBDIR),$(DESTDIR)$(PREFIX)/lib/lua/$(1))
 
@@ -265,10 +267,12 @@ endef
 .PHONY: install
 install: all ## installs under PREFIX (/usr/local) for each Lua that it was built for; DESTDIR for packagers
 	$(foreach v,$(ABIS),$(call install_abi,$(v)))
+	$(if $(INST_LUADIR),,@tools/install-program "$(DESTDIR)" "$(PREFIX)" "$(BINDIR)" "$(BUILD)" $(ABIS))
 
 .PHONY: uninstall
 uninstall: ## removes what install made
 	rm -rf $(foreach v,5.1 5.2 5.3 5.4,"$(call lua_dir,$(v))/flux2" "$(call lib_dir,$(v))/flux2")
+	@tools/install-program --remove "$(DESTDIR)" "$(PREFIX)" "$(BINDIR)"
 
 .PHONY: clean
 clean: ## removes what was built

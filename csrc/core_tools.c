@@ -281,13 +281,45 @@ static int now(lua_State *L)
     return 1;
 }
 
+/* --- the terminal, for the command line ---------------------------------------------------------------------- */
+
+/* core.is_terminal(fd) -> boolean */
+static int is_terminal(lua_State *L)
+{
+    lua_pushboolean(L, flux2_platform_is_terminal((int)luaL_checkinteger(L, 1)));
+    return 1;
+}
+
+/* core.columns(fd) -> columns of the terminal, or nothing where that is not known */
+static int columns(lua_State *L)
+{
+    unsigned n = flux2_platform_columns((int)luaL_checkinteger(L, 1));
+    if (n == 0)
+        return 0;
+    lua_pushinteger(L, (lua_Integer)n);
+    return 1;
+}
+
+/* core.interrupts(begin) -> how often Ctrl-C was pressed since the first call with BEGIN, from which on it is counted and
+ * does nothing else, until the third takes its usual meaning back */
+static int interrupts(lua_State *L)
+{
+    if (lua_toboolean(L, 1))
+        flux2_platform_count_interrupts();
+    lua_pushinteger(L, (lua_Integer)flux2_platform_interrupts());
+    return 1;
+}
+
 static const luaL_Reg functions[] = {
     {"ca_file", ca_file},
     {"base64", base64},
     {"check_file", check_file},
+    {"columns", columns},
     {"directory", directory},
     {"escape", escape},
     {"is_suspended", is_suspended},
+    {"interrupts", interrupts},
+    {"is_terminal", is_terminal},
     {"list", list},
     {"lock", lock},
     {"now", now},

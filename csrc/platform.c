@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -433,4 +434,38 @@ void flux2_platform_unlock(int fd, const char *path)
     if (path)
         unlink(path);
     close(fd);
+}
+
+/* --- the terminal ----------------------------------------------------------------------------- */
+
+bool flux2_platform_is_terminal(int fd)
+{
+    return isatty(fd) == 1;
+}
+
+unsigned flux2_platform_columns(int fd)
+{
+    struct winsize size;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+static atomic_uint interrupts;
+
+/* Somebody who presses it again and again gets what the key means everywhere, even if Lua never looks. */
+static void count_interrupt(int signal_number)
+{
+    if (atomic_fetch_add(&interrupts, 1) + 1 >= 3)
+        signal(signal_number, SIG_DFL);
+}
+
+void flux2_platform_count_interrupts(void)
+{
+    struct sigaction action = {.sa_handler = count_interrupt};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
+unsigned flux2_platform_interrupts(void)
+{
+    return atomic_load(&interrupts);
 }

@@ -95,4 +95,15 @@ int flux2_platform_lock(const char *path, enum flux2_lock_mode mode, int *fd);
 /* Lets go of FD (-1: nothing), and first removes the file PATH unless it is NULL. */
 void flux2_platform_unlock(int fd, const char *path);
 
+/* Whether a person may be sitting at the other end of FD. */
+bool flux2_platform_is_terminal(int fd);
+/* How many columns the terminal FD has; 0 where that is not known. */
+unsigned flux2_platform_columns(int fd);
+
+/* From now on SIGINT is counted instead of ending the process, and ends blocking calls with EINTR; the fourth one ends it
+ * after all. For programs of ours: a host's handler would be lost. */
+void flux2_platform_count_interrupts(void);
+/* How many came since then. */
+unsigned flux2_platform_interrupts(void);
+
 #endif

@@ -339,14 +339,14 @@ describe("the emulator as a program", function()
     it("prints where it is, serves, and ends in order by Ctrl-C", function()
         local output = sh(([[
             cd /; dir=$(mktemp -d)
-            env -u LUA_PATH -u LUA_CPATH sh -c 'exec "$@"' sh %s '%s/examples/emulator.lua' --port 0 >$dir/out 2>&1 & pid=$!
+            env -u LUA_PATH -u LUA_CPATH sh -c 'exec "$@"' sh %s '%s/bin/flux2' emulator --port 0 >$dir/out 2>&1 & pid=$!
             for i in $(seq 200); do grep -q 'Ctrl-C' $dir/out && break; sleep 0.02; done
-            curl -q -s --noproxy '*' $(sed -n 's/^url  //p' $dir/out)/nothing
+            curl -q -s --noproxy '*' $(sed -n 's/^export FLUX2_BASE_URL=//p' $dir/out)/nothing
             kill -INT $pid; wait $pid; echo " exit $?"; cat $dir/out; rm -r $dir]]):format(interpreter(),
             sh("pwd"):gsub("\n", "")))
         assert.truthy(output:find('"code":404', 1, true), output)
         assert.truthy(output:find(" exit 0\n", 1, true), output)
-        assert.truthy(output:find("url  http://127.0.0.1:%d+\nkey  aio_emulator_key\n"), output)
+        assert.truthy(output:find("export FLUX2_BASE_URL=http://127.0.0.1:%d+\nexport FLUX2_API_KEY=aio_emulator_key\n"), output)
         assert.truthy(output:find("/api/v1/images/generations", 1, true))
     end)
 end)

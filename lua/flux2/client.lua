@@ -4,6 +4,7 @@
 local budget = require "flux2.budget"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
+local look = require "flux2.look"
 local Map = require "flux2.map"
 local options = require "flux2.options"
 local pricing = require "flux2.pricing"
@@ -21,6 +22,7 @@ Client.__name = "flux2.Client"
 local TASK_OPTIONS = { on_done = "function", on_progress = "function", on_status = "function", timeout = "seconds" }
 local SUBMIT_OPTIONS = { price = "credits" }
 local RECOVER_OPTIONS = { timeout = "seconds" }
+local LOOK_OPTIONS = { timeout = "seconds" }
 local GENERATE_OPTIONS = { save = "string" }
 local MAP_OPTIONS = { concurrency = "positive", ordered = "boolean", save = "function" }
 for name, kind in pairs(TASK_OPTIONS) do SUBMIT_OPTIONS[name] = kind end
@@ -129,6 +131,14 @@ function Client:submit(given, opts)
     return task, err
 end
 
+--- What is wrong with a task id; a value of another type is raised.
+local function check_id(what, id, level)
+    if type(id) ~= "string" then error(what .. ": a task id is a string, not " .. text.show(id), level + 1) end
+    if id ~= "" and #id <= response.longest_id then return nil end
+    local message = ("a task id has 1 to %d bytes; this one has %d"):format(response.longest_id, #id)
+    return errors.new("invalid_request", message)
+end
+
 --- Takes up a task that already exists, for instance one that a time-out left at the service.
 ---@param id string as task.id or err.task_id said
 ---@param opts? { timeout: number?, on_status: function?, on_progress: function?, on_done: function? } timeout in
@@ -139,14 +149,25 @@ end
 -- Example: `local result, err = client:task(err.task_id):wait()`
 function Client:task(id, opts)
     opts = options.check("client:task", opts, TASK_OPTIONS, 2)
-    if type(id) ~= "string" then error("client:task: a task id is a string, not " .. text.show(id), 2) end
-    if id == "" or #id > response.longest_id then
-        local message = ("a task id has 1 to %d bytes; this one has %d"):format(response.longest_id, #id)
-        return nil, errors.new("invalid_request", message)
-    end
+    local wrong = check_id("client:task", id, 2)
+    if wrong then return nil, wrong end
     local task, err = Task.adopt(self._settings, id, opts.timeout)
     if not task then return nil, err end
     return listen(task, opts)
+end
+
+--- Asks once how a task stands, and takes nothing up. Yields in a coroutine, blocks outside one.
+---@param id string
+---@param opts? { timeout: number? } seconds, by default the client's
+---@return flux2.Look? look
+---@return flux2.Error? err kind "not_found" for a task that the service does not know
+-- Example: `print(assert(client:look "n41xxxx_flux2").state)`
+function Client:look(id, opts)
+    opts = options.check("client:look", opts, LOOK_OPTIONS, 2)
+    local wrong = check_id("client:look", id, 2)
+    if wrong then return nil, wrong end
+    local found, err = look(self._settings, id, opts.timeout)
+    return found, err
 end
 
 --- From a prompt to a picture: submits, waits, and fetches into memory, or with `save` straight into a file. Yields in

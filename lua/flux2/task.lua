@@ -24,6 +24,8 @@ local text = require "flux2.text"
 ---@field error? flux2.Error why it failed
 ---@field result? flux2.Result once it has succeeded
 ---@field request? table as it was sent; nil for client:task
+---@field submitted? string when, as "2026-01-31T12:00:00Z"; for what client:recover found
+---@field price? number credits, as they were reckoned then; for what client:recover found
 local Task = {}
 Task.__name = "flux2.Task"
 
@@ -331,8 +333,8 @@ end
 ---@return flux2.Task
 function Task.recovered(settings, record, timeout)
     return new(settings, {
-        state = "running", id = record.id, request = record.request, _price = record.price, _timeout = timeout,
-        _record = record, _dormant = true,
+        state = "running", id = record.id, request = record.request, submitted = record.submitted,
+        price = record.price, _price = record.price, _timeout = timeout, _record = record, _dormant = true,
     })
 end
 

@@ -1,0 +1,70 @@
+--- One picture on its way, and handed over: the line that lives, the picture in the terminal, the path last.
+
+local jsonl = require "flux2.cli.jsonl"
+local preview = require "flux2.cli.preview"
+local progress = require "flux2.cli.progress"
+local receipt = require "flux2.cli.receipt"
+local terminal = require "flux2.cli.terminal"
+local text = require "flux2.text"
+
+local watch = {}
+
+--- Whether a task has not ended.
+---@param task flux2.Task
+---@return boolean
+function watch.is_alive(task)
+    return task.state == "submitting" or task.state == "running"
+end
+
+--- What a task says of itself.
+---@param task? flux2.Task
+---@return string
+function watch.state(task)
+    if not task then return "starting" end
+    if not watch.is_alive(task) then return "fetching" end
+    local percent = task.progress and ("  %3.0f %%"):format(task.progress * 100) or ""
+    return text.clean(task.status or task.state, 30) .. percent
+end
+
+--- Draws the line: a sign that moves, what is said, the time, what is typical, and more.
+---@param out flux2.Terminal
+---@param state string
+---@param seconds number since it began
+---@param more (string|false)[] what else there is to say
+function watch.draw(out, state, seconds, more)
+    out:draw(function(columns)
+        local line = ("%s %s   %s, typically %d to %d s"):format(progress.spinner(seconds, out.unicode), state,
+            progress.duration(seconds), progress.typical[1], progress.typical[2])
+        for _, words in ipairs(more) do
+            if words then line = line .. "   " .. words end
+        end
+        return (select(2, terminal.fit(line, columns)))
+    end)
+end
+
+--- A file whose name says something else than what it holds.
+local function mismatch(path, content_type)
+    local extension = path:lower():match "%.(%w+)$"
+    local is = content_type and content_type:match "/(%w+)$"
+    if not extension or not is or extension == is or extension == "jpg" and is == "jpeg" then return nil end
+    return ("%s holds a picture of type %s"):format(text.show(path), is:upper())
+end
+
+--- Tells what was made. The path comes last, alone on its line, on stdout.
+---@param out flux2.Terminal
+---@param done { task: flux2.Task, result: flux2.Result, paths: string[], request: table?, shows: boolean }
+function watch.hand_over(out, done)
+    local task, result = done.task, done.result
+    if out.json then return out:result(jsonl.encode(receipt.of(done.request, task, result, done.paths))) end
+    local cost = result.credits and ", " .. progress.credits(result.credits) or ""
+    for i, path in ipairs(done.paths) do
+        if done.shows and path ~= "-" then preview.show(out, path) end
+        local wrong = mismatch(path, result.images[i].content_type)
+        if wrong then out:say(out:style("yellow", wrong)) end
+        out:say(out:style("dim", ("%s%s, task %s"):format(progress.duration(result.elapsed), cost,
+            text.clean(task.id or "?", 60))))
+        if path ~= "-" then out:result(path) end
+    end
+end
+
+return watch

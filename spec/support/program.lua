@@ -1,0 +1,122 @@
+--- Runs bin/flux2 as a user would: in a process of its own, in a folder of its own, against an emulator.
+local service = require "support.service"
+
+local program = {}
+
+local function quote(word)
+    return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
+end
+program.quote = quote
+
+local here = io.popen("pwd"):read "*l"
+
+--- The words that start it, to be put into a shell's line.
+function program.command()
+    return quote(os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua") .. " " .. quote(here .. "/bin/flux2")
+end
+
+--- What a shell needs in its environment: `emu` answers, records go to `dir`.
+function program.environment(emu, dir, more)
+    local env = {
+        FLUX2_POLL_INTERVAL = "0.05", XDG_STATE_HOME = dir .. "/state", HOME = dir, LC_ALL = "C.UTF-8", TERM = "xterm-256color",
+    }
+    if emu then env.FLUX2_BASE_URL, env.FLUX2_API_KEY = emu.url, emu.api_key end
+    for name, value in pairs(more or {}) do env[name] = value end
+    local words = {}
+    for name, value in pairs(env) do words[#words + 1] = name .. "=" .. quote(value) end
+    table.sort(words)
+    return "env -u NO_COLOR " .. table.concat(words, " ")
+end
+
+--- Runs `flux2 WORDS` in `dir`, neither of its outputs a terminal. Returns the exit status, stdout and stderr.
+function program.run(emu, dir, words, options)
+    options = options or {}
+    local quoted = {}
+    for i, word in ipairs(words) do quoted[i] = quote(word) end
+    local out, err = dir .. "/.stdout", dir .. "/.stderr"
+    if options.stdin then
+        local file = assert(io.open(dir .. "/.stdin", "wb"))
+        file:write(options.stdin)
+        file:close()
+    end
+    local pipe = assert(io.popen(("cd %s && %s timeout -k 5 60 %s %s <%s >%s 2>%s; echo $?"):format(quote(dir),
+        program.environment(emu, dir, options.env), program.command(), table.concat(quoted, " "),
+        options.stdin and ".stdin" or "/dev/null", out, err)))
+    local code = tonumber(pipe:read "*l")
+    pipe:close()
+    return code, service.read(out), service.read(err)
+end
+
+--- Starts `flux2 WORDS` beside the spec. Returns its process id.
+function program.start(emu, dir, words)
+    local quoted = {}
+    for i, word in ipairs(words) do quoted[i] = quote(word) end
+    local pipe = assert(io.popen(("cd %s && { { %s %s %s </dev/null >.stdout 2>.stderr & } && echo $!; }"):format(quote(dir),
+        program.environment(emu, dir), program.command(), table.concat(quoted, " "))))
+    local pid = tonumber(pipe:read "*l")
+    pipe:close()
+    return pid
+end
+
+--- Sends a signal and waits until the process is gone; bounded.
+function program.stop(pid, signal)
+    os.execute(("kill -%s %d"):format(signal, pid))
+    -- One that nobody has waited for yet stays as a zombie.
+    os.execute(("for i in $(seq 500); do case $(ps -o stat= -p %d) in ''|Z*) exit 0;; esac; sleep 0.02; done"):format(pid))
+end
+
+--- Waits for a condition that no event announces; fails after ten seconds.
+function program.until_(condition)
+    local core = require "flux2.core"
+    local end_ = core.now() + 10
+    while not condition() do
+        assert(core.now() < end_, "still waiting")
+        os.execute "sleep 0.02"
+    end
+end
+
+--- What a spool holds, decoded.
+function program.records(spool)
+    local json, list = require "flux2.json", {}
+    for _, name in ipairs(require "flux2.core".list(spool) or {}) do
+        local bytes = name:find "^task.*json$" and io.open(spool .. "/" .. name)
+        if bytes then
+            list[#list + 1] = json.decode(bytes:read "*a")
+            bytes:close()
+        end
+    end
+    return list
+end
+
+--- Starts `flux2 WORDS`, kills it once `count` of its tasks have been accepted and recorded, and gives the id of the last.
+function program.abandon(emu, dir, words, spool, count)
+    local pid = program.start(emu, dir, words)
+    program.until_(function()
+        local with_id = 0
+        for _, record in ipairs(program.records(spool)) do
+            if record.task_id ~= "" then with_id = with_id + 1 end
+        end
+        return with_id >= (count or 1)
+    end)
+    program.stop(pid, "KILL")
+    local ledger = emu:ledger()
+    return ledger[#ledger].task_id
+end
+
+--- The names in a directory that are not hidden.
+function program.pictures(dir)
+    local names = {}
+    for _, name in ipairs(service.list(dir)) do
+        if name:find "%.png$" or name:find "%.jpg$" or name:find "%.webp$" then names[#names + 1] = name end
+    end
+    return names
+end
+
+--- What a file of JSON Lines says.
+function program.json_lines(bytes)
+    local json, list = require "flux2.json", {}
+    for line in bytes:gmatch "[^\n]+" do list[#list + 1] = assert(json.decode(line), line) end
+    return list
+end
+
+return program

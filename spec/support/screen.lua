@@ -1,0 +1,64 @@
+--- A terminal that nobody sees: tmux draws it, and tells what stands on it.
+local core = require "flux2.core"
+
+local screen = {}
+
+local Screen = {}
+Screen.__index = Screen
+
+local function quote(word)
+    return "'" .. word:gsub("'", "'\\''") .. "'"
+end
+
+local function tmux(self, words)
+    local pipe = assert(io.popen(("env -u TMUX tmux -L %s -f /dev/null %s 2>&1"):format(self.socket, words)))
+    local said = pipe:read "*a"
+    pipe:close()
+    return said
+end
+
+--- A shell on a screen of so many columns, in `dir`. `setup` is what it runs first.
+function screen.open(dir, setup, columns, rows)
+    local self = setmetatable({ socket = "flux2-" .. core.token() }, Screen)
+    local file = assert(io.open(dir .. "/.shell", "w"))
+    file:write("PS1='$ '\n", setup, "\n")
+    file:close()
+    local said = tmux(self, ("new-session -d -x %d -y %d -c %s %s"):format(columns or 100, rows or 30, quote(dir),
+        quote("exec bash --noprofile --rcfile " .. quote(dir .. "/.shell") .. " -i")))
+    assert(said == "", said)
+    self:wait "^%$ $"
+    return self
+end
+
+--- What stands there, without what is empty at the end. With `styles`, the escape codes too.
+function Screen:text(styles)
+    return (tmux(self, "capture-pane -p" .. (styles and " -e" or "")):gsub("%s+$", "") .. " ")
+end
+
+--- Types a line.
+function Screen:type(line)
+    tmux(self, "send-keys -l " .. quote(line))
+    tmux(self, "send-keys Enter")
+end
+
+--- Presses a key by its name, such as "C-c".
+function Screen:press(key)
+    tmux(self, "send-keys " .. key)
+end
+
+--- Waits until a pattern stands there; fails after `seconds`. Returns the screen.
+function Screen:wait(pattern, seconds)
+    local until_ = core.now() + (seconds or 15)
+    while true do
+        local text = self:text()
+        if text:find(pattern) then return text end
+        if core.now() > until_ then error("never seen: " .. pattern .. "\n" .. text, 2) end
+        os.execute "sleep 0.03"
+    end
+end
+
+function Screen:close()
+    tmux(self, "kill-server")
+end
+
+return screen
