@@ -18,6 +18,7 @@ function that costs nothing while nothing happened. Comes with an emulator of th
 dependencies = {
     "lua >= 5.1, < 5.5",
     "lua-cjson >= 2.1",
+    "argparse >= 0.7", -- for the program only
 }
 
 -- Found by their libraries: Debian keeps the headers of libcurl where LuaRocks 3.8 does not look and the compiler does.
@@ -41,5 +42,6 @@ build = {
         INST_LUADIR = "$(LUADIR)",
         INST_LIBDIR = "$(LIBDIR)",
     },
+    install = { bin = { flux2 = "bin/flux2" } },
     copy_directories = {},
 }

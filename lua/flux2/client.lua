@@ -157,8 +157,8 @@ function Client:task(id, opts)
 end
 
 --- Asks once how a task stands, and takes nothing up. Yields in a coroutine, blocks outside one.
----@param id string
----@param opts? { timeout: number? } seconds, by default the client's
+---@param id string as task.id or err.task_id said
+---@param opts? { timeout: number? } timeout in seconds, by default the client's
 ---@return flux2.Look? look
 ---@return flux2.Error? err kind "not_found" for a task that the service does not know
 -- Example: `print(assert(client:look "n41xxxx_flux2").state)`

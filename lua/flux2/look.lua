@@ -7,14 +7,14 @@ local exchange = require "flux2.exchange"
 local response = require "flux2.response"
 local scheduler = require "flux2.scheduler"
 
----@class flux2.Look how a task stood when it was asked for
----@field id string
----@field state "running"|"succeeded"|"failed"
+---@class flux2.Look How a task stood when it was asked for
+---@field id string the task
+---@field state "running"|"succeeded"|"failed" as the service says
 ---@field status? string the service's own word
 ---@field progress? number 0 to 1
 ---@field urls string[] of its pictures; such links expire
 ---@field error? flux2.Error why it failed
----@field credits? number as the service says
+---@field credits? number credits, as the service says
 
 --- Asks. Yields in a coroutine, blocks outside one.
 ---@param settings table the client's

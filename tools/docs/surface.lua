@@ -22,6 +22,8 @@ surface.internal = {
     "flux2.api",
     "flux2.base64",
     "flux2.budget",
+    "flux2.cli",
+    "flux2.cli.*",
     "flux2.client",
     "flux2.combine",
     "flux2.exchange",
@@ -30,6 +32,7 @@ surface.internal = {
     "flux2.image",
     "flux2.json",
     "flux2.learning",
+    "flux2.look",
     "flux2.map",
     "flux2.options",
     "flux2.pictures",
@@ -162,6 +165,7 @@ function surface.classes(directory)
         class("flux2.OpenAI", openai),
         class("flux2.OpenAIImages", openai.images),
         class("flux2.OpenAIAnswer", answer),
+        class("flux2.Look", assert(client:look(task.id))),
         class("flux2.Emulator", emulator),
     }, function() emulator:stop() end
 end
@@ -210,6 +214,7 @@ function surface.options()
         ["flux2.all"] = of(function() flux2.all({}, {}) end),
         ["flux2.any"] = of(function() flux2.any({}, {}) end),
         ["flux2.Client:generate"] = of(function() Client.generate({}, "a fox", {}) end),
+        ["flux2.Client:look"] = of(function() Client.look({}, "id", {}) end),
         ["flux2.Client:map"] = of(function() Client.map({}, {}, {}) end),
         ["flux2.Client:recover"] = of(function() Client.recover({}, {}) end),
         ["flux2.Client:submit"] = of(function() Client.submit({}, "a fox", {}) end),
