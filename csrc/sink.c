@@ -100,7 +100,8 @@ char *flux2_sink_take(struct flux2_sink *s, size_t *size)
     /* It may wait for long, among many others. */
     if (data && s->capacity - s->received > FIRST_CAPACITY / 2) {
         char *smaller = realloc(data, s->received + 1);
-        data = smaller ? smaller : data;
+        if (smaller)
+            data = smaller;
     }
     s->data = NULL;
     s->capacity = 0;
