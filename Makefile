@@ -51,7 +51,8 @@ HAVE_EMU := $(shell $(PKG_CONFIG) --exists $(EMU_PKGS) 2>/dev/null && echo y)
 BINDING := $(patsubst csrc/%.c,%,$(wildcard csrc/core*.c))
 ENGINE_SRC := $(filter-out $(BINDING:%=csrc/%.c),$(wildcard csrc/*.c))
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/obj/%.o)
-EMU_SRC := $(filter-out csrc/emulator/core.c,$(wildcard csrc/emulator/*.c))
+EMU_BINDING := $(patsubst csrc/%.c,%,$(wildcard csrc/emulator/core*.c))
+EMU_SRC := $(filter-out $(EMU_BINDING:%=csrc/%.c),$(wildcard csrc/emulator/*.c))
 EMU_OBJ := $(EMU_SRC:%.c=$(BUILD)/obj/%.o)
 
 MODULES := $(foreach v,$(ABIS),$(BUILD)/$(v)/flux2/core.so $(if $(HAVE_EMU),$(BUILD)/$(v)/flux2/emulator/core.so))
@@ -85,11 +86,11 @@ $(BUILD)/$(1)/flux2/core.so: $(BINDING:%=$(BUILD)/obj/$(1)/%.o) $(ENGINE_OBJ)
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_LDFLAGS) $$^ $$(CORE_LIBS) -ldl -o $$@
 
-$(BUILD)/obj/$(1)/emulator-core.o: csrc/emulator/core.c
+$(BUILD)/obj/$(1)/emulator/%.o: csrc/emulator/%.c
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_CFLAGS) $$(EMU_CFLAGS) $$(call lua_cflags,$(1)) -MMD -MP -c $$< -o $$@
 
-$(BUILD)/$(1)/flux2/emulator/core.so: $(BUILD)/obj/$(1)/emulator-core.o $(EMU_OBJ)
+$(BUILD)/$(1)/flux2/emulator/core.so: $(EMU_BINDING:%=$(BUILD)/obj/$(1)/%.o) $(EMU_OBJ)
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_LDFLAGS) $$^ $$(EMU_LIBS) -ldl -lm -o $$@
 endef

@@ -114,7 +114,7 @@ static bool get_flag(lua_State *L, const char *name)
 }
 
 /* engine:transfer(profile, { url, body, file, once, check, deadline }) -> id | nil, message
- * engine:poll(profile, { url, opening, body, deadline, record_path, record_text }) -> id | nil, message */
+ * engine:poll(profile, { url, opening, body, deadline, record_path, record_text, observe }) -> id | nil, message */
 static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
 {
     struct flux2_job_spec spec = {.kind = kind};
@@ -135,6 +135,7 @@ static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
         spec.opening = push_text(L, "opening", NULL);
         spec.record_path = push_text(L, "record_path", NULL);
         spec.record_text = push_text(L, "record_text", NULL);
+        spec.observed = get_flag(L, "observe");
     }
     return start_job(L, e, profile, &spec);
 }
@@ -220,6 +221,8 @@ static void push_event(lua_State *L, const struct flux2_event *ev)
     set_boolean(L, "opening", ev->opening);
     set_integer(L, "attempts", ev->attempts);
     set_integer(L, "received", ev->received);
+    if (ev->kind == FLUX2_EVENT_EXCHANGED && ev->pause >= 0)
+        set_number(L, "pause", ev->pause);
     if (ev->signature >= 0)
         set_integer(L, "signature", (uint64_t)ev->signature + 1);
     set_string(L, "message", ev->texts.message);
@@ -235,7 +238,7 @@ static void push_event(lua_State *L, const struct flux2_event *ev)
 /* engine:next() -> id, kind, event | nothing. An event is gone only once Lua has all of it. */
 static int engine_next(lua_State *L)
 {
-    static const char *const kinds[] = {"opened", "changed", "ended"};
+    static const char *const kinds[] = {"opened", "changed", "exchanged", "ended"};
     struct flux2_engine *e = test_engine(L);
     struct flux2_event *ev = e && !flux2_engine_is_foreign(e) ? flux2_engine_peek(e) : NULL;
     if (!ev)

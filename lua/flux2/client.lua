@@ -18,7 +18,10 @@ local Client = {}
 Client.__index = Client
 Client.__name = "flux2.Client"
 
-local TASK_OPTIONS = { on_done = "function", on_progress = "function", on_status = "function", timeout = "seconds" }
+local TASK_OPTIONS = {
+    on_done = "function", on_exchange = "function", on_progress = "function", on_status = "function",
+    timeout = "seconds",
+}
 local SUBMIT_OPTIONS = { price = "credits" }
 local RECOVER_OPTIONS = { timeout = "seconds" }
 local GENERATE_OPTIONS = { save = "string" }
@@ -59,6 +62,7 @@ local function send(self, payload, body, opts)
     if not reservation then return nil, err end
     local order = {
         body = body, request = payload, price = price, timeout = opts.timeout, reservation = reservation,
+        on_exchange = opts.on_exchange,
     }
     local task
     if self._settings.spool then order.record, err = self._settings.spool:record(self._settings, payload, price) end
@@ -112,8 +116,10 @@ end
 
 --- Submits a request and returns at once. The request is checked before anything is sent.
 ---@param given string|flux2.Request a prompt, or a table with prompt, type, resolution, aspect_ratio, input_urls, extra
----@param opts? { timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function? }
----  timeout in seconds for the whole task, by default the client's; price in credits, in the place of the published one
+---@param opts? { timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function?,
+---  on_exchange: (fun(task: flux2.Task, exchange: flux2.Exchange))? } timeout in seconds for the whole task, by default
+---  the client's; price in credits, in the place of the published one; on_exchange hears of every single request that
+---  is made for the task, also of those that failed and are made again
 ---@return flux2.Task? task
 ---@return flux2.Error? err
 -- Example: `local task = assert(client:submit { prompt = "a red fox", aspect_ratio = "16:9" })`
@@ -126,7 +132,8 @@ end
 
 --- Takes up a task that already exists, for instance one that a time-out left at the service.
 ---@param id string
----@param opts? { timeout: number?, on_status: function?, on_progress: function?, on_done: function? }
+---@param opts? { timeout: number?, on_status: function?, on_progress: function?, on_done: function?,
+---  on_exchange: function? } as for submit
 ---@return flux2.Task? task
 ---@return flux2.Error? err
 -- Example: `local result, err = client:task(err.task_id):wait()`
@@ -137,7 +144,7 @@ function Client:task(id, opts)
         local message = ("a task id has 1 to %d bytes; this one has %d"):format(response.longest_id, #id)
         return nil, errors.new("invalid_request", message)
     end
-    local task, err = Task.adopt(self._settings, id, opts.timeout)
+    local task, err = Task.adopt(self._settings, id, opts.timeout, opts.on_exchange)
     if not task then return nil, err end
     return listen(task, opts)
 end
@@ -146,7 +153,7 @@ end
 --- a coroutine, blocks outside one.
 ---@param given string|flux2.Request
 ---@param opts? { save: string?, timeout: number?, price: number?, on_status: function?, on_progress: function?,
----  on_done: function? } timeout in seconds covers everything; price in credits, as for submit
+---  on_done: function?, on_exchange: function? } timeout in seconds covers everything; price in credits, as for submit
 ---@return flux2.Image? image
 ---@return flux2.Error? err with task_id once the service has accepted it
 -- Example: `assert(client:generate("a red fox", { save = "fox.png" }))`
@@ -162,8 +169,8 @@ end
 --- collected, or by its `close`). Yields in a coroutine, blocks outside one.
 ---@param iterable table|fun(): any prompts or requests: a list, or a function that returns the next one and at last nil
 ---@param opts? { concurrency: integer?, ordered: boolean?, save: (fun(index: integer, request: any): string)?,
----  timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function? } concurrency is
----  4; save names the file for each; timeout in seconds and price in credits are for each
+---  timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function?,
+---  on_exchange: function? } concurrency is 4; save names the file for each; timeout in seconds and price in credits are for each
 ---@return fun(): integer?, flux2.Image?, flux2.Error?
 -- Example: `for i, image, err in client:map(prompts, { concurrency = 8 }) do ... end`
 function Client:map(iterable, opts)
@@ -178,6 +185,7 @@ function Client:map(iterable, opts)
         return generate(self, item, {
             save = opts.save and opts.save(index, item), timeout = opts.timeout, price = opts.price,
             on_status = opts.on_status, on_progress = opts.on_progress, on_done = opts.on_done,
+            on_exchange = opts.on_exchange,
         }, 2)
     end)
 end

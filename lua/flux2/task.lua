@@ -16,6 +16,21 @@ local text = require "flux2.text"
 ---@field elapsed number seconds from the submission to the end, as seen here
 ---@field credits? number as the service says, else the published price
 
+---@class flux2.Exchange one request to the service for a task, and how it was answered; for `on_exchange`
+---@field kind "submission"|"poll"
+---@field number integer the attempts of this submission, or the polls so far
+---@field http_status? integer nil when no answer came
+---@field failure? string then: resolve, connect, tls, timeout, network, closed, too_large, protocol, ...
+---@field message? string and in words
+---@field status? string the service's own word for the task, as far as it is known
+---@field progress? number 0 to 1
+---@field elapsed number seconds since the task was submitted, or taken up
+---@field pause? number seconds until the next request; nil: there is none
+---@field retry_after? number seconds that the service asked to wait
+---@field request_id? string
+---@field size? integer bytes of the answer
+---@field body? string the answer, its first 16 KiB; never the key
+
 ---@class flux2.Task
 ---@field id? string the service's name for it, once it was accepted
 ---@field state "submitting"|"running"|"succeeded"|"failed"|"cancelled"
@@ -227,7 +242,7 @@ end
 local function books_of(self)
     return function(kind, event)
         if kind == "opened" then return opened(self, event) end
-        if kind == "changed" or not event.opening then return end
+        if kind ~= "ended" or not event.opening then return end
         if event.failure then
             submission_failed(self, event)
         else
@@ -236,8 +251,21 @@ local function books_of(self)
     end
 end
 
+--- Tells the one who observes. Text from outside is shown to people sooner or later: it goes without the key.
+local function observed(self, event)
+    local function hide(s) return s and errors.redact(s, self._settings.key) end
+    reports.guard(self._on_exchange, self, {
+        kind = event.opening and "submission" or "poll", number = event.opening and event.attempts or event.polls,
+        http_status = event.http_status, failure = event.failure, message = hide(event.message),
+        status = hide(event.status), progress = response.progress(event.progress), elapsed = event.elapsed,
+        pause = event.pause, retry_after = event.retry_after, request_id = hide(event.request_id),
+        size = event.received, body = hide(event.body),
+    })
+end
+
 local function handler_of(self)
     return function(kind, event)
+        if kind == "exchanged" then return observed(self, event) end
         if kind == "opened" then return opened(self, event) end
         if kind == "changed" then return note(self, event.status, response.progress(event.progress)) end
         if event.opening then return submission_ended(self, event) end
@@ -247,6 +275,7 @@ end
 
 local function start(self, spec)
     spec.deadline = self._timeout or self._settings.timeout
+    spec.observe = self._on_exchange ~= nil
     local id, reason = scheduler.poll(self._settings.service, spec, handler_of(self))
     if not id then return nil, errors.new("io", "the engine could not start: " .. reason) end
     self._job = id
@@ -263,14 +292,14 @@ end
 --- Submits a request. Used by Client.
 ---@param settings table
 ---@param order { body: string, request: table, price: number?, timeout: number?, reservation: flux2.Reservation,
----  record: flux2.Record? } body is JSON, price is in credits, timeout in seconds
+---  record: flux2.Record?, on_exchange: function? } body is JSON, price is in credits, timeout in seconds
 ---@return flux2.Task?
 ---@return flux2.Error?
 function Task.submit(settings, order)
     local record = order.record or {}
     local self = new(settings, {
         state = "submitting", request = order.request, _price = order.price, _timeout = order.timeout,
-        _reservation = order.reservation, _record = order.record,
+        _reservation = order.reservation, _record = order.record, _on_exchange = order.on_exchange,
     })
     return start(self, {
         url = settings.task_url .. "{id}", opening = settings.submit_url, body = order.body,
@@ -294,10 +323,11 @@ end
 ---@param settings table
 ---@param id string
 ---@param timeout number? seconds
+---@param on_exchange function?
 ---@return flux2.Task?
 ---@return flux2.Error?
-function Task.adopt(settings, id, timeout)
-    local self = new(settings, { state = "running", id = id, _timeout = timeout })
+function Task.adopt(settings, id, timeout, on_exchange)
+    local self = new(settings, { state = "running", id = id, _timeout = timeout, _on_exchange = on_exchange })
     return start(self, { url = settings.task_url .. core.escape(id) })
 end
 
