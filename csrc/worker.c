@@ -187,8 +187,9 @@ static void collect(struct flux2_worker *w)
         struct flux2_job *job = t->owner;
         struct flux2_outcome outcome = flux2_transfer_finish(t, result);
         double now = flux2_platform_now();
-        struct flux2_event *observed =
-            flux2_mailbox_count(w->mailbox) < OBSERVED_BACKLOG ? flux2_job_observe(job, t, &outcome, now) : NULL;
+        struct flux2_event *observed = flux2_mailbox_count(w->mailbox) < OBSERVED_BACKLOG
+                                           ? flux2_job_observe(job, t, &outcome, now)
+                                           : NULL;
         struct flux2_event *events = flux2_job_answered(job, t, &outcome, now, &w->random);
         flux2_job_conclude(job, observed, now);
         queue_out(w, observed);

@@ -154,7 +154,12 @@ describe("the tester's guard", function()
         end
         assert.equal(404, page.post(url, "tasks/1/submit").status)
         assert.equal(404, page.post(url, "about").status)
-        assert.equal(200, page.get(url, "news?after=-5").status == 200 and 200 or 0)
+        submit { "Origin: " .. origin, "Content-Type: application/json" }
+        for _, after in ipairs { "-5", "x", "", "nan", "1e999&after=0" } do
+            local answer = page.get(url, "news?after=" .. after)
+            assert.equal(200, answer.status)
+            assert.equal(1, json.decode(answer.body).events[1].n)
+        end
     end)
 
     it("guards every answer alike, the page and its files", function()

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,8 +25,12 @@ struct server {
     lua_State *state; /* the thread's alone, while there is one */
     pthread_t thread;
     bool running;
-    pid_t pid; /* of the process that has the threads */
+    pid_t pid;           /* of the process that has the threads */
+    struct server *next; /* forsaken before it */
 };
+
+/* What a child has of its parent's: never freed, since threads that do not exist here may have been changing it. */
+static struct server *forsaken;
 
 /* --- the state that answers ------------------------------------------------------------------------------- */
 
@@ -142,7 +147,13 @@ static struct server *check_server(lua_State *L)
 /* A child has the memory of the parent's threads, but not the threads: it lets go of the port and touches nothing. */
 static void forsake(struct server *s)
 {
+    struct server *kept = malloc(sizeof(*kept));
     flux2_emu_site_disown(s->site);
+    if (kept) {
+        *kept = *s;
+        kept->next = forsaken;
+        forsaken = kept;
+    }
     memset(s, 0, sizeof(*s));
 }
 
@@ -258,10 +269,7 @@ static int pause_here(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"pause", pause_here},
-    {"serve", serve_module},
-    {"server_stop", server_stop},
-    {"server_url", server_url},
+    {"pause", pause_here}, {"serve", serve_module}, {"server_stop", server_stop}, {"server_url", server_url},
     {NULL, NULL},
 };
 

@@ -139,7 +139,8 @@ static struct sought header(struct MHD_Connection *connection, const char *name)
 /* A name that leads here without being ours is how a foreign page gets around the browser's rules (DNS rebinding). */
 static bool is_own_host(const struct emu_site *site, const struct sought *host)
 {
-    return host->times == 1 && (!strcasecmp(host->value, site->host) || !strcasecmp(host->value, site->host_name));
+    return host->times == 1 &&
+           (!strcasecmp(host->value, site->host) || !strcasecmp(host->value, site->host_name));
 }
 
 static bool is_own_origin(const struct sought *origin, const struct sought *host)
@@ -201,9 +202,11 @@ static struct verdict judge(const struct emu_site *site, struct MHD_Connection *
     if (!is_post && strcmp(method, "GET") != 0)
         return (struct verdict){MHD_HTTP_METHOD_NOT_ALLOWED, "GET and POST only\n"};
     if (!has_token(site, uri))
-        return (struct verdict){MHD_HTTP_FORBIDDEN, "the address lacks its token: open the one that was printed\n"};
+        return (struct verdict){MHD_HTTP_FORBIDDEN,
+                                "the address lacks its token: open the one that was printed\n"};
     if (is_from_elsewhere(connection, &host, is_post))
-        return (struct verdict){MHD_HTTP_FORBIDDEN, "the request comes from another page than the tester's\n"};
+        return (struct verdict){MHD_HTTP_FORBIDDEN,
+                                "the request comes from another page than the tester's\n"};
     return is_post ? judge_post(connection) : (struct verdict){0, NULL};
 }
 
@@ -398,12 +401,12 @@ static struct MHD_Daemon *start_daemon(struct emu_site *site)
     /* The server's threads have the mask of the thread that starts them: signals are the host's. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC, 0, NULL,
-                              NULL, on_request, site, MHD_OPTION_LISTEN_SOCKET, site->fd,
-                              MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
-                              MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_THREAD_STACK_SIZE,
-                              (size_t)STACK_BYTES, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, site,
-                              MHD_OPTION_NOTIFY_COMPLETED, on_completed, site, MHD_OPTION_END);
+    daemon = MHD_start_daemon(
+        MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_ITC, 0, NULL, NULL, on_request,
+        site, MHD_OPTION_LISTEN_SOCKET, site->fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS, MHD_OPTION_THREAD_STACK_SIZE,
+        (size_t)STACK_BYTES, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, site, MHD_OPTION_NOTIFY_COMPLETED,
+        on_completed, site, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return daemon;
 }
