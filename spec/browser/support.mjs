@@ -32,7 +32,6 @@ export async function openBrowser() {
         viewport: { width: 1280, height: 900 },
     });
     context.setDefaultTimeout(PATIENCE);
-    await context.grantPermissions(["clipboard-read", "clipboard-write"]).catch(() => {});
     return {
         context,
         async close() {
@@ -93,6 +92,17 @@ export async function openPage(browser, host, options = {}) {
     await page.goto(host.url);
     await page.locator("#where-url").filter({ hasText: host.base_url }).waitFor();
     return { page, complaints };
+}
+
+// What is on the clipboard. The tester's page itself may not read it.
+export async function pasted(browser) {
+    const page = await browser.context.newPage();
+    await page.setContent("<textarea autofocus></textarea>");
+    await page.focus("textarea");
+    await page.keyboard.press("Control+V");
+    const text = await page.inputValue("textarea");
+    await page.close();
+    return text;
 }
 
 // What axe-core finds; run from outside, because the page lets no script in.

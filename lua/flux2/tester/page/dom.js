@@ -9,7 +9,7 @@ function fill(element, properties, children) {
         else if (element instanceof HTMLElement && name in element && typeof value !== "string") element[name] = value;
         else element.setAttribute(name, value === true ? "" : String(value));
     }
-    element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+    element.append(...children.flat(2).filter((child) => child !== null && child !== undefined && child !== false));
     return element;
 }
 

@@ -6,8 +6,9 @@ function tile(task, open) {
     const image = h("img", { alt: "", loading: "lazy", hidden: true });
     const mark = h("span", { class: "tile-mark" });
     const text = h("span", { class: "tile-prompt" }, task.request.prompt);
-    const button = h("button", { type: "button", class: "tile", onclick: () => open(task) }, h("span", { class: "tile-picture" }, image, mark), text);
-    return { element: h("li", {}, button), image, mark, button };
+    const state = h("span", { class: "visually-hidden" });
+    const button = h("button", { type: "button", class: "tile", onclick: () => open(task) }, h("span", { class: "tile-picture" }, image, mark), text, state);
+    return { element: h("li", {}, button), image, mark, state, button };
 }
 
 function markOf(task) {
@@ -26,15 +27,14 @@ export function makeGallery(open) {
             tiles.set(task.id, tile(task, open));
             byId("gallery-list").prepend(tiles.get(task.id).element);
         }
-        const { image, mark, button } = tiles.get(task.id);
+        const { image, mark, state, button } = tiles.get(task.id);
         const picture = list(task.pictures).find((one) => one.size && !one.dropped);
         if (picture && image.hidden) {
             image.src = `pictures/${task.id}/${picture.index}`;
             image.hidden = false;
         }
         mark.textContent = markOf(task);
-        const state = { succeeded: "finished", submitting: "running" }[task.state] || task.state;
-        button.setAttribute("aria-label", `Open: ${task.request.prompt.slice(0, 120)} (${state})`);
+        state.textContent = ` (${{ succeeded: "finished", submitting: "running" }[task.state] || task.state})`;
         button.dataset.state = task.state;
     }
     function select(task) {

@@ -58,7 +58,7 @@ function eventItem(event) {
     return h("li", { class: `event ${tone}`, "data-kind": event.kind },
         h("span", { class: "at" }, seconds(event.at)),
         h("div", { class: "event-body" },
-            h("p", {}, h("strong", {}, name), " ", chip && h("span", { class: "chip" }, chip), text && ` ${text}`), more));
+            h("p", {}, h("strong", {}, name), chip && [" ", h("span", { class: "chip" }, chip)], text && ` ${text}`), more));
 }
 
 // --- how it stands ----------------------------------------------------------------------------------------------------
