@@ -61,6 +61,7 @@ for (const [name, look] of Object.entries(LOOKS)) {
         await inspect(page, "finished");
         await page.locator("summary").last().click();
         await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
+        await page.mouse.move(0, 0);
         await shoot(page, name);
 
         await page.fill("#prompt", "ab");

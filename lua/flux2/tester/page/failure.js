@@ -4,12 +4,12 @@ import { h, pretty, seconds } from "./dom.js";
 
 function facts(error) {
     const rows = [
-        ["Kind", error.kind], ["HTTP status", error.status], ["Code", error.code], ["Type", error.type],
+        ["HTTP status", error.status], ["Code", error.code], ["Type", error.type],
         ["Field", error.field], ["Task", error.task_id], ["Request", error.request_id],
         ["Attempts", error.attempts > 1 ? error.attempts : null],
         ["Retry after", error.retry_after === undefined ? null : seconds(error.retry_after)],
     ].filter(([, value]) => value !== undefined && value !== null);
-    return h("dl", { class: "facts" }, rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))));
+    return rows.length > 0 && h("dl", { class: "facts" }, rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(value)))));
 }
 
 export function failureCard(error, ...actions) {

@@ -43,7 +43,7 @@ const LINES = {
     resumed: () => ({ tone: "plain", name: "Waiting again", text: "polling was taken up again" }),
     ended: (event) => ({
         tone: event.state === "succeeded" ? "done" : "bad", name: { succeeded: "Finished", failed: "Failed", cancelled: "Cancelled" }[event.state],
-        text: event.status || "",
+        text: event.state === "cancelled" ? "here; the service may go on, and charge for it" : "",
     }),
     picture: ({ picture }) => ({
         tone: picture.error ? "bad" : "done", name: picture.error ? "Picture not fetched" : "Picture fetched",
@@ -71,9 +71,8 @@ function facts(task) {
     const picture = list(task.pictures).find((one) => one.size);
     const rows = [
         ["Credits", task.credits !== undefined ? credits(task.credits) : task.price !== undefined ? `about ${credits(task.price)}` : "not published"],
-        ["Time", task.elapsed !== undefined ? seconds(task.elapsed) : null],
         ["Polls", String(polls(task))],
-        ["Picture", picture ? `${bytes(picture.size)}, ${(picture.content_type || "").replace("image/", "").toUpperCase()}` : null],
+        ["Picture", picture ? `${task.pixels || ""}${bytes(picture.size)} ${(picture.content_type || "").replace("image/", "").toUpperCase()}` : null],
         ["Task", task.task_id],
     ].filter(([, value]) => value !== null && value !== undefined);
     return rows.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
@@ -102,13 +101,17 @@ export function makeView(task, act) {
     const button = (label, action, style) => h("button", { type: "button", class: style || "quiet", onclick: () => act[action](task) }, label);
     let drawn = 0, shownPictures = 0, shownState = null;
 
+    function measured(event) {
+        task.pixels = `${event.target.naturalWidth} × ${event.target.naturalHeight}, `;
+        numbers.replaceChildren(...facts(task));
+    }
     function drawCanvas() {
         const pictures = list(task.pictures).filter((one) => one.size && !one.dropped);
         if (pictures.length === 0 || pictures.length === shownPictures) return;
         shownPictures = pictures.length;
         canvas.classList.add("has-picture");
         canvas.replaceChildren(...pictures.map((picture) => h("a", { href: file(task, picture), target: "_blank", rel: "noopener" },
-            h("img", { src: file(task, picture), alt: `Picture of: ${task.request.prompt}` }))));
+            h("img", { src: file(task, picture), alt: `Picture of: ${task.request.prompt}`, onload: measured }))));
     }
     function drawActions() {
         const pictures = list(task.pictures).filter((one) => one.size && !one.dropped);

@@ -8,7 +8,8 @@ import { makeForm } from "./form.js";
 import { makeGallery } from "./gallery.js";
 import { emptyStage, makeView } from "./life.js";
 
-const tasks = new Map(); // id -> summary of the task, with `events` and `since`
+const tasks = new Map(); // id -> summary of the task, and what the page adds to it:
+const OWN = ["events", "since", "pixels"];
 let view = null;
 
 const announce = (text) => { byId("live").textContent = text; };
@@ -45,6 +46,11 @@ function open(task) {
     gallery.select(task);
 }
 
+// Where there is one column only, the result is further down.
+function show() {
+    if (matchMedia("(max-width: 60rem)").matches) byId("result").scrollIntoView();
+}
+
 function reopen(task) {
     open(task);
     byId("result").focus();
@@ -53,7 +59,10 @@ function reopen(task) {
 async function send(request) {
     const { id } = await post("tasks", { request });
     wanted = id;
-    if (tasks.has(id)) open(tasks.get(id));
+    if (!tasks.has(id)) return;
+    wanted = null;
+    open(tasks.get(id));
+    show();
 }
 
 async function attempt(action) {
@@ -88,7 +97,7 @@ function heard(news) {
     for (const summary of list(news.tasks)) {
         const known = tasks.get(summary.id) || { events: [], since: performance.now() };
         // What is not said any more is not so any more.
-        for (const name of Object.keys(known)) if (name !== "events" && name !== "since") delete known[name];
+        for (const name of Object.keys(known)) if (!OWN.includes(name)) delete known[name];
         tasks.set(summary.id, Object.assign(known, summary));
     }
     for (const event of list(news.events)) {
@@ -104,6 +113,7 @@ function heard(news) {
         if (id === wanted) {
             wanted = null;
             open(task);
+            show();
         }
         tell(task);
     }

@@ -3,7 +3,7 @@
 import { byId, h, svg } from "./dom.js";
 
 const SHAPES = ["1:1", "4:3", "3:2", "16:9", "21:9", "3:4", "2:3", "9:16"];
-const BOX = 26;
+const BOX = 29;
 
 // The two numbers of a ratio that can be drawn.
 export function parseRatio(text) {
@@ -32,7 +32,7 @@ export function makeRatios(field, changed) {
     const other = byId("ratio-other");
     byId("ratios").append(...SHAPES.map((ratio) => choice(ratio, changed)));
     const radios = [...document.querySelectorAll("input[name=ratio]")];
-    byId("aspect_ratio-rule").textContent = `${field.meaning}; ${field.default} unless you choose.`;
+    byId("aspect_ratio-rule").textContent = `${field.meaning.replace(/^./, (c) => c.toUpperCase())}; ${field.default} unless you choose.`;
     const choose = (ratio) => { for (const radio of radios) radio.checked = radio.value === ratio; };
     other.addEventListener("input", () => {
         choose(other.value.trim() || field.default);
