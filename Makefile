@@ -164,6 +164,17 @@ test-all: ## runs the specs on Lua 5.1, 5.2, 5.3, 5.4 and LuaJIT
 	@tools/deps build emulator all-luas test hosts cli
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-specs -s "$(SPEC)" lua5.1 lua5.2 lua5.3 lua5.4 luajit
 
+# What drives the browser in the specs of the tester's page: no part of flux2.
+build/browser/node_modules: $(addprefix spec/browser/,package.json package-lock.json .npmrc)
+	@tools/deps browser
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@cd $(@D) && npm ci --silent --ignore-scripts --no-audit --no-fund --no-update-notifier && touch node_modules
+
+.PHONY: test-browser
+test-browser: ## runs the specs of the tester's page in Chromium: LUA=luajit SPEC=spec/browser/x.spec.mjs for less
+	@tools/deps build emulator lua5.4 luajit browser
+	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-browser -s "$(SPEC)" $(or $(LUA),lua5.4 luajit)
+
 .PHONY: test-alloc
 test-alloc: ## fails every single allocation of a generation in turn, not just some: minutes
 	+@ALLOC_STEP=1 $(MAKE) --no-print-directory test SPEC=spec/alloc_failure_spec.lua
@@ -213,7 +224,7 @@ lua_dir = $(or $(INST_LUADIR),$(DESTDIR)$(PREFIX)/share/lua/$(1))
 lib_dir = $(or $(INST_LIBDIR),$(DESTDIR)$(PREFIX)/lib/lua/$(1))
 
 define install_abi
-	@for file in $$(cd lua && find flux2 -name '*.lua'); do \
+	@for file in $$(cd lua && find flux2 -type f); do \
 	    install -d "$(call lua_dir,$(1))/$${file%/*}" && \
 	    install -m 644 "lua/$$file" "$(call lua_dir,$(1))/$$file" || exit 1; \
 	done

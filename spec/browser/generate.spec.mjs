@@ -109,7 +109,7 @@ test("the session outlives a reload; pictures are opened again, sent again and c
 
 test("the same request as curl, Lua and JSON, copied with one click", async () => {
     const { page, complaints } = await openPage(browser, host);
-    assert.match(await page.textContent("#code"), /Not a request yet/);
+    await page.locator("#code").filter({ hasText: "Not a request yet" }).waitFor();
     await page.fill("#prompt", "it's a \"fox\"");
     await page.locator("#code").filter({ hasText: "curl -X POST" }).waitFor();
     const copied = async () => {

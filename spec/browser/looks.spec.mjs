@@ -30,7 +30,9 @@ async function shoot(page, name) {
 
 for (const [name, look] of Object.entries(LOOKS)) {
     test(`in ${name}`, async () => {
-        const host = await startHost({ emulator: { duration: 1.1, progress: "percent" } });
+        // Many polls for speed; for a picture of the page, those that the schedule makes.
+        const tester = process.env.FLUX2_SCREENSHOTS ? undefined : { emulator: true, poll: { interval: 0.2 } };
+        const host = await startHost({ emulator: { duration: 1.1 }, tester });
         const { page, complaints } = await openPage(browser, host, look);
         await inspect(page, "empty");
 
