@@ -50,7 +50,6 @@ for (const [name, look] of Object.entries(LOOKS)) {
         await send("a red fox in the snow, watercolour [fail]", "1:1");
         await page.locator(".failure").waitFor();
         await inspect(page, "failed");
-        await shoot(page, `${name}-failed`);
 
         await host.call("fault", { method: "POST", times: 1, retry_after: 1 });
         await send(PROMPT, "16:9");
