@@ -170,7 +170,8 @@ end
 ---@param iterable table|fun(): any prompts or requests: a list, or a function that returns the next one and at last nil
 ---@param opts? { concurrency: integer?, ordered: boolean?, save: (fun(index: integer, request: any): string)?,
 ---  timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function?,
----  on_exchange: function? } concurrency is 4; save names the file for each; timeout in seconds and price in credits are for each
+---  on_exchange: function? } concurrency is 4; save names the file for each; timeout in seconds and price in credits
+---  are for each
 ---@return fun(): integer?, flux2.Image?, flux2.Error?
 -- Example: `for i, image, err in client:map(prompts, { concurrency = 8 }) do ... end`
 function Client:map(iterable, opts)

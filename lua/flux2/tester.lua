@@ -1,6 +1,6 @@
 --- The API tester: a page in the browser of this machine that makes pictures through this module, and shows how.
--- Starts and stops it. The page is answered on a thread of its own, in a Lua state of its own (flux2.tester.service), so
--- that it works whatever this program does meanwhile. Never: listens on anything but 127.0.0.1, gives the key away.
+-- Starts and stops it. The page is answered on a thread and in a Lua state of its own (flux2.tester.service): it works
+-- whatever this program does meanwhile. Never: listens on anything but 127.0.0.1, gives the key away.
 
 local core = require "flux2.emulator.core"
 local Client = require "flux2.client"
@@ -25,13 +25,12 @@ for name, kind in pairs(settings.known) do KNOWN[name] = kind end
 
 local LARGEST_PORT = 65535
 
---- The folders of modules, whole: the new state may look for them after this program has changed its own.
-local function module_paths()
-    local scheduler = debug.getinfo(settings.read, "S").source
-    local home = scheduler:match "^@(.*)settings%.lua$"
-    if not home then return package.path, package.cpath end
-    home = home:gsub("flux2[/\\]$", "")
-    return home .. "?.lua;" .. home .. "?/init.lua;" .. package.path, package.cpath
+--- Where the new state finds modules: first of all this very flux2, wherever it was loaded from.
+local function module_path()
+    local source = debug.getinfo(settings.read, "S").source
+    local home = source:match "^@(.*)flux2[/\\]settings%.lua$"
+    if not home then return package.path end
+    return home .. "?.lua;" .. home .. "?/init.lua;" .. package.path
 end
 
 local function config_of(given, client)
@@ -60,9 +59,8 @@ function tester.start(opts)
     if not client then return nil, err end
     local config, reason = config_of(opts, client)
     if not config then return nil, errors.new("invalid_request", reason) end
-    local path, cpath = module_paths()
     local server
-    server, reason = core.serve(opts.port or 0, "flux2.tester.service", path, cpath, config)
+    server, reason = core.serve(opts.port or 0, "flux2.tester.service", module_path(), package.cpath, config)
     if not server then return nil, errors.new("io", "the tester does not start: " .. reason) end
     local url, port = core.server_url(server)
     return setmetatable({ server = server, url = url, port = port, base_url = client._settings.base_url }, Tester)

@@ -15,7 +15,8 @@ local FOR_CLIENT = { "base_url", "budget", "ca_file", "insecure_http", "proxy", 
 
 function tester.describe(command)
     local add = arguments.option
-    add(command, "--port", "The port of the page on 127.0.0.1 (default: any that is free).", values.port):argname "<port>"
+    add(command, "--port", "The port of the page on 127.0.0.1 (default: any that is free).", values.port)
+        :argname "<port>"
     arguments.connection(command)
     add(command, "--budget", "Credits that the page may spend (FLUX2_BUDGET).", values.credits):argname "<credits>"
     arguments.output(command)
@@ -69,7 +70,9 @@ end
 
 local function announce(out, page, emu)
     if out.json then
-        return out:result(jsonl.encode { url = page.url, port = page.port, base_url = page.base_url, emulator = emu ~= nil })
+        return out:result(jsonl.encode {
+            url = page.url, port = page.port, base_url = page.base_url, emulator = emu ~= nil,
+        })
     end
     out:result(page.url)
     if emu then

@@ -1,6 +1,6 @@
 --- The tester's own Lua state: answers the page, and pumps flux2.
--- Owns the loop, the routes and the rule that nothing it says holds the key. Never: trusts a call. Who may call at all was
--- decided before (csrc/emulator/site.c).
+-- Owns the loop, the routes and the rule that nothing it says holds the key. Never: trusts a call. Who may call at all
+-- was decided before (csrc/emulator/site.c).
 
 local about = require "flux2.tester.about"
 local core = require "flux2.core"
@@ -18,7 +18,7 @@ local Thumbnails = require "flux2.tester.thumbnails"
 local PATIENCE = 15 -- seconds that a question for news waits for an answer
 local HTTP_OF_KIND = { invalid_request = 422, not_found = 404, budget = 422 }
 
--- Saying ------------------------------------------------------------------------------------------------------------------
+-- Saying --------------------------------------------------------------------------------------------------------------
 
 --- The key, as it is and as JSON may write it, is in nothing that the page is told.
 local function hide(value, key, seen)
@@ -140,7 +140,7 @@ function gets.page(self, name)
     return 200, file.type, file.bytes
 end
 
--- Routing ----------------------------------------------------------------------------------------------------------------
+-- Routing -------------------------------------------------------------------------------------------------------------
 
 local function unescape(s)
     s = s:gsub("+", " "):gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
