@@ -17,8 +17,14 @@ describe("flux2 tester", function()
     --- Starts it, and gives the address that it prints.
     local function start(emu, ...)
         local pid = program.start(emu, dir, { "tester", ... })
-        program.until_(function() return service.read(dir .. "/.stdout"):find "\n" end)
-        return service.read(dir .. "/.stdout"):match "^[^\n]+", pid
+        local line
+        program.until_(function()
+            local file = io.open(dir .. "/.stdout")
+            line = file and file:read "*a":match "^([^\n]+)\n"
+            if file then file:close() end
+            return line
+        end)
+        return line, pid
     end
 
     it("prints the address of a page on an emulator of its own, and ends with Ctrl-C", function()

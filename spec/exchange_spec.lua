@@ -3,7 +3,10 @@ local flux2 = require "flux2"
 local service = require "support.service"
 
 describe("on_exchange", function()
-    after_each(service.stop_all)
+    after_each(function()
+        service.stop_all()
+        service.pump_until(function() return flux2.stats().jobs == 0 end)
+    end)
 
     local function observe(client, request, opts)
         local heard = {}
@@ -114,6 +117,7 @@ describe("on_exchange", function()
         emu:finish()
         assert(same:wait())
         assert.is_true(#heard > before)
+        assert(task:wait())
     end)
 
     it("hears nothing more of a task that was cancelled, and of none without it", function()
