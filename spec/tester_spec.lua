@@ -169,7 +169,7 @@ describe("the same request", function()
     after_each(stop_all)
 
     -- Everything that quoting could break.
-    local ODD = 'a "red" fox, it\'s $HOME `date` \\n \\" ]] %d\nsecond line\tü — 雪 \1 end'
+    local ODD = 'a "red" fox, it\'s $HOME `date` \\n \\" ]] %d\nsecond line\tü — 雪 \1 \r\127 end'
 
     local function code(url, request)
         return json.decode(page.post(url, "check", { request = request }).body).code

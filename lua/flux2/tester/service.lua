@@ -20,18 +20,36 @@ local HTTP_OF_KIND = { invalid_request = 422, not_found = 404, budget = 422 }
 
 -- Saying --------------------------------------------------------------------------------------------------------------
 
---- The key, as it is and as JSON may write it, is in nothing that the page is told.
-local function hide(value, key, seen)
-    if type(value) == "string" then
-        value = errors.redact(value, key)
-        local escaped = key:gsub("[\"\\/]", "\\%0")
-        return escaped ~= key and errors.redact(value, escaped) or value
+local hide
+
+local function holds(value, key)
+    if type(value) == "string" then return value:find(key, 1, true) ~= nil end
+    if type(value) ~= "table" then return false end
+    for name, member in pairs(value) do
+        if holds(name, key) or holds(member, key) then return true end
     end
-    if type(value) ~= "table" or seen[value] then return value end
-    seen[value] = true
+    return false
+end
+
+--- JSON can write each letter of a key in several ways. An answer that does is told as it reads without them; of one
+--- that was cut, and cannot be read, the usual way is known.
+local function hide_in_text(value, key)
+    if value:find("\\", 1, true) then
+        local decoded = json.decode(value)
+        if holds(decoded, key) then value = json.encode(hide(decoded, key), "an answer") or "" end
+        value = errors.redact(value, (key:gsub("[\"\\/]", "\\%0")))
+    end
+    return errors.redact(value, key)
+end
+
+--- The key is in nothing that the page is told.
+function hide(value, key)
+    if type(value) == "string" then return hide_in_text(value, key) end
+    if type(value) ~= "table" then return value end
     local out = {}
-    for name, member in pairs(value) do out[name] = hide(member, key, seen) end
-    seen[value] = nil
+    for name, member in pairs(value) do
+        out[type(name) == "string" and errors.redact(name, key) or name] = hide(member, key)
+    end
     return out
 end
 
@@ -47,7 +65,7 @@ local function readable(value)
 end
 
 local function say(self, status, value)
-    local told = hide(value, self.key, {})
+    local told = hide(value, self.key)
     local body, reason = json.encode(told, "the answer")
     if not body then body, reason = json.encode(readable(told), "the answer") end
     if not body then error(reason) end
