@@ -134,7 +134,7 @@ end
 
 function gets.news(self, _, query)
     local after = tonumber(query.after)
-    if not after or after < 0 then after = 0 end
+    if not (after and after >= 0 and after < math.huge) then after = 0 end -- "nan" is a number to Lua 5.1
     return say(self, 200, self.session:news_after(after, PATIENCE))
 end
 
