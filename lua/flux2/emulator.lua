@@ -303,7 +303,8 @@ function Emulator:wait(seconds, requests)
 end
 
 --- The API tester on this emulator, which is started when it is first asked for and ends with it. It works whatever
---- the program does meanwhile. `emu.tester_url` is its address. Raises when it cannot be started.
+--- the program does meanwhile, with the key that the emulator has at its start. `emu.tester_url` is its address. Raises
+--- when it cannot be started.
 ---@param port integer? where, the first time; default 0: the kernel picks a free one
 ---@return flux2.Tester
 -- Example: `print(emu.tester_url)`
