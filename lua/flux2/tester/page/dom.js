@@ -68,13 +68,7 @@ export async function copy(text) {
     }
 }
 
-// A button that copies what `text()` gives, and says so for a moment.
-export function copyButton(label, text, announce) {
-    const button = h("button", { type: "button", class: "quiet" }, label);
-    wireCopy(button, text, announce);
-    return button;
-}
-
+// Makes the button copy what `text()` gives, and say so for a moment.
 export function wireCopy(button, text, announce) {
     const label = button.textContent;
     let timer;
