@@ -51,7 +51,8 @@ HAVE_EMU := $(shell $(PKG_CONFIG) --exists $(EMU_PKGS) 2>/dev/null && echo y)
 BINDING := $(patsubst csrc/%.c,%,$(wildcard csrc/core*.c))
 ENGINE_SRC := $(filter-out $(BINDING:%=csrc/%.c),$(wildcard csrc/*.c))
 ENGINE_OBJ := $(ENGINE_SRC:%.c=$(BUILD)/obj/%.o)
-EMU_SRC := $(filter-out csrc/emulator/core.c,$(wildcard csrc/emulator/*.c))
+EMU_BINDING := $(patsubst csrc/%.c,%,$(wildcard csrc/emulator/core*.c))
+EMU_SRC := $(filter-out $(EMU_BINDING:%=csrc/%.c),$(wildcard csrc/emulator/*.c))
 EMU_OBJ := $(EMU_SRC:%.c=$(BUILD)/obj/%.o)
 
 MODULES := $(foreach v,$(ABIS),$(BUILD)/$(v)/flux2/core.so $(if $(HAVE_EMU),$(BUILD)/$(v)/flux2/emulator/core.so))
@@ -85,11 +86,11 @@ $(BUILD)/$(1)/flux2/core.so: $(BINDING:%=$(BUILD)/obj/$(1)/%.o) $(ENGINE_OBJ)
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_LDFLAGS) $$^ $$(CORE_LIBS) -ldl -o $$@
 
-$(BUILD)/obj/$(1)/emulator-core.o: csrc/emulator/core.c
+$(BUILD)/obj/$(1)/emulator/%.o: csrc/emulator/%.c
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_CFLAGS) $$(EMU_CFLAGS) $$(call lua_cflags,$(1)) -MMD -MP -c $$< -o $$@
 
-$(BUILD)/$(1)/flux2/emulator/core.so: $(BUILD)/obj/$(1)/emulator-core.o $(EMU_OBJ)
+$(BUILD)/$(1)/flux2/emulator/core.so: $(EMU_BINDING:%=$(BUILD)/obj/$(1)/%.o) $(EMU_OBJ)
 	@mkdir -p $$(@D)
 	$$(CC) $$(ALL_LDFLAGS) $$^ $$(EMU_LIBS) -ldl -lm -o $$@
 endef
@@ -171,6 +172,7 @@ test-tsan: ## runs all specs under ThreadSanitizer: ten minutes
 test-valgrind: ## runs all specs in valgrind: half an hour
 	@tools/deps valgrind
 	+@TEST_TIMEOUT=7200 $(MAKE) --no-print-directory test RUNS=lua5.4:valgrind
+
 # OpenAI's SDK, which one spec runs against the emulator: no part of flux2. Without it that spec is pending.
 .PHONY: openai-sdk
 openai-sdk: build/openai-sdk/node_modules ## installs OpenAI's SDK for Node into build/, for spec/openai_sdk_spec.lua
@@ -194,6 +196,17 @@ love: ## packs the gallery as a .love file, with what must lie beside it, into b
 	@tools/deps build emulator luajit package
 	+@$(AGAIN) all ABIS=5.1
 	@tools/love
+
+# What drives the browser in the specs of the tester's page: no part of flux2.
+build/browser/node_modules: $(addprefix spec/browser/,package.json package-lock.json .npmrc)
+	@tools/deps browser
+	@mkdir -p $(@D) && cp $^ $(@D)
+	@cd $(@D) && npm ci --silent --ignore-scripts --no-audit --no-fund --no-update-notifier && touch node_modules
+
+.PHONY: test-browser
+test-browser: ## runs the specs of the tester's page in Chromium: LUA=luajit SPEC=spec/browser/x.spec.mjs for less
+	@tools/deps build emulator lua5.4 luajit browser
+	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-browser -s "$(SPEC)" $(or $(LUA),lua5.4 luajit)
 
 .PHONY: test-alloc
 test-alloc: ## fails every single allocation of a generation in turn, not just some: minutes
@@ -252,7 +265,7 @@ lua_dir = $(or $(INST_LUADIR),$(DESTDIR)$(PREFIX)/share/lua/$(1))
 lib_dir = $(or $(INST_LIBDIR),$(DESTDIR)$(PREFIX)/lib/lua/$(1))
 
 define install_abi
-	@for file in $$(cd lua && find flux2 -name '*.lua'); do \
+	@for file in $$(cd lua && find flux2 -type f); do \
 	    install -d "$(call lua_dir,$(1))/$${file%/*}" && \
 	    install -m 644 "lua/$$file" "$(call lua_dir,$(1))/$$file" || exit 1; \
 	done

@@ -136,8 +136,8 @@ static bool get_flag(lua_State *L, const char *name)
 }
 
 /* engine:transfer(id, profile, { url, body, file, base64, once, check, deadline }) -> true | nil, message
- * engine:poll(id, profile, { url, opening, body, deadline, record_path, record_text, durations })
- *   -> true | nil, message */
+ * engine:poll(id, profile, { url, opening, body, deadline, record_path, record_text, durations,
+ *   observe }) -> true | nil, message */
 static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
 {
     struct flux2_job_spec spec = {.kind = kind};
@@ -161,6 +161,7 @@ static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
         spec.record_text = push_text(L, "record_text", NULL);
         lua_getfield(L, 4, "durations");
         spec.durations = flux2_core_opt_kind(L, lua_gettop(L));
+        spec.observed = get_flag(L, "observe");
     }
     return start_job(L, e, profile, &spec);
 }
@@ -264,6 +265,19 @@ static void push_end(lua_State *L, const struct flux2_event *ev)
     }
 }
 
+static void push_exchange(lua_State *L, const struct flux2_event *ev)
+{
+    push_end(L, ev);
+    set_string(L, "status", ev->status);
+    if (ev->has_progress)
+        set_number(L, "progress", ev->progress);
+    if (ev->pause >= 0)
+        set_number(L, "pause", ev->pause);
+    set_number(L, "elapsed", ev->elapsed);
+    set_integer(L, "polls", ev->polls);
+    set_integer(L, "received", ev->received);
+}
+
 /* A picture is large, and is not copied. Nothing that can raise follows once Lua has it. */
 static void hand_over_body(lua_State *L, struct flux2_event *ev)
 {
@@ -277,10 +291,10 @@ static void hand_over_body(lua_State *L, struct flux2_event *ev)
 
 /* engine:next() -> id, kind, event | nothing. An event is gone only once Lua has all of it. It tells what is so and no
  * more: every member costs a frame something. "opened": id, message; "opened" and "changed": status, progress. A body
- * that was checked and is what was asked for comes as `buffer`, any other as the string `body`. */
+ * that was checked and is what was asked for comes as `buffer`, any other as the string `body`. "exchanged": all of it. */
 static int engine_next(lua_State *L)
 {
-    static const char *const kinds[] = {"opened", "changed", "ended"};
+    static const char *const kinds[] = {"opened", "changed", "exchanged", "ended"};
     struct flux2_engine *e = test_engine(L);
     struct flux2_event *ev = e && !flux2_engine_is_foreign(e) ? flux2_engine_peek(e) : NULL;
     if (!ev)
@@ -289,6 +303,8 @@ static int engine_next(lua_State *L)
     lua_pushstring(L, kinds[ev->kind]);
     if (ev->kind == FLUX2_EVENT_ENDED)
         push_end(L, ev);
+    else if (ev->kind == FLUX2_EVENT_EXCHANGED)
+        push_exchange(L, ev);
     else
         push_progress(L, ev);
     hand_over_body(L, ev);

@@ -11,9 +11,10 @@
 #include "outcome.h"
 
 enum flux2_event_kind {
-    FLUX2_EVENT_OPENED,  /* the request that begins a poll was answered; polling goes on */
-    FLUX2_EVENT_CHANGED, /* a polled status or progress is not what it was */
-    FLUX2_EVENT_ENDED,   /* the last event of a job; every job has exactly one */
+    FLUX2_EVENT_OPENED,    /* the request that begins a poll was answered; polling goes on */
+    FLUX2_EVENT_CHANGED,   /* a polled status or progress is not what it was */
+    FLUX2_EVENT_EXCHANGED, /* an exchange of an observed job ended, whatever follows from it */
+    FLUX2_EVENT_ENDED,     /* the last event of a job; every job has exactly one */
 };
 
 /* Texts of an event: pointers into its own block, NULL where there is none. */
@@ -37,6 +38,7 @@ struct flux2_event {
     bool has_progress;
     double progress;
     double elapsed;    /* seconds since the job began */
+    double pause;      /* EXCHANGED: seconds until the job asks again, below 0: it does not */
     unsigned attempts; /* of the last request */
     unsigned polls;    /* polls sent so far */
     int signature;     /* index of the pattern that the body matched */

@@ -11,6 +11,8 @@
 enum {
     /* A service that has just given us an id may need a moment until all of it knows the task. */
     NOT_FOUND_MAX = 3,
+    /* Of a body, for observers: a task's answer is a few hundred bytes, unless it holds the picture. */
+    OBSERVED_MAX = 16 * 1024,
 };
 
 /* --- making and freeing ----------------------------------------------------------------------------- */
@@ -34,6 +36,7 @@ struct flux2_job *flux2_job_new(uint64_t id, struct flux2_profile *profile, cons
     j->nature = spec->nature;
     j->check_signature = spec->check_signature;
     j->base64 = spec->base64;
+    j->observed = spec->observed;
     j->heap_index = SIZE_MAX;
     bool ok = copy(&j->url, spec->url) && copy(&j->opening, spec->opening) && copy(&j->path, spec->path) &&
               flux2_record_init(&j->record, spec->record_path, spec->record_text);
@@ -189,6 +192,38 @@ void flux2_job_drop(struct flux2_job *j, bool sent)
 {
     if (j->opening && !sent)
         flux2_record_remove(&j->record);
+}
+
+/* --- observing ---------------------------------------------------------------------------------------- */
+
+struct flux2_event *flux2_job_observe(struct flux2_job *j, struct flux2_transfer *t,
+                                      const struct flux2_outcome *outcome, double now)
+{
+    struct flux2_event_texts texts = {.message = t->error, .trace = t->headers.trace};
+    if (!j->observed)
+        return NULL;
+    struct flux2_event *e = new_event(j, FLUX2_EVENT_EXCHANGED, &texts, outcome, now);
+    if (!e || !t->sink.data)
+        return e;
+    e->received = t->sink.received;
+    size_t kept = e->received < OBSERVED_MAX ? e->received : OBSERVED_MAX;
+    e->body = malloc(kept + 1);
+    if (e->body) {
+        memcpy(e->body, t->sink.data, kept);
+        e->body[kept] = '\0';
+        e->body_size = kept;
+    }
+    return e;
+}
+
+void flux2_job_conclude(const struct flux2_job *j, struct flux2_event *e, double now)
+{
+    if (!e)
+        return;
+    memcpy(e->status, j->status, sizeof e->status);
+    e->has_progress = j->has_progress;
+    e->progress = j->progress;
+    e->pause = j->phase == FLUX2_PHASE_WAITING ? fmax(j->due - now, 0) : -1;
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------ */

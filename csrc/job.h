@@ -45,6 +45,7 @@ struct flux2_job_spec {
     struct flux2_kind *durations;
     const char *record_path; /* POLL: where to keep a record of the opening, see record.h; NULL: nowhere */
     const char *record_text;
+    bool observed; /* POLL: an event for each exchange, beside those that say what came of it */
 };
 
 struct flux2_job {
@@ -73,6 +74,7 @@ struct flux2_job {
     enum flux2_nature nature;
     bool check_signature;
     bool base64;
+    bool observed;
     bool opened;                /* it began with an opening, which was accepted */
     struct flux2_record record; /* of the opening */
 
@@ -110,6 +112,12 @@ int flux2_job_request(struct flux2_job *job, struct flux2_request *request);
 /* Its exchange ended. Returns a list of events (through ->next), NULL for none. */
 struct flux2_event *flux2_job_answered(struct flux2_job *job, struct flux2_transfer *transfer,
                                        const struct flux2_outcome *outcome, double now, uint64_t *random);
+
+/* What an observer is told of the exchange that ended, NULL for a job that is not observed. Called before _answered,
+ * which may take the body away; flux2_job_conclude adds afterwards what became of the job. */
+struct flux2_event *flux2_job_observe(struct flux2_job *job, struct flux2_transfer *transfer,
+                                      const struct flux2_outcome *outcome, double now);
+void flux2_job_conclude(const struct flux2_job *job, struct flux2_event *observed, double now);
 
 /* The job is given up without an event; SENT says whether a request that is under way may have left. */
 void flux2_job_drop(struct flux2_job *job, bool sent);

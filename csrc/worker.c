@@ -13,6 +13,7 @@ enum {
     KEPT_CONNECTIONS = 256,   /* libcurl keeps 4 for each transfer of the moment; polls mostly are not one */
     LONGEST_SLEEP_MS = 60000, /* without anything to do */
     POOL_TRIES = 8,           /* transfers that are looked at for one that has the right options */
+    OBSERVED_BACKLOG = 1024,  /* events: a host that fell so far behind observes no more until it caught up */
 };
 
 static void add(atomic_uint_fast64_t *counter, uint64_t n)
@@ -198,7 +199,13 @@ static void collect(struct flux2_worker *w)
         struct flux2_transfer *t = (struct flux2_transfer *)(void *)private;
         struct flux2_job *job = t->owner;
         struct flux2_outcome outcome = flux2_transfer_finish(t, result);
-        struct flux2_event *events = flux2_job_answered(job, t, &outcome, flux2_platform_now(), &w->random);
+        double now = flux2_platform_now();
+        struct flux2_event *observed = flux2_mailbox_count(w->mailbox) < OBSERVED_BACKLOG
+                                           ? flux2_job_observe(job, t, &outcome, now)
+                                           : NULL;
+        struct flux2_event *events = flux2_job_answered(job, t, &outcome, now, &w->random);
+        flux2_job_conclude(job, observed, now);
+        queue_out(w, observed);
         release(w, job, &outcome);
         settle(w, job, events);
     }

@@ -4,7 +4,7 @@
  * Never: knows what a setting or a verb means. All that goes between Lua and the emulator goes as JSON values, each of
  * which hangs in a userdata from the moment it exists: a Lua error leaks nothing. */
 #define _GNU_SOURCE /* dladdr, RTLD_NODELETE */
-#include "../compat.h"
+#include "core.h"
 #include "emulator.h"
 #include "fault.h"
 #include "settings.h"
@@ -293,7 +293,7 @@ static void stay_in_memory(void)
         dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
-static void new_type(lua_State *L, const char *name, lua_CFunction gc)
+void flux2_emu_core_new_type(lua_State *L, const char *name, lua_CFunction gc)
 {
     luaL_newmetatable(L, name);
     lua_pushcfunction(L, gc);
@@ -312,8 +312,9 @@ static const luaL_Reg functions[] = {
 int luaopen_flux2_emulator_core(lua_State *L)
 {
     stay_in_memory();
-    new_type(L, EMULATOR, emulator_gc);
-    new_type(L, VALUE, value_gc);
+    flux2_emu_core_new_type(L, EMULATOR, emulator_gc);
+    flux2_emu_core_new_type(L, VALUE, value_gc);
     luaL_newlib(L, functions);
+    flux2_emu_core_add_site(L);
     return 1;
 }

@@ -57,6 +57,7 @@ struct flux2_emu *flux2_emu_start(const json_t *settings, char *err, size_t err_
     }
     pthread_mutex_init(&emu->lock, NULL);
     emu->stop_pipe[0] = emu->stop_pipe[1] = -1;
+    emu->pid = getpid();
     if (prepare(emu, settings, err, err_size, misuse) &&
         flux2_emu_server_start(emu, (int)emu->settings->port, err, err_size))
         return emu;
@@ -69,10 +70,19 @@ int flux2_emu_is_stopping(const struct flux2_emu *emu)
     return __atomic_load_n(&emu->stopping, __ATOMIC_RELAXED);
 }
 
+static bool is_foreign(const struct flux2_emu *emu)
+{
+    return emu->pid != getpid();
+}
+
 void flux2_emu_stop(struct flux2_emu *emu)
 {
     if (__atomic_exchange_n(&emu->stopping, 1, __ATOMIC_RELAXED))
         return;
+    if (is_foreign(emu)) {
+        flux2_emu_server_disown(emu);
+        return;
+    }
     /* All who wait see the read end hang up. */
     if (emu->stop_pipe[1] >= 0)
         close(emu->stop_pipe[1]);
@@ -101,9 +111,15 @@ bool flux2_emu_wait(struct flux2_emu *emu, double seconds, double requests)
 
 void flux2_emu_free(struct flux2_emu *emu)
 {
+    static struct flux2_emu *forsaken; /* what threads of the parent may have been changing when it forked */
     if (!emu)
         return;
     flux2_emu_stop(emu);
+    if (is_foreign(emu)) {
+        emu->forsaken = forsaken;
+        forsaken = emu;
+        return;
+    }
     flux2_emu_gallery_free(emu->gallery);
     flux2_emu_settings_unref(emu->settings);
     flux2_emu_tasks_free(&emu->tasks);

@@ -11,6 +11,7 @@
 #include "tasks.h"
 
 #include <pthread.h>
+#include <sys/types.h>
 
 struct emu_server;
 struct emu_gallery;
@@ -23,6 +24,8 @@ struct flux2_emu {
     uint64_t picture_seed;
     struct emu_server *server;   /* NULL once stopped */
     struct emu_gallery *gallery; /* has its own lock */
+    pid_t pid;                   /* of the process that has the threads */
+    struct flux2_emu *forsaken;  /* in a forked child: the one before it, see flux2_emu_free */
     int stop_pipe[2];            /* the read end becomes readable for ever when the emulator stops */
     int stopping;                /* atomic */
 
@@ -42,7 +45,8 @@ struct flux2_emu {
 /* A running emulator, or NULL with the reason in ERR. *MISUSE tells whether the reason is a wrong setting. */
 struct flux2_emu *flux2_emu_start(const json_t *settings, char *err, size_t err_size, int *misuse);
 
-/* Ends all connections and threads. What it knows stays until flux2_emu_free; twice does nothing. */
+/* Ends all connections and threads. What it knows stays until flux2_emu_free; twice does nothing. In a forked child,
+ * which has none of the threads, it only lets go of the port. */
 void flux2_emu_stop(struct flux2_emu *emu);
 void flux2_emu_free(struct flux2_emu *emu); /* stops it, if need be */
 

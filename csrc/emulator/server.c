@@ -22,6 +22,7 @@
 
 struct emu_server {
     struct MHD_Daemon *daemon;
+    int fd; /* of the listener, which the daemon closes */
 };
 
 /* A connection; its own thread's alone. */
@@ -305,8 +306,10 @@ bool flux2_emu_server_start(struct flux2_emu *emu, int port, char *err, size_t e
     /* The server's threads have the mask of the thread that starts them: signals are the host's. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (emu->server)
+    if (emu->server) {
+        emu->server->fd = fd;
         emu->server->daemon = start_daemon(emu, fd);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (emu->server && emu->server->daemon)
         return true;
@@ -324,4 +327,10 @@ void flux2_emu_server_stop(struct flux2_emu *emu)
     MHD_stop_daemon(emu->server->daemon);
     free(emu->server);
     emu->server = NULL;
+}
+
+void flux2_emu_server_disown(struct flux2_emu *emu)
+{
+    if (emu->server)
+        close(emu->server->fd);
 }

@@ -14,4 +14,7 @@ bool flux2_emu_server_start(struct flux2_emu *emu, int port, char *err, size_t e
 /* Ends every connection and thread before it returns. emu->stopping and stop_pipe must have been set off before. */
 void flux2_emu_server_stop(struct flux2_emu *emu);
 
+/* For a forked child: closes its copy of the listener and leaves the rest alone. */
+void flux2_emu_server_disown(struct flux2_emu *emu);
+
 #endif

@@ -19,7 +19,10 @@ local Client = {}
 Client.__index = Client
 Client.__name = "flux2.Client"
 
-local TASK_OPTIONS = { on_done = "function", on_progress = "function", on_status = "function", timeout = "seconds" }
+local TASK_OPTIONS = {
+    on_done = "function", on_exchange = "function", on_progress = "function", on_status = "function",
+    timeout = "seconds",
+}
 local SUBMIT_OPTIONS = { price = "credits" }
 local RECOVER_OPTIONS = { timeout = "seconds" }
 local LOOK_OPTIONS = { timeout = "seconds" }
@@ -62,6 +65,7 @@ local function send(self, payload, body, opts)
     if not reservation then return nil, err end
     local order = {
         body = body, request = payload, price = price, timeout = opts.timeout, reservation = reservation,
+        on_exchange = opts.on_exchange,
     }
     local task
     if self._settings.spool then order.record, err = self._settings.spool:record(self._settings, payload, price) end
@@ -117,9 +121,10 @@ end
 
 --- Submits a request and returns at once. The request is checked before anything is sent.
 ---@param given string|flux2.Request a prompt, or a table with prompt, type, resolution, aspect_ratio, input_urls, extra
----@param opts? { timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function? }
----  timeout in seconds for the whole task, by default the client's; price in credits, in the place of the published
----  one; the functions as for task:on
+---@param opts? { timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function?,
+---  on_exchange: (fun(task: flux2.Task, exchange: flux2.Exchange))? } timeout in seconds for the whole task, by default
+---  the client's; price in credits, in the place of the published one; the functions as for task:on, but on_exchange
+---  hears of every single request that is made for the task, also of those that failed and are made again
 ---@return flux2.Task? task
 ---@return flux2.Error? err "invalid_request" for a request that breaks a rule, "budget" where there is one, "io" for a
 ---  spool that cannot be written; whatever happens later comes out of task:wait
@@ -141,8 +146,8 @@ end
 
 --- Takes up a task that already exists, for instance one that a time-out left at the service.
 ---@param id string as task.id or err.task_id said
----@param opts? { timeout: number?, on_status: function?, on_progress: function?, on_done: function? } timeout in
----  seconds from now, by default the client's; the functions as for task:on
+---@param opts? { timeout: number?, on_status: function?, on_progress: function?, on_done: function?,
+---  on_exchange: function? } timeout in seconds from now, by default the client's; the functions as for submit
 ---@return flux2.Task? task
 ---@return flux2.Error? err "invalid_request" for what cannot be a task id; whatever happens later comes out of
 ---  task:wait
@@ -151,7 +156,7 @@ function Client:task(id, opts)
     opts = options.check("client:task", opts, TASK_OPTIONS, 2)
     local wrong = check_id("client:task", id, 2)
     if wrong then return nil, wrong end
-    local task, err = Task.adopt(self._settings, id, opts.timeout)
+    local task, err = Task.adopt(self._settings, id, opts.timeout, opts.on_exchange)
     if not task then return nil, err end
     return listen(task, opts)
 end
@@ -174,8 +179,8 @@ end
 --- a coroutine, blocks outside one.
 ---@param given string|flux2.Request as for submit
 ---@param opts? { save: string?, timeout: number?, price: number?, on_status: function?, on_progress: function?,
----  on_done: function? } save is the path of a file; timeout in seconds covers everything; price in credits and the
----  functions as for submit
+---  on_done: function?, on_exchange: function? } save is the path of a file; timeout in seconds covers everything;
+---  price in credits and the functions as for submit
 ---@return flux2.Image? image
 ---@return flux2.Error? err of any kind, with task_id once the service has accepted it
 -- Example: `assert(client:generate("a red fox", { save = "fox.png" }))`
@@ -191,9 +196,9 @@ end
 --- collected, or by its `close`). Yields in a coroutine, blocks outside one.
 ---@param iterable table|fun(): any prompts or requests: a list, or a function that returns the next one and at last nil
 ---@param opts? { concurrency: integer?, ordered: boolean?, save: (fun(index: integer, request: any): string)?,
----  timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function? } concurrency:
----  how many at once, 4 by default; save names the file for each; timeout in seconds for each; price in credits for
----  each; the functions as for submit
+---  timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function?,
+---  on_exchange: function? } concurrency: how many at once, 4 by default; save names the file for each; timeout in
+---  seconds for each; price in credits for each; the functions as for submit
 ---@return flux2.Map iterator gives the index, then an image, or nil and a flux2.Error of any kind
 -- Example: `for i, image, err in client:map(prompts, { concurrency = 8 }) do print(i, image or err) end`
 function Client:map(iterable, opts)
@@ -208,6 +213,7 @@ function Client:map(iterable, opts)
         return generate(self, item, {
             save = opts.save and opts.save(index, item), timeout = opts.timeout, price = opts.price,
             on_status = opts.on_status, on_progress = opts.on_progress, on_done = opts.on_done,
+            on_exchange = opts.on_exchange,
         }, 2)
     end)
 end

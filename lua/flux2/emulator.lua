@@ -111,8 +111,14 @@ end
 ---@field api_key string the one key that the emulator takes
 ---@field port integer the port, on 127.0.0.1
 ---@field private core userdata
+---@field tester_url string the API tester in the browser, on this emulator; started when it is first asked for
+---@field private page flux2.Tester
 local Emulator = {}
-Emulator.__index = Emulator
+
+function Emulator.__index(self, name)
+    if name == "tester_url" then return Emulator.tester(self).url end
+    return Emulator[name]
+end
 
 ---@class flux2.EmulatorSettings Everything is optional. `false` means the default. (*): at the start only.
 ---@field port integer? (*) the port; default 0: the kernel picks a free one
@@ -314,9 +320,27 @@ function Emulator:wait(seconds, requests)
     return core.wait(self.core, seconds, requests)
 end
 
+--- The API tester on this emulator, which is started when it is first asked for and ends with it. It works whatever
+--- the program does meanwhile, with the key that the emulator has at its start. `emu.tester_url` is its address. Raises
+--- when it cannot be started.
+---@param port integer? where, the first time; default 0: the kernel picks a free one
+---@return flux2.Tester
+-- Example: `print(emu.tester_url)`
+function Emulator:tester(port)
+    if not rawget(self, "page") then
+        local page, err = require("flux2.tester").start {
+            base_url = self.url, api_key = self.api_key, port = port, emulator = true,
+        }
+        if not page then error("flux2.emulator: " .. err, 3) end
+        self.page = page
+    end
+    return self.page
+end
+
 --- Stops it: connections end, the port is free. What it knows can still be asked. Twice does nothing.
 -- Example: `emu:stop()`
 function Emulator:stop()
+    if rawget(self, "page") then self.page:stop() end
     core.stop(self.core)
 end
 

@@ -123,7 +123,7 @@ function scheduler.transfer(profile, spec, handler)
     return begin(handler, false, "transfer", profile, spec)
 end
 
---- Starts a poll. The kinds are "opened", "changed", and at last "ended".
+--- Starts a poll. The kinds are "opened", "changed", with `observe` "exchanged", and at last "ended".
 ---@param profile userdata
 ---@param spec table
 ---@param handler fun(kind: string, event: table)

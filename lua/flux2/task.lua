@@ -16,6 +16,21 @@ local text = require "flux2.text"
 ---@field elapsed number seconds from the submission to the end, as seen here
 ---@field credits? number as the service says, else the published price
 
+---@class flux2.Exchange one request to the service for a task, and how it was answered; for `on_exchange`
+---@field kind "submission"|"poll"
+---@field number integer the attempts of this submission, or the polls so far
+---@field http_status? integer nil when no answer came
+---@field failure? string then: resolve, connect, tls, timeout, network, closed, too_large, protocol, ...
+---@field message? string and in words
+---@field status? string the service's own word for the task, as far as it is known
+---@field progress? number 0 to 1
+---@field elapsed number seconds since the task was submitted, or taken up
+---@field pause? number seconds until the next request; nil: there is none
+---@field retry_after? number seconds that the service asked to wait
+---@field request_id? string
+---@field size? integer bytes of the answer
+---@field body? string the answer, its first 16 KiB; never the key
+
 ---@class flux2.Task One generation at the service, from client:submit, client:task or client:recover.
 ---@field id? string the service's name for it, once it was accepted
 ---@field state "submitting"|"running"|"succeeded"|"failed"|"cancelled" how it stands, as seen here
@@ -256,8 +271,9 @@ end
 local function books_of(self)
     return function(kind, event)
         if kind == "opened" then return opened(self, event) end
-        if kind == "ended" then leave(self) end
-        if kind == "changed" or not event.opening then return end
+        if kind ~= "ended" then return end
+        leave(self)
+        if not event.opening then return end
         if event.failure then
             submission_failed(self, event)
         else
@@ -266,8 +282,21 @@ local function books_of(self)
     end
 end
 
+--- Tells the one who observes. Text from outside is shown to people sooner or later: it goes without the key.
+local function observed(self, event)
+    local function hide(s) return s and errors.redact(s, self._settings.key) end
+    reports.guard(self._on_exchange, self, {
+        kind = event.opening and "submission" or "poll", number = event.opening and event.attempts or event.polls,
+        http_status = event.http_status, failure = event.failure, message = hide(event.message),
+        status = hide(event.status), progress = response.progress(event.progress), elapsed = event.elapsed,
+        pause = event.pause, retry_after = event.retry_after, request_id = hide(event.request_id),
+        size = event.received, body = hide(event.body),
+    })
+end
+
 local function handler_of(self)
     return function(kind, event)
+        if kind == "exchanged" then return observed(self, event) end
         if kind == "opened" then return opened(self, event) end
         if kind == "changed" then return note(self, event.status, response.progress(event.progress)) end
         leave(self)
@@ -280,6 +309,7 @@ local function start(self, spec)
     local ok, err = self._settings.slots:check()
     if not ok then return nil, err end
     spec.deadline = self._timeout or self._settings.timeout
+    spec.observe = self._on_exchange ~= nil
     local id, reason = scheduler.poll(self._settings.service, spec, handler_of(self))
     if not id then return nil, errors.new("io", "the engine could not start: " .. reason) end
     self._settings.slots:take()
@@ -307,7 +337,7 @@ end
 ---@private
 ---@param settings table
 ---@param order { body: string, request: table, price: number?, timeout: number?, reservation: flux2.Reservation,
----  record: flux2.Record? } body is JSON, price is in credits, timeout in seconds
+---  record: flux2.Record?, on_exchange: function? } body is JSON, price is in credits, timeout in seconds
 ---@param prepare fun(task: flux2.Task) called before anything is sent; afterwards nothing may fail
 ---@return flux2.Task?
 ---@return flux2.Error?
@@ -315,7 +345,7 @@ function Task.submit(settings, order, prepare)
     local record = order.record or {}
     local self = new(settings, {
         state = "submitting", request = order.request, _price = order.price, _timeout = order.timeout,
-        _reservation = order.reservation, _record = order.record,
+        _reservation = order.reservation, _record = order.record, _on_exchange = order.on_exchange,
     })
     prepare(self)
     return start(self, {
@@ -343,10 +373,11 @@ end
 ---@param settings table
 ---@param id string
 ---@param timeout number? seconds
+---@param on_exchange function?
 ---@return flux2.Task?
 ---@return flux2.Error?
-function Task.adopt(settings, id, timeout)
-    local self = new(settings, { state = "running", id = id, _timeout = timeout })
+function Task.adopt(settings, id, timeout, on_exchange)
+    local self = new(settings, { state = "running", id = id, _timeout = timeout, _on_exchange = on_exchange })
     return start(self, { url = settings.task_url .. core.escape(id) })
 end
 

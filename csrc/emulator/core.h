@@ -1,0 +1,13 @@
+/* core.h - what the files of the emulator's Lua binding share. */
+#ifndef FLUX2_EMU_CORE_H
+#define FLUX2_EMU_CORE_H
+
+#include "../compat.h"
+
+/* Makes the metatable NAME, with GC, that no Lua program can look into. Leaves nothing on the stack. */
+void flux2_emu_core_new_type(lua_State *L, const char *name, lua_CFunction gc);
+
+/* Adds what core_site.c has to the table on top of the stack. */
+void flux2_emu_core_add_site(lua_State *L);
+
+#endif

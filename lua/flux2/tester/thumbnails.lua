@@ -1,0 +1,38 @@
+--- Small views of input images: the page may load nothing from another host, so they come through here.
+-- Fetches with the engine, without the key, with limits of its own, and hands on only what is an image by its first
+-- bytes. Keeps nothing.
+
+local Client = require "flux2.client"
+local errors = require "flux2.errors"
+local Image = require "flux2.image"
+local url = require "flux2.url"
+
+local MAX_BYTES = 16 * 1024 * 1024
+local SECONDS = 15
+local SHARED = { "ca_file", "connect_timeout", "proxy", "user_agent" }
+
+local Thumbnails = {}
+Thumbnails.__index = Thumbnails
+
+--- The settings of the client decide how the net is reached; the key is left out, since no service is asked.
+---@param options table of flux2.new
+function Thumbnails.new(options)
+    local own = { api_key = "none", base_url = "http://127.0.0.1", max_image_bytes = MAX_BYTES, max_retries = 0 }
+    for _, name in ipairs(SHARED) do own[name] = options[name] end
+    return setmetatable({ settings = assert(Client.new(own, 1))._settings }, Thumbnails)
+end
+
+--- The picture behind ADDRESS.
+---@param address any
+---@return string? bytes
+---@return string|flux2.Error content_type
+function Thumbnails:get(address)
+    local ok, reason = url.check(address)
+    if not ok then return nil, errors.new("invalid_request", "this is not the URL of an image: " .. reason) end
+    local image = Image.new(self.settings, { url = address })
+    local bytes, err = image:bytes(SECONDS)
+    if not bytes then return nil, err end
+    return bytes, image.content_type
+end
+
+return Thumbnails

@@ -1,0 +1,145 @@
+// What goes wrong is told, with its kind, what was said and what to do; what mends itself is seen to.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { openBrowser, openPage, startHost } from "./support.mjs";
+
+let browser, host;
+before(async () => {
+    browser = await openBrowser();
+    host = await startHost({ emulator: { image_bytes: 600 } });
+});
+after(async () => {
+    await browser.close();
+    await host.stop();
+});
+
+async function send(page, prompt) {
+    await page.fill("#prompt", prompt);
+    await page.click("#send");
+    await page.locator(".task .prompt").filter({ hasText: prompt }).waitFor();
+}
+const state = (page, name) => page.locator(`.standing[data-state="${name}"]`).waitFor();
+const events = (page) => page.locator(".event").allTextContents();
+
+test("a task that fails", async () => {
+    const { page, complaints } = await openPage(browser, host);
+    await send(page, "a fox [fail]");
+    await state(page, "failed");
+    const card = page.locator(".failure");
+    assert.equal(await card.locator(".kind").textContent(), "task_failed");
+    assert.match(await card.locator("h3").textContent(), /accepted the task and could not finish it/);
+    assert.match(await card.locator(".failure-message").textContent(), /'FAILED'/);
+    assert.match(await card.locator(".advice").textContent(), /What to do: .*submitting again is a new task/);
+    assert.match(await page.textContent("#alarm"), /^task_failed: /);
+    assert.equal(await page.locator(".tile-mark").first().textContent(), "task_failed");
+    await send(page, "a fox [moderate]");
+    await page.locator(".kind").filter({ hasText: "moderated" }).waitFor();
+    await send(page, "a fox [reject]");
+    await page.locator(".kind").filter({ hasText: "rejected" }).waitFor();
+    assert.match(await card.locator(".facts").textContent(), /HTTP status422/);
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
+test("an emulator that answers 429, then recovers", async () => {
+    const { page, complaints } = await openPage(browser, host);
+    const before = (await host.call("ledger")).length;
+    await host.call("fault", { method: "POST", times: 1, retry_after: 1 });
+    await host.call("fault", { method: "GET", path: "/api/v1/tasks/*", nth: 1, status: 503 });
+    await send(page, "patience");
+    await state(page, "succeeded");
+    const said = await events(page);
+    assert.match(said[1], /Submission HTTP 429 .*asks to wait 1\.00 s · again in 1\.\d\d s/);
+    assert.match(said[2], /Submission, attempt 2 HTTP 200 IN_PROGRESS/);
+    assert.match(said[3], /Poll 1 HTTP 503 .*again in/);
+    assert.match(said[4], /Poll 2 HTTP 200/);
+    assert.equal(await page.locator(".event.bad").count(), 2);
+    assert.equal(await page.locator(".failure").count(), 0);
+    assert.equal((await host.call("ledger")).length, before + 1, "it was bought once");
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
+test("a prompt and an answer full of HTML are text", async () => {
+    const { page, complaints } = await openPage(browser, host);
+    const evil = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script><b>bold</b> \u202e&amp;`;
+    await send(page, evil);
+    await state(page, "succeeded");
+    assert.equal(await page.locator(".task .prompt").textContent(), evil);
+    assert.equal(await page.locator(".tile-prompt").first().textContent(), evil);
+    assert.ok((await page.textContent("#code")).includes("onerror"));
+    await host.call("fault", { method: "POST", status: 422, body: JSON.stringify({ error: { message: evil, code: "<i>", type: "<script>x</script>" } }) });
+    await send(page, `once more ${evil}`);
+    await state(page, "failed");
+    assert.match(await page.locator(".failure-message").textContent(), /<img src=x/);
+    await page.locator(".failure summary").click();
+    assert.match(await page.locator(".failure pre").textContent(), /<script>x<\/script>/);
+    assert.equal(await page.locator(".task b, .task .prompt *, .failure i, .failure script, .tile b, #code *").count(), 0);
+    assert.equal(await page.locator('img[src="x"]').count(), 0);
+    assert.equal(await page.title(), "flux2 tester");
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
+test("a task is cancelled", async () => {
+    const { page, complaints } = await openPage(browser, host);
+    await host.call("set", { duration: 60 });
+    await send(page, "too slow");
+    await state(page, "running");
+    assert.ok(await page.locator("progress").isVisible());
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await state(page, "cancelled");
+    assert.match((await events(page)).at(-1), /Cancelled/);
+    await host.call("set", { duration: 0.3 });
+    assert.deepEqual(complaints, []);
+    await page.close();
+});
+
+test("a task that was given up is waited for again, and not bought again", async () => {
+    const slow = await startHost({ emulator: { duration: 60, image_bytes: 600 }, tester: { timeout: 0.5, poll: { interval: 0.1 } } });
+    const { page, complaints } = await openPage(browser, slow);
+    assert.equal(await page.textContent("#where-kind"), "Live service", "it is nobody's emulator as far as the tester knows");
+    await send(page, "slow");
+    await state(page, "failed");
+    assert.equal(await page.locator(".kind").textContent(), "timeout");
+    await slow.call("finish");
+    await page.getByRole("button", { name: "Wait again" }).click();
+    await state(page, "succeeded");
+    await page.locator(".canvas img").waitFor();
+    assert.equal(await page.locator(".failure").count(), 0);
+    assert.equal((await slow.call("ledger")).length, 1);
+    assert.deepEqual(complaints, []);
+    await page.close();
+    await slow.stop();
+});
+
+test("the key reaches neither the page nor an answer to it", async () => {
+    const secret = await startHost({ emulator: { api_key: "secret-of-nobody", image_bytes: 600 } });
+    const page = await browser.context.newPage();
+    const bodies = [];
+    page.on("response", async (response) => {
+        if (!response.url().includes("pictures/")) bodies.push(await response.text().catch(() => ""));
+    });
+    await page.goto(secret.url);
+    await secret.call("fault", { method: "POST", status: 422, body: '{"error":{"message":"wrong: secret-of-nobody"}}' });
+    await send(page, "a fox");
+    await state(page, "failed");
+    await send(page, "another fox");
+    await state(page, "succeeded");
+    for (const tab of ["curl", "Lua", "JSON"]) await page.getByRole("tab", { name: tab }).click();
+    const all = bodies.join("\n") + await page.content();
+    assert.match(all, /wrong: aio_\*\*\*/);
+    assert.ok(!all.includes("secret-of-nobody"));
+    await page.close();
+    await secret.stop();
+});
+
+test("when the program that runs it has ended, the page says so", async () => {
+    const short = await startHost();
+    const { page } = await openPage(browser, short);
+    await short.stop();
+    await page.locator(".failure-message").filter({ hasText: "the tester does not answer" }).waitFor();
+    assert.match(await page.textContent(".advice"), /Start it again/);
+    await page.close();
+});

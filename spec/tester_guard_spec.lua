@@ -1,0 +1,325 @@
+-- What the tester refuses, and how it ends: the page can spend credits, so nobody else may use it, and it may hold up nobody.
+local core = require "flux2.core"
+local curl = require "emulator_curl"
+local json = require "flux2.json"
+local page = require "support.tester_page"
+local service = require "support.service"
+local tester = require "flux2.tester"
+
+local BOUND = 5 -- seconds; the 100 ms of the design are measured, not asserted
+local REQUEST = '{"request":{"prompt":"a red fox"}}'
+
+local GUARDS = {
+    ["x-content-type-options"] = "nosniff", ["referrer-policy"] = "no-referrer", ["x-frame-options"] = "DENY",
+    ["cross-origin-opener-policy"] = "same-origin", ["cross-origin-resource-policy"] = "same-origin",
+    ["cross-origin-embedder-policy"] = "require-corp", ["cache-control"] = "no-store",
+}
+local POLICY = {
+    ["default-src"] = "'none'", ["script-src"] = "'self'", ["style-src"] = "'self'", ["img-src"] = "'self'",
+    ["connect-src"] = "'self'", ["base-uri"] = "'none'", ["form-action"] = "'none'", ["frame-ancestors"] = "'none'",
+    ["require-trusted-types-for"] = "'script'", ["trusted-types"] = "'none'",
+}
+
+local function assert_guarded(answer)
+    for name, value in pairs(GUARDS) do assert.equal(value, answer.headers[name], name) end
+    local policy = {}
+    for name, value in answer.headers["content-security-policy"]:gmatch "([%l-]+) ([^;]*)" do policy[name] = value end
+    assert.same(POLICY, policy)
+    assert.is_nil(answer.headers["access-control-allow-origin"])
+end
+
+describe("the tester's guard", function()
+    local emu, url, origin, host
+    before_each(function()
+        emu = service.start()
+        url = emu.tester_url
+        origin = page.origin(url)
+        host = origin:match "//(.*)"
+    end)
+    after_each(service.stop_all)
+
+    --- A submission with these headers, to this address.
+    local function submit(headers, to)
+        return page.post(to or url, "tasks", REQUEST, headers)
+    end
+
+    it("lets the page through", function()
+        local answer = submit { "Origin: " .. origin, "Content-Type: application/json", "Sec-Fetch-Site: same-origin" }
+        assert.equal(200, answer.status)
+        page.finish(url, 1)
+        assert.equal(1, #emu:ledger())
+    end)
+
+    it("refuses a call without its token, or with a wrong one", function()
+        local token = url:match "/(%x+)/$"
+        assert.equal(32, #token)
+        local last = token:sub(-1) == "0" and "1" or "0"
+        local other = service.start().tester_url:match "/(%x+)/$"
+        local places = {
+            origin .. "/", origin .. "/" .. token:sub(1, -2) .. last .. "/", origin .. "/" .. token:sub(1, -2) .. "/",
+            origin .. "/" .. token:upper() .. "x/", origin .. "//", origin .. "/" .. other .. "/",
+            origin .. "/x/" .. token .. "/",
+        }
+        for _, place in ipairs(places) do
+            local answer = submit({ "Origin: " .. origin, "Content-Type: application/json" }, place)
+            assert.equal(403, answer.status, place)
+            assert.is_nil(answer.body:find(token, 1, true))
+            assert_guarded(answer)
+            assert.equal(403, page.get(place, "about").status, place)
+        end
+        assert.equal(403, page.get(origin, "/favicon.ico").status)
+        assert.equal(0, emu:stats().requests)
+    end)
+
+    it("refuses a foreign Origin, and a call that names none", function()
+        local json_type = "Content-Type: application/json"
+        local origins = {
+            "https://evil.example", "null", "http://" .. host .. ".evil.example", "https://" .. host, "http://127.0.0.1:1",
+            "http://localhost:" .. host:match "%d+$",
+        }
+        for _, foreign in ipairs(origins) do
+            local answer = submit { json_type, "Origin: " .. foreign }
+            assert.equal(403, answer.status, foreign)
+            assert_guarded(answer)
+            assert.equal(403, page.get(url, "about", { "Origin: " .. foreign }).status, foreign)
+        end
+        assert.equal(403, submit({ json_type }).status)
+        assert.equal(403, submit({ json_type, "Origin: " .. origin, "Origin: https://evil.example" }).status)
+        assert.equal(403, submit({ json_type, "Origin: " .. origin, "Sec-Fetch-Site: cross-site" }).status)
+        assert.equal(0, emu:stats().requests)
+    end)
+
+    it("shows nothing to another site that includes it, and opens from a link", function()
+        for _, path in ipairs { "", "about", "page/main.js", "news?after=0" } do
+            assert.equal(403, page.get(url, path, { "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: no-cors" }).status, path)
+            assert.equal(403, page.get(url, path, { "Sec-Fetch-Site: same-site", "Sec-Fetch-Mode: no-cors" }).status, path)
+        end
+        assert.equal(200, page.get(url, "", { "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate" }).status)
+        assert.equal(200, page.get(url, "", { "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate" }).status)
+    end)
+
+    it("refuses a foreign Host: a name that was made to lead here", function()
+        local json_type, own = "Content-Type: application/json", "Origin: " .. origin
+        for _, name in ipairs { "evil.example", "evil.example:" .. host:match "%d+$", "127.0.0.1", "127.0.0.1:1", "[::1]" } do
+            local answer = submit { json_type, own, "Host: " .. name }
+            assert.equal(421, answer.status, name)
+            assert_guarded(answer)
+            assert.equal(421, page.get(url, "", { "Host: " .. name }).status, name)
+            assert.equal(421, submit({ json_type, "Origin: http://" .. name, "Host: " .. name }).status, name)
+        end
+        assert.not_equal(200, submit({ json_type, own, "Host;" }).status)
+        assert.equal(0, emu:stats().requests)
+        assert.equal(200, page.get(url, "", { "Host: localhost:" .. host:match "%d+$" }).status)
+    end)
+
+    it("takes JSON only, which no form can send and no foreign page without asking first", function()
+        local own = "Origin: " .. origin
+        for _, kind in ipairs { "text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonx" } do
+            assert.equal(415, submit({ own, "Content-Type: " .. kind }).status, kind)
+        end
+        for _, method in ipairs { "OPTIONS", "PUT", "DELETE", "PATCH" } do
+            local answer = curl.request(url .. "tasks", { method = method, headers = {
+                "Origin: https://evil.example", "Access-Control-Request-Method: POST",
+            } })
+            assert.equal(405, answer.status, method)
+            assert_guarded(answer)
+        end
+        assert.equal(0, emu:stats().requests)
+    end)
+
+    it("bounds what it reads", function()
+        local headers = { "Origin: " .. origin, "Content-Type: application/json" }
+        assert.equal(413, page.post(url, "tasks", ("x"):rep(300000), headers).status)
+        headers[3] = "Transfer-Encoding: chunked"
+        assert.equal(413, page.post(url, "tasks", ("x"):rep(300000), headers).status)
+        local long = page.get(url, "page/" .. ("x"):rep(100000))
+        assert.is_true(long.status == 414 or long.status == 413 or long.status == 431, tostring(long.status))
+        assert.equal(200, page.get(url, "about").status)
+    end)
+
+    it("survives nonsense, and answers it in kind", function()
+        for _, body in ipairs { "", "[", "null", "[]", "{}", '"x"', '{"request":null}', '{"request":[1]}', '{"request":{"a":1}}',
+            ("["):rep(5000) } do
+            local answer = page.post(url, "tasks", body == "" and " " or body, { "Origin: " .. origin, "Content-Type: application/json" })
+            assert.equal(422, answer.status, body:sub(1, 40))
+            assert.equal("invalid_request", json.decode(answer.body).error.kind)
+        end
+        for _, path in ipairs {
+            "page/../service.lua", "page/..%2fservice.lua", "page/service.lua", "page/", "../tester.lua", "tasks", "new",
+            "pictures/1", "pictures/1/99", "pictures/9/1", "pictures/%00", "tasks/1/__index", "%2e%2e/", "page/main.js/x",
+        } do
+            local answer = page.get(url, path)
+            assert.equal(404, answer.status, path)
+            assert_guarded(answer)
+        end
+        assert.equal(404, page.post(url, "tasks/1/submit").status)
+        assert.equal(404, page.post(url, "about").status)
+        submit { "Origin: " .. origin, "Content-Type: application/json" }
+        for _, after in ipairs { "-5", "x", "", "nan", "inf", "1e999", "-nan" } do
+            local answer = page.get(url, "news?after=" .. after)
+            assert.equal(200, answer.status)
+            assert.equal(1, json.decode(answer.body).events[1].n)
+        end
+    end)
+
+    it("guards every answer alike, the page and its files", function()
+        for path, kind in pairs { [""] = "text/html; charset=utf-8", ["page/main.js"] = "text/javascript; charset=utf-8",
+            ["page/style.css"] = "text/css; charset=utf-8", ["page/icon.svg"] = "image/svg+xml", about = "application/json" } do
+            local answer = page.get(url, path)
+            assert.equal(200, answer.status)
+            assert.equal(kind, answer.headers["content-type"])
+            assert_guarded(answer)
+        end
+        local html = page.get(url).body
+        assert.is_nil(html:find "https?:", "nothing from another host")
+        assert.is_nil(html:find "<script>", "no inline script")
+        assert.is_nil(html:find " style=", "no inline style")
+        assert.is_nil(html:find " on%l+=", "no inline handler")
+    end)
+
+    it("listens on this machine's own address alone", function()
+        local file = io.open "/proc/net/tcp"
+        if not file then return pending "no /proc/net/tcp here" end
+        local table_ = file:read "*a"
+        file:close()
+        local port = ("%04X"):format(tonumber(host:match "%d+$"))
+        assert.equal("0100007F", table_:match("%d+: (%x+):" .. port .. " 00000000:0000 0A"))
+        local six = io.open "/proc/net/tcp6"
+        if six then
+            assert.is_nil(six:read "*a":find(":" .. port .. " %x+:0000 0A"))
+            six:close()
+        end
+    end)
+end)
+
+describe("the API key", function()
+    after_each(service.stop_all)
+
+    it("is in nothing that the page is told, whatever the service says", function()
+        for _, key in ipairs { "aio_plain_key_1234", "odd/key\\of\"nobody" } do
+            local emu = service.start { duration = 0.02, api_key = key }
+            local quoted = assert(json.encode(key, "key"))
+            local odd = key:gsub(".", function(c) return ("\\u%04x"):format(c:byte()) end)
+            for _, fault in ipairs {
+                { status = 422, body = '{"error":{"message":"no","detail":"' .. odd .. '"}}' },
+                { status = 422, body = '{"error":{"message":"cut","detail":' .. quoted .. ',"filler":"' .. ("x"):rep(20000) .. '"}}' },
+                { status = 422, body = '{"error":{"message":' .. quoted .. ',"code":' .. quoted .. ',"type":' .. quoted .. "}}" },
+                { status = 500, body = "<title>" .. key .. "</title>" },
+                { status = 200, body = '{"code":200,"data":{"task_id":' .. quoted .. ',"status":"IN_PROGRESS"}}' },
+            } do
+                fault.method, fault.path = "POST", "/api/*"
+                emu:fault(fault)
+            end
+            local one = assert(tester.start { base_url = emu.url, api_key = key, max_retries = 0, poll = { interval = 0.02 } })
+            local all = { page.get(one.url).body, page.get(one.url, "about").body }
+            for _ = 1, 6 do
+                page.finish(one.url, page.submit(one.url, { prompt = "a red fox" }))
+                all[#all + 1] = page.get(one.url, "news?after=0").body
+            end
+            all[#all + 1] = page.post(one.url, "check", { request = { prompt = "a fox" } }).body
+            one:stop()
+            local texts, hidden = 0, 0
+            local function look(value)
+                if type(value) == "table" then
+                    for _, member in pairs(value) do look(member) end
+                elseif type(value) == "string" then
+                    texts = texts + 1
+                    hidden = hidden + (value:find("aio_***", 1, true) and 1 or 0)
+                    for _, spelling in ipairs { key, quoted:sub(2, -2), odd } do
+                        assert.is_nil(value:find(spelling, 1, true), value:sub(1, 200))
+                    end
+                    look(json.decode(value))
+                end
+            end
+            for i, one_answer in ipairs(all) do
+                assert.is_nil(one_answer:find(key, 1, true))
+                if i > 1 then look(json.decode(one_answer)) end
+            end
+            assert.is_true(hidden >= 6, hidden .. " of " .. texts .. " texts held it")
+        end
+    end)
+end)
+
+describe("the tester ends", function()
+    after_each(service.stop_all)
+
+    --- A program that has a page with a call that waits for news, and a task that runs.
+    local CHILD = [[
+        local core = require "flux2.core"
+        local emulator = require "flux2.emulator"
+        local emu = assert(emulator.start { duration = 60, port = 0 })
+        local url = emu.tester_url
+        os.execute(("curl -qs -m 30 -o /dev/null -H 'Origin: %s' -H 'Content-Type: application/json' -d '{\"request\":{\"prompt\":\"a red fox\"}}' %stasks"):format(
+            url:match "^(http://[^/]+)", url))
+        os.execute("(curl -qs -m 30 -o /dev/null '" .. url .. "news?after=1000' &)")
+        os.execute "sleep 0.2"
+        io.write(("leaving at %.6f\n"):format(core.now()))
+        io.stdout:flush()
+        local how = arg[1]
+        if how == "exit" then os.exit(0) end
+        if how == "exit and close" then os.exit(0, true) end
+        if how == "error" then error "on purpose" end
+        if how == "stop" then
+            emu:stop()
+            io.write(("stopped in %.6f\n"):format(core.now()))
+        elseif how == "collected" then
+            emu = nil
+            collectgarbage()
+            collectgarbage()
+        end
+    ]]
+
+    local codes = { close = 0, collected = 0, exit = 0, ["exit and close"] = 0, stop = 0, error = 1 }
+    for how, code in pairs(codes) do
+        it("quickly by " .. how .. ", with a call that waits and a task that runs", function()
+            local exit, printed = service.run_lua(CHILD, "'" .. how .. "'")
+            local now, left = core.now(), tonumber(printed:match "leaving at (%S+)")
+            assert.equal(code, exit, printed)
+            assert.is_nil(printed:find("Sanitizer", 1, true), printed)
+            assert.is_true(now - left < BOUND, printed)
+        end)
+    end
+
+    it("twenty times over, each with its port free again", function()
+        local emu = service.start()
+        local port
+        for _ = 1, 20 do
+            local one = assert(tester.start { base_url = emu.url, api_key = emu.api_key, port = port })
+            port = one.port
+            assert.equal(200, page.get(one.url, "about").status)
+            one:stop()
+        end
+    end)
+
+    it("in the parent alone, when the program forks", function()
+        local code, printed = service.run_lua([[
+            local fork = assert(package.loadlib(arg[1], "fork_process"))
+            local wait = assert(package.loadlib(arg[1], "wait_for_process"))
+            local emu = assert(require("flux2.emulator").start { port = 0 })
+            local url = emu.tester_url
+            local function status()
+                local pipe = io.popen("curl -qs -m 20 -o /dev/null -w '%{http_code}' " .. url .. "about")
+                local said = pipe:read "*a"
+                pipe:close()
+                return said
+            end
+            assert(status() == "200")
+            local pid = assert(fork())
+            if pid == 0 then os.exit(7, true) end
+            assert(wait(pid) == 7)
+            assert(status() == "200", "the parent's page lives on")
+        ]], "'" .. service.process_library() .. "'")
+        assert.equal(0, code, printed)
+    end)
+
+    it("leaves nothing behind when it cannot begin", function()
+        local code, printed = service.run_lua [[
+            local core = require "flux2.emulator.core"
+            local server, reason = core.serve(0, "no.such.module", package.path, package.cpath, "{}")
+            assert(server == nil and reason:find("no.such.module", 1, true), reason)
+            server, reason = core.serve(0, "flux2.version", package.path, package.cpath, "{}")
+            collectgarbage()
+        ]]
+        assert.equal(0, code, printed)
+    end)
+end)
