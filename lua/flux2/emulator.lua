@@ -112,7 +112,7 @@ end
 ---@field port integer the port, on 127.0.0.1
 ---@field private core userdata
 ---@field tester_url string the API tester in the browser, on this emulator; started when it is first asked for
----@field private page flux2.Tester
+---@field private page? flux2.Tester
 local Emulator = {}
 
 function Emulator.__index(self, name)
@@ -323,8 +323,8 @@ end
 --- The API tester on this emulator, which is started when it is first asked for and ends with it. It works whatever
 --- the program does meanwhile, with the key that the emulator has at its start. `emu.tester_url` is its address. Raises
 --- when it cannot be started.
----@param port integer? where, the first time; default 0: the kernel picks a free one
----@return flux2.Tester
+---@param port integer? the port, the first time; default 0: the kernel picks a free one
+---@return flux2.Tester tester
 -- Example: `print(emu.tester_url)`
 function Emulator:tester(port)
     if not rawget(self, "page") then

@@ -16,18 +16,18 @@ local text = require "flux2.text"
 ---@field elapsed number seconds from the submission to the end, as seen here
 ---@field credits? number as the service says, else the published price
 
----@class flux2.Exchange one request to the service for a task, and how it was answered; for `on_exchange`
----@field kind "submission"|"poll"
----@field number integer the attempts of this submission, or the polls so far
----@field http_status? integer nil when no answer came
+---@class flux2.Exchange One request to the service for a task, and how it was answered; for `on_exchange`
+---@field kind "submission"|"poll" what was asked
+---@field number integer how many: the attempts of this submission, or the polls so far
+---@field http_status? integer the HTTP status, nil when no answer came
 ---@field failure? string then: resolve, connect, tls, timeout, network, closed, too_large, protocol, ...
 ---@field message? string and in words
 ---@field status? string the service's own word for the task, as far as it is known
----@field progress? number 0 to 1
+---@field progress? number 0 to 1, where the service says
 ---@field elapsed number seconds since the task was submitted, or taken up
 ---@field pause? number seconds until the next request; nil: there is none
 ---@field retry_after? number seconds that the service asked to wait
----@field request_id? string
+---@field request_id? string the service's name for the exchange
 ---@field size? integer bytes of the answer
 ---@field body? string the answer, its first 16 KiB; never the key
 

@@ -10,6 +10,7 @@ surface.public = {
     "flux2.emulator",
     "flux2.errors",
     "flux2.openai",
+    "flux2.tester",
     "flux2.host.copas",
     "flux2.host.cqueues",
     "flux2.host.love",
@@ -48,6 +49,7 @@ surface.internal = {
     "flux2.spool",
     "flux2.suggest",
     "flux2.task",
+    "flux2.tester.*",
     "flux2.text",
     "flux2.url",
     "flux2.version",
@@ -56,6 +58,7 @@ surface.internal = {
 --- Classes that only describe a table that users make.
 surface.tables = {
     "flux2.Options", "flux2.PollOptions", "flux2.Request", "flux2.EmulatorSettings", "flux2.EmulatorFault",
+    "flux2.TesterOptions",
 }
 
 --- What an object of a class is called in the guides.
@@ -63,7 +66,7 @@ surface.variables = {
     ["flux2.Client"] = "client", ["flux2.Emulator"] = "emu", ["flux2.Error"] = "err", ["flux2.Handle"] = "handle",
     ["flux2.Image"] = "image", ["flux2.Map"] = "each", ["flux2.OpenAI"] = "openai", ["flux2.OpenAIAnswer"] = "answer",
     ["flux2.OpenAIImages"] = "images", ["flux2.Record"] = "record", ["flux2.Result"] = "result",
-    ["flux2.Task"] = "task",
+    ["flux2.Task"] = "task", ["flux2.Tester"] = "tester",
 }
 
 -- The other side of a host: a program such as LÖVE, of which nothing is needed here but that the host can be loaded.
@@ -135,7 +138,8 @@ function surface.classes(directory)
     local client = assert(flux2.new {
         base_url = emulator.url, api_key = emulator.api_key, poll = { interval = 0.01 }, spool = directory,
     })
-    local task = assert(client:submit "a red fox in the snow")
+    local exchange
+    local task = assert(client:submit("a red fox in the snow", { on_exchange = function(_, x) exchange = x end }))
     local result = assert(task:wait(10))
     local image = result.images[1]
     assert(image:save(directory .. "/fox.png"))
@@ -167,6 +171,8 @@ function surface.classes(directory)
         class("flux2.OpenAIAnswer", answer),
         class("flux2.Look", assert(client:look(task.id))),
         class("flux2.Emulator", emulator),
+        class("flux2.Tester", emulator:tester()),
+        class("flux2.Exchange", exchange),
     }, function() emulator:stop() end
 end
 
@@ -211,6 +217,7 @@ function surface.options()
         ["flux2.Request"] = surface.request_fields(),
         ["flux2.EmulatorSettings"] = set(core.settings()),
         ["flux2.EmulatorFault"] = set(core.fault_fields()),
+        ["flux2.TesterOptions"] = of(function() require("flux2.tester").start {} end),
         ["flux2.all"] = of(function() flux2.all({}, {}) end),
         ["flux2.any"] = of(function() flux2.any({}, {}) end),
         ["flux2.Client:generate"] = of(function() Client.generate({}, "a fox", {}) end),

@@ -22,7 +22,7 @@ local cli = {}
 ---@field run fun(args: table, terminal: flux2.Terminal): integer gives the exit status
 
 --- In the order in which help shows them.
-cli.commands = { "generate", "batch", "task", "recover", "estimate", "emulator", "doctor", "completion" }
+cli.commands = { "generate", "batch", "task", "recover", "estimate", "emulator", "tester", "doctor", "completion" }
 
 local WIDTH = 80
 
