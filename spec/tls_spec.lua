@@ -23,17 +23,28 @@ describe("over TLS", function()
 
     local function share(options)
         begin(options, { duration = 0.2 })
-        local c, done, failed = client(), 0, nil
+        local c, done, failed, unknown = client(), 0, nil, 0
         for i = 1, 200 do
             flux2.spawn(function()
                 local result, err = assert(c:submit("multiplexed " .. i)):wait()
-                if not result then failed = tostring(err) end
+                if not result and err.kind == "unknown_outcome" then
+                    unknown = unknown + 1
+                elseif not result then
+                    failed = tostring(err)
+                end
                 done = done + 1
             end)
         end
         service.pump_until(function() return done == 200 end, 60)
         assert.is_nil(failed)
-        assert.equal(200, #emu:ledger())
+        -- A submission on a connection that the server closes at that moment: refused unseen, or not, nobody can tell.
+        assert.is_true(unknown == 0 or options and unknown < 50, unknown .. " of unknown outcome")
+        local sold = {}
+        for _, entry in ipairs(emu:ledger()) do
+            assert.is_nil(sold[entry.prompt], "sold twice: " .. entry.prompt)
+            sold[entry.prompt] = true
+        end
+        assert.is_true(#emu:ledger() >= 200 - unknown and #emu:ledger() <= 200)
         local connections, n = {}, 0
         for _, request in ipairs(front:log()) do
             assert.equal("HTTP/2.0", request.protocol)
