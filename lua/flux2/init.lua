@@ -29,8 +29,8 @@ if rawget(_G, "love") then scheduler.block_here() end
 ---  together (20; with an interval none), memory = file that keeps how long tasks took (none) },
 ---  max_response_bytes (32 MiB), max_image_bytes (64 MiB), max_header_bytes (64 KiB), max_redirects (5, of a picture),
 ---  max_tasks (10,000 alive at once), max_submissions_per_second (20, after as many at once), max_event_bytes (256 MiB
----  that flux2.update has not taken), proxy, ca_file, insecure_http, user_agent, budget (credits that the submissions of
----  this client may cost; none), spool (a directory for client:recover; none)
+---  that flux2.update has not taken), proxy, ca_file, insecure_http, user_agent, budget (credits that the submissions
+---  of this client may cost; none), spool (a directory for client:recover; none)
 ---@return flux2.Client? client
 ---@return flux2.Error? err kind "auth" without a key, "invalid_request" for a base URL that cannot be used, "io" for a
 ---  spool that cannot be used
