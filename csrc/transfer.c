@@ -23,7 +23,7 @@ static int before_send(void *arg, char *ip, char *local_ip, int port, int local_
     (void)ip, (void)local_ip, (void)port, (void)local_port;
     if (t->sends > 0 && t->request.nature == FLUX2_ONCE) {
         t->failure = FLUX2_FAILURE_NETWORK;
-        snprintf(t->error, sizeof t->error, "the connection broke after the request was sent");
+        t->stopped = true;
         return CURL_PREREQFUNC_ABORT;
     }
     t->sends++;
@@ -225,6 +225,7 @@ bool flux2_transfer_prepare(struct flux2_transfer *t, struct flux2_profile *prof
     t->sink_is_excerpt = t->started_body = false;
     t->sends = 0;
     t->system_error = 0;
+    t->stopped = false;
     t->failure = FLUX2_FAILURE_NONE;
     t->error[0] = '\0';
     flux2_headers_clear(&t->headers);
@@ -286,6 +287,8 @@ static void append_cause(struct flux2_transfer *t)
 /* What we know better than libcurl, which has the last word in its error buffer. */
 static void describe_failure(struct flux2_transfer *t)
 {
+    if (t->stopped)
+        snprintf(t->error, sizeof t->error, "the connection broke after the request was sent");
     switch (t->failure) {
     case FLUX2_FAILURE_HEADERS_TOO_LARGE:
         snprintf(t->error, sizeof t->error, "the headers passed %zu bytes", t->profile->max_headers);

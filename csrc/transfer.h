@@ -37,6 +37,7 @@ struct flux2_transfer {
     unsigned sends; /* how often the request was about to leave */
     enum flux2_failure failure;
     int system_error; /* errno value: why there was no socket */
+    bool stopped;     /* libcurl wanted to send it again, and was not allowed to */
     struct flux2_headers headers;
     char error[CURL_ERROR_SIZE];
 };

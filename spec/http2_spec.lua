@@ -1,9 +1,16 @@
 -- HTTP/2 from a service that resets streams, goes away, or breaks the rules: whatever it does, a submission leaves once, and
--- a poll does not end a task. libcurl repeats by itself what a server calls "refused": not a submission.
+-- a poll does not end a task. A server that refuses a stream says that it did not look at the request, and libcurl asks
+-- again by itself without telling: not for a submission, whose outcome is then called unknown, because libcurl does the same
+-- on a connection that broke, and nobody behind it can tell which it was.
 local flux2 = require "flux2"
 local core = require "flux2.core"
 local h2_service = require "support.h2_service"
 local service = require "support.service"
+
+-- All of this happens below Lua: where another Lua runs, a few will do.
+local function some(actions)
+    return _VERSION == "Lua 5.4" and actions or { actions[1], actions[2] }
+end
 
 local PNG = "\137PNG\r\n\26\n and so on"
 
@@ -21,7 +28,7 @@ describe("over HTTP/2, a service that", function()
 
     local function start(plans, options)
         h2 = h2_service.start(emu.url .. "/picture.png", plans)
-        local all = { base_url = h2.url, ca_file = h2.ca_file, max_retries = 2, timeout = 30, silence_timeout = 1 }
+        local all = { base_url = h2.url, ca_file = h2.ca_file, max_retries = 2, timeout = 30, exchange_timeout = 1 }
         for name, value in pairs(options or {}) do all[name] = value end
         return service.client(emu, all)
     end
@@ -44,16 +51,16 @@ describe("over HTTP/2, a service that", function()
         assert.equal(0, flux2.pending())
     end
 
-    for _, action in ipairs {
-        "refused", "cancelled", "internal", "calm", "unknown", "away", "broken", "half", "no headers", "stream 0", "push",
+    for _, action in ipairs(some {
+        "refused", "away", "cancelled", "internal", "calm", "unknown", "broken", "half", "no headers", "stream 0", "push",
         "bad hpack", "too large", "bad settings", "endless headers",
-    } do
+    }) do
         it("answers a submission so is not sent another: " .. action, function()
             submit_once(start { post = action .. ",ok" }, 1)
         end)
     end
 
-    for _, action in ipairs { "refused", "away", "no headers", "stream 0", "bad settings" } do
+    for _, action in ipairs(some { "refused", "away", "no headers", "stream 0", "bad settings" }) do
         it("answers a submission so on a kept connection is not sent another: " .. action, function()
             local client = start { post = "ok," .. action .. ",ok" }
             assert(client:generate "opens the connection")
@@ -61,7 +68,7 @@ describe("over HTTP/2, a service that", function()
         end)
     end
 
-    for _, action in ipairs { "refused", "internal", "away", "broken", "half", "push", "bad hpack", "endless headers" } do
+    for _, action in ipairs(some { "refused", "away", "internal", "broken", "half", "push", "bad hpack", "endless headers" }) do
         it("answers polls so does not end the task: " .. action, function()
             local client = start { get = action .. "," .. action .. ",ok" }
             local result, err = assert(client:submit "worth waiting for"):wait()

@@ -184,7 +184,8 @@ describe("a limit", function()
 
     it("on submissions per second that lets one wait too long says so, and nothing was sent", function()
         local client = service.client(emu, { max_submissions_per_second = 0.001, budget = 1000 })
-        for i = 1, 2 do assert(client:submit("takes what is saved up " .. i)) end
+        local saved_up = {}
+        for i = 1, 2 do saved_up[i] = assert(client:submit("takes what is saved up " .. i)) end
         local late = assert(client:submit("too late", { timeout = 0.2 }))
         local result, err = late:wait()
         assert.is_nil(result)
@@ -194,12 +195,12 @@ describe("a limit", function()
         local spent, reserved = client:spent()
         assert.equal(#emu:ledger() * 10, spent)
         assert.is_true(reserved <= 10)
-        service.stop_all()
+        for i = 1, 2 do saved_up[i]:cancel() end
     end)
 
     it("on polls per second that lets none happen says so, and the task can be waited for again", function()
         local client = service.client(emu, { poll = { interval = 0.02, per_second = 0.001 } })
-        assert(client:submit "takes the poll that is saved up")
+        local first = assert(client:submit "takes the poll that is saved up")
         service.pump_until(function() return emu:stats().polls == 1 end)
         local task = assert(client:submit("not looked at", { timeout = 0.3 }))
         local result, err = task:wait()
@@ -208,12 +209,16 @@ describe("a limit", function()
         assert.truthy(tostring(err):find("poll.per_second", 1, true), tostring(err))
         assert.equal(task.id, err.task_id)
         assert(assert(service.client(emu):task(task.id)):wait())
+        first:cancel()
     end)
 end)
 
 describe("the queue of events", function()
     local emu
-    before_each(function() emu = service.start { image_bytes = 2 ^ 20 } end)
+    before_each(function()
+        service.pump_until(function() return flux2.stats().jobs == 0 end)
+        emu = service.start { image_bytes = 2 ^ 18 }
+    end)
     after_each(service.stop_all)
 
     local function spend(seconds)
@@ -238,9 +243,9 @@ describe("the queue of events", function()
     end)
 
     it("takes no more memory than max_event_bytes and what is under way, and loses nothing", function()
-        local n, at_once, limit = 40, 2, 4 * 2 ^ 20
+        local n, at_once, limit = 40, 2, 2 ^ 20
         emu:set { sync = "b64_json" }
-        -- Each answer is of 1.4 MB: its picture is in it.
+        -- Each answer is of 350 kB: its picture is in it.
         local client = service.client(emu, { max_event_bytes = limit, max_connections = at_once, timeout = 600 })
         local plain, tasks = service.client(emu, { timeout = 600 }), {}
         assert(plain:generate "what the emulator needs for itself")
@@ -248,7 +253,7 @@ describe("the queue of events", function()
         for i = 1, n do tasks[i] = assert(client:submit("heavy " .. i)) end
         spend(1)
         local served = #emu:ledger()
-        assert.is_true(served >= 3 and served <= limit / 2 ^ 20 + 2 * at_once + 1, served .. " were asked for")
+        assert.is_true(served >= 3 and served <= limit / 2 ^ 18 + 2 * at_once + 1, served .. " were asked for")
         spend(0.5)
         assert.equal(served, #emu:ledger(), "it goes on")
         -- Other clients are not held up by it.

@@ -41,7 +41,7 @@ end
 
 describe("signals", function()
     local emu, dir, arguments
-    local SLOW = 0.25
+    local SLOW = 0.12
     setup(function()
         emu = service.start { duration = SLOW, image_bytes = 60000 }
         emu:fault { method = "GET", path = "/images/*", every = 1, times = 1e6, trickle = { bytes = 6000, interval = 0.02 } }
@@ -64,7 +64,7 @@ describe("signals", function()
                 wait[2]()
                 assert(core.now() - began >= slow - 0.01, wait[1] .. " came back too soon")
                 local n = seen()
-                assert(n > 5, wait[1] .. ": only " .. n .. " signals")
+                assert(n > 1, wait[1] .. ": only " .. n .. " signals")
                 total = total + n
             end
             storm(0)
@@ -91,7 +91,7 @@ describe("signals", function()
                 local took = core.now() - began
                 assert(result == nil and err.kind == "timeout", tostring(err))
                 assert(took >= 0.29 and took < 10, took)
-                assert(seen() > 20)
+                assert(seen() > 5)
             end
         ]], ("'%s' '%s' 9 '%s'"):format(service.start({ duration = 60 }).url, dir, service.trouble_library()))
         assert.equal(0, code, printed)
@@ -104,7 +104,7 @@ describe("signals", function()
                 "; done; sleep 0.03; done; kill -STOP " .. pid .. "; sleep 0.4; kill -CONT " .. pid .. ") 2>/dev/null &")
             seen()
             local began = core.now()
-            while core.now() - began < 1.2 do
+            while core.now() - began < 0.8 do
                 for _, wait in ipairs(waits) do wait[2]() end
             end
             assert(seen() >= 20)

@@ -118,7 +118,8 @@ end
 --- Compiles spec/support/NAME.c, which holds functions for Lua, for package.loadlib.
 function service.lua_library(name)
     local abi = _VERSION:match "%d%.%d"
-    return service.library(name, ("$(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi))
+    -- Lua unloads it at its end, with a handler of signals in it perhaps: -z nodelete keeps it.
+    return service.library(name, ("-Wl,-z,nodelete $(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi))
 end
 
 --- Lua cannot fork by itself, nor make another Lua state: a library of C functions that can.
