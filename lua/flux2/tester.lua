@@ -11,14 +11,18 @@ local settings = require "flux2.settings"
 
 local tester = {}
 
----@class flux2.Tester
+---@class flux2.Tester A page that is being served.
 ---@field url string where the page is; whoever has it can spend credits
 ---@field base_url string the service that it talks to
----@field port integer
+---@field port integer the port, on 127.0.0.1
 ---@field private server userdata
 local Tester = {}
 Tester.__index = Tester
 Tester.__name = "flux2.Tester"
+
+---@class flux2.TesterOptions : flux2.Options What flux2.tester.start takes.
+---@field port? integer the port, by default any that is free
+---@field emulator? boolean whether the service behind it is an emulator, so that the page says so
 
 local KNOWN = { port = "count", emulator = "boolean" }
 for name, kind in pairs(settings.known) do KNOWN[name] = kind end
@@ -42,8 +46,7 @@ local function config_of(given, client)
 end
 
 --- Starts a tester. It ends with `stop`, or when it is collected.
----@param opts? table port (0: any that is free), and every option of flux2.new: api_key (FLUX2_API_KEY), base_url
----  (FLUX2_BASE_URL, https://apiin.one), budget, timeout, ...
+---@param opts? flux2.TesterOptions without them, what the environment and the defaults say
 ---@return flux2.Tester? tester
 ---@return flux2.Error? err kind "auth" without a key, "invalid_request" for a base URL that cannot be used, "io" when
 ---  the port is taken
