@@ -2,9 +2,14 @@
 #include "gate.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Servers allow some 100 on one shared connection; the service and its images may well be one host. */
 enum { STREAMS_MAX = 48 };
+
+/* Openings then have connections of their own, see lines.h. So many are little beside what the polls share, and enough
+ * for some ten openings in a second. */
+enum { APART_MAX = 2 };
 
 /* --- those who poll: a pairing heap by `likely`, which never changes while a job is in it ------------------- */
 
@@ -157,6 +162,18 @@ static double class_opens(const struct flux2_profile *p, enum class class)
     return class == POLL && p->poll_rate > 0 ? p->worker.next_poll - 1 : 0;
 }
 
+/* An opening where polls share connections, or may turn out to. */
+static bool goes_apart(const struct flux2_profile *p, const struct flux2_job *job)
+{
+    bool shared = p->worker.is_known ? p->worker.multiplexed : strncmp(job->url, "https:", 6) == 0;
+    return job->opening && shared;
+}
+
+static bool has_connection(const struct flux2_profile *p, const struct flux2_job *job)
+{
+    return p->worker.apart < APART_MAX || !goes_apart(p, job);
+}
+
 static void take_turn(struct flux2_profile *p, enum class class, double now)
 {
     p->worker.turn = (class + 1) % CLASSES;
@@ -172,8 +189,9 @@ static struct flux2_job *choose(const struct flux2_profile *p, double now)
     unsigned i;
     for (i = 0; i < CLASSES; i++) {
         enum class class = (p->worker.turn + i) % CLASSES;
-        if (front(p, class) && now >= class_opens(p, class))
-            return front(p, class);
+        struct flux2_job *job = front(p, class);
+        if (job && now >= class_opens(p, class) && has_connection(p, job))
+            return job;
     }
     return NULL;
 }
@@ -188,8 +206,10 @@ struct flux2_job *flux2_gate_admit(struct flux2_gate *g, double now)
         take_turn(p, class_of(job), now);
         flux2_gate_withdraw(g, job);
         p->worker.in_flight++;
-        job->alone = !p->worker.multiplexed;
+        job->apart = goes_apart(p, job);
+        job->alone = !p->worker.multiplexed && !job->apart;
         g->alone += job->alone;
+        p->worker.apart += job->apart;
         return job;
     }
     return NULL;
@@ -202,7 +222,7 @@ double flux2_gate_opens(const struct flux2_gate *g, double now)
     int class;
     for (p = g->first; p; p = p->worker.next)
         for (class = 0; class < CLASSES && has_room(g, p); class ++)
-            if (front(p, class))
+            if (front(p, class) && has_connection(p, front(p, class)))
                 when = fmin(when, fmax(fmax(now, class_opens(p, class)), p->worker.not_before));
     return when;
 }
@@ -217,15 +237,19 @@ bool flux2_gate_awaits_host(const struct flux2_gate *g)
 }
 
 void flux2_gate_returned(struct flux2_gate *g, struct flux2_job *job, const struct flux2_outcome *o,
-                         bool multiplexed, double pause, double now)
+                         int multiplexed, double pause, double now)
 {
     struct flux2_profile *p = job->profile;
     bool answered = o->failure == FLUX2_FAILURE_NONE;
     g->alone -= job->alone;
     job->alone = false;
     p->worker.in_flight--;
-    if (answered)
-        p->worker.multiplexed = multiplexed;
+    if (answered && multiplexed >= 0) {
+        p->worker.multiplexed = multiplexed > 0;
+        p->worker.is_known = true;
+    }
+    p->worker.apart -= job->apart;
+    job->apart = false;
     if (answered && (o->status == 429 || (o->status == 503 && o->retry_after >= 0))) {
         double half = p->worker.in_flight / 2.0;
         p->worker.window = half > 1 ? half : 1;

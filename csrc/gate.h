@@ -27,8 +27,9 @@ struct flux2_job *flux2_gate_admit(struct flux2_gate *gate, double now);
 double flux2_gate_opens(const struct flux2_gate *gate, double now);
 /* Somebody queues who may not send before the host has taken events. */
 bool flux2_gate_awaits_host(const struct flux2_gate *gate);
-/* The exchange of JOB, which was admitted, is over. PAUSE: what to wait before the next if the service said "too many". */
+/* The exchange of JOB, which was admitted, is over. PAUSE: what to wait before the next if the service said "too many".
+ * MULTIPLEXED: whether it shared its connection; below 0: it was not to. */
 void flux2_gate_returned(struct flux2_gate *gate, struct flux2_job *job, const struct flux2_outcome *outcome,
-                         bool multiplexed, double pause, double now);
+                         int multiplexed, double pause, double now);
 
 #endif

@@ -61,6 +61,7 @@ struct flux2_job {
     struct flux2_job *next, *previous, *child;
     struct flux2_transfer *transfer;
     bool alone; /* counted by the gate as one that may need a connection for itself */
+    bool apart; /* counted by the gate as one that has its connection apart from the shared ones */
     struct flux2_event *queued_change;
     double asked_at; /* when its last exchange began */
 

@@ -64,6 +64,8 @@ struct flux2_profile {
         double next_opening, next_poll;      /* when, if all came at the rate that is allowed */
         struct flux2_profile *next;          /* in the engine's list of those with someone ready */
         unsigned in_flight;
+        unsigned apart;    /* of those, on connections apart */
+        bool is_known;     /* whether it shares connections */
         double window;     /* exchanges at once that the service can take */
         bool multiplexed;  /* it shares connections (HTTP/2) */
         double not_before; /* it asked all of us to wait until then */

@@ -131,7 +131,6 @@ static void set_profile(struct flux2_transfer *t, const struct flux2_profile *p)
     curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
     curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, before_send);
     curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
-    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     /* Wait for a connection that can be shared instead of opening one more. */
     curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
     /* Dots in a path are data here, never steps in it. */
@@ -158,6 +157,8 @@ static unsigned shape_of(const struct flux2_request *r)
 static void set_shape(struct flux2_transfer *t, unsigned shape)
 {
     CURL *e = t->easy;
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
+                     shape & AT_MOST_ONCE ? (long)CURL_HTTP_VERSION_1_1 : (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(e, CURLOPT_MAXAGE_CONN, shape & AT_MOST_ONCE ? (long)ONCE_MAX_IDLE : 118L);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE,
                      shape & HAS_PATH ? (long)BUFFER_FOR_FILES : (long)BUFFER_FOR_MEMORY);

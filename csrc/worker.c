@@ -1,7 +1,6 @@
 /* worker.c - see worker.h. */
 #include "worker.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +9,6 @@
 
 enum {
     SHARED_CONNECTIONS = 4,   /* to one host, when all that is under way can share them */
-    KEPT_CONNECTIONS = 256,   /* libcurl keeps 4 for each transfer of the moment; polls mostly are not one */
     LONGEST_SLEEP_MS = 60000, /* without anything to do */
     POOL_TRIES = 8,           /* transfers that are looked at for one that has the right options */
     OBSERVED_BACKLOG = 1024,  /* events: a host that fell so far behind observes no more until it caught up */
@@ -48,7 +46,7 @@ static struct flux2_event *insist_on_end(struct flux2_worker *w, const struct fl
     struct flux2_event *event;
     int tries = 0;
     while (!(event = flux2_event_new(job->id, FLUX2_EVENT_ENDED, NULL)) && tries++ < 1000)
-        curl_multi_poll(w->multi, NULL, 0, 10, NULL);
+        flux2_lines_sleep(&w->lines, 10);
     if (event)
         event->outcome = (struct flux2_outcome){.failure = FLUX2_FAILURE_IO, .sent = true, .retry_after = -1};
     return event;
@@ -127,11 +125,11 @@ static void release(struct flux2_worker *w, struct flux2_job *job, const struct 
     long opened = 0, version = 0;
     curl_easy_getinfo(t->easy, CURLINFO_NUM_CONNECTS, &opened);
     curl_easy_getinfo(t->easy, CURLINFO_HTTP_VERSION, &version);
-    curl_multi_remove_handle(w->multi, t->easy);
+    flux2_lines_remove(&w->lines, t->easy, job->apart);
     double pause =
         flux2_schedule_pause(&job->profile->backoff, job->attempts, outcome->retry_after, &w->random);
-    flux2_gate_returned(&w->gate, job, outcome, version >= CURL_HTTP_VERSION_2_0, pause,
-                        flux2_platform_now());
+    int multiplexed = t->request.nature == FLUX2_ONCE ? -1 : version >= CURL_HTTP_VERSION_2_0;
+    flux2_gate_returned(&w->gate, job, outcome, multiplexed, pause, flux2_platform_now());
     add(&w->count.connections, (uint64_t)(opened > 0 ? opened : 0));
     add(&w->count.received, t->sink.received);
     subtract(&w->count.in_flight, 1);
@@ -156,7 +154,7 @@ static void give_up(struct flux2_worker *w, struct flux2_job *job, enum flux2_fa
 static void cannot_begin(struct flux2_worker *w, struct flux2_job *job, const char *why)
 {
     struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
-    flux2_gate_returned(&w->gate, job, &outcome, false, 0, flux2_platform_now());
+    flux2_gate_returned(&w->gate, job, &outcome, -1, 0, flux2_platform_now());
     settle(w, job, flux2_job_end(job, &outcome, why, flux2_platform_now()));
 }
 
@@ -170,7 +168,7 @@ static void begin_exchange(struct flux2_worker *w, struct flux2_job *job)
     }
     struct flux2_transfer *t = get_transfer(w, job->profile);
     bool ok = t && flux2_transfer_prepare(t, job->profile, &request) &&
-              curl_multi_add_handle(w->multi, t->easy) == CURLM_OK;
+              flux2_lines_add(&w->lines, t->easy, job->apart);
     if (!ok) {
         if (t)
             put_transfer(w, t);
@@ -189,8 +187,7 @@ static void begin_exchange(struct flux2_worker *w, struct flux2_job *job)
 static void collect(struct flux2_worker *w)
 {
     CURLMsg *message;
-    int left;
-    while ((message = curl_multi_info_read(w->multi, &left))) {
+    while ((message = flux2_lines_next(&w->lines))) {
         char *private = NULL;
         if (message->msg != CURLMSG_DONE)
             continue;
@@ -267,10 +264,7 @@ static int time_to_sleep(const struct flux2_worker *w, double now)
  * the first one's handshake lasts libcurl opens one more for each of them. It is told not to. */
 static void limit_connections(struct flux2_worker *w)
 {
-    long limit = w->gate.alone > 0 ? 0 : SHARED_CONNECTIONS;
-    if (limit != w->connection_limit)
-        curl_multi_setopt(w->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
-    w->connection_limit = limit;
+    flux2_lines_limit(&w->lines, w->gate.alone > 0 ? 0 : SHARED_CONNECTIONS);
 }
 
 /* Says whether the worker has to be woken when the host takes an event; false if it has taken some meanwhile. */
@@ -284,13 +278,12 @@ static bool look_at_queue(struct flux2_worker *w)
 
 int flux2_worker_turn(struct flux2_worker *w)
 {
-    int running;
     double now = flux2_platform_now();
     w->gate.queued = flux2_mailbox_bytes(w->mailbox);
     wake_due(w, now);
     admit(w, now);
     limit_connections(w);
-    curl_multi_perform(w->multi, &running);
+    flux2_lines_perform(&w->lines);
     collect(w);
     post(w);
     return look_at_queue(w) ? time_to_sleep(w, flux2_platform_now()) : 0;
@@ -298,12 +291,12 @@ int flux2_worker_turn(struct flux2_worker *w)
 
 void flux2_worker_sleep(struct flux2_worker *w, int ms)
 {
-    curl_multi_poll(w->multi, NULL, 0, ms, NULL);
+    flux2_lines_sleep(&w->lines, ms);
 }
 
 void flux2_worker_wake(struct flux2_worker *w)
 {
-    curl_multi_wakeup(w->multi);
+    flux2_lines_wake(&w->lines);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------- */
@@ -312,18 +305,7 @@ int flux2_worker_open(struct flux2_worker *w, struct flux2_mailbox *mailbox)
 {
     w->mailbox = mailbox;
     w->random = flux2_platform_seed();
-    w->multi = curl_multi_init();
-    if (!w->multi)
-        return ENOMEM;
-    /* Without descriptors there is a handle all the same, but one that nobody can wake. */
-    if (curl_multi_wakeup(w->multi) != CURLM_OK) {
-        curl_multi_cleanup(w->multi);
-        w->multi = NULL;
-        return EMFILE;
-    }
-    curl_multi_setopt(w->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
-    curl_multi_setopt(w->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    return 0;
+    return flux2_lines_open(&w->lines);
 }
 
 void flux2_worker_close(struct flux2_worker *w)
@@ -332,7 +314,7 @@ void flux2_worker_close(struct flux2_worker *w)
     while ((job = flux2_agenda_any(&w->agenda))) {
         flux2_job_drop(job, job->transfer && job->transfer->sends > 0);
         if (job->transfer) {
-            curl_multi_remove_handle(w->multi, job->transfer->easy);
+            flux2_lines_remove(&w->lines, job->transfer->easy, job->apart);
             flux2_transfer_free(job->transfer);
         }
         flux2_agenda_remove(&w->agenda, job);
@@ -342,6 +324,5 @@ void flux2_worker_close(struct flux2_worker *w)
     flux2_agenda_free(&w->agenda);
     while (w->pooled > 0)
         flux2_transfer_free(w->pool[--w->pooled]);
-    curl_multi_cleanup(w->multi);
-    w->multi = NULL;
+    flux2_lines_close(&w->lines);
 }

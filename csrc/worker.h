@@ -1,6 +1,6 @@
 /* worker.h - what the engine's thread does: runs jobs on a multi handle, one turn at a time.
  *
- * Owns: the multi handle, every job that was begun, every transfer. Never: locks, or knows that there are threads; the
+ * Owns: the lines to servers, every job that was begun, every transfer. Never: locks, or knows that there are threads; the
  * mailbox and the counters are the only things of it that another thread may touch, and flux2_worker_wake. */
 #ifndef FLUX2_WORKER_H
 #define FLUX2_WORKER_H
@@ -13,14 +13,14 @@
 
 #include "agenda.h"
 #include "gate.h"
+#include "lines.h"
 #include "mailbox.h"
 
 enum { FLUX2_POOL_MAX = 128 }; /* idle transfers that are kept */
 
 struct flux2_worker {
     struct flux2_mailbox *mailbox; /* borrowed */
-    CURLM *multi;
-    long connection_limit; /* to one host; 0: none */
+    struct flux2_lines lines;
     struct flux2_agenda agenda;
     struct flux2_gate gate;
     struct flux2_transfer *pool[FLUX2_POOL_MAX];

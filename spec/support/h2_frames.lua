@@ -1,16 +1,15 @@
 -- h2_frames.lua - the server's side of HTTP/2, as bytes, on standard input and output: a service that resets streams, goes
 -- away, and sends frames that nobody may send. TLS is somebody else's (support/h2_service.lua). A program of its own.
 --
---   lua h2_frames.lua LOG PICTURE_URL POST_PLAN GET_PLAN
+--   lua h2_frames.lua LOG PICTURE_URL PLAN
 --
--- A plan is a list of actions with commas; the last one goes on for ever. LOG gets a line for each request that came whole:
--- its method, connection and stream.
+-- A plan is a list of actions with commas, one for each request by HTTP/2; the last one goes on for ever. What comes by
+-- HTTP/1.1 is answered well. LOG gets a line for each request that came whole: its method, connection, and stream or 0.
 
 local log = assert(io.open(arg[1], "a"))
 local picture = arg[2]
-local plans, at = { POST = {}, GET = {} }, { POST = 0, GET = 0 }
-for action in arg[3]:gmatch "[^,]+" do table.insert(plans.POST, action) end
-for action in arg[4]:gmatch "[^,]+" do table.insert(plans.GET, action) end
+local plan, at = {}, 0
+for action in arg[3]:gmatch "[^,]+" do table.insert(plan, action) end
 
 local DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 9
 local END_STREAM, END_HEADERS = 1, 4
@@ -47,7 +46,7 @@ end
 local function endless_headers(stream)
     local field = "\0\1x\127\129\127" .. ("y"):rep(16384)
     frame(HEADERS, 0, stream, STATUS_200)
-    for _ = 1, 40 do frame(CONTINUATION, 0, stream, field:sub(1, 16384)) end
+    for _ = 1, 8 do frame(CONTINUATION, 0, stream, field:sub(1, 16384)) end
 end
 
 local actions = {
@@ -83,14 +82,27 @@ local actions = {
 
 local connection, methods = 0, {}
 
+local function note(method, stream)
+    log:write(method, " ", connection, " ", stream, "\n")
+    log:flush()
+end
+
 local function act(stream)
     local method = methods[stream]
     methods[stream] = nil
-    log:write(method, " ", connection, " ", stream, "\n")
-    log:flush()
-    at[method] = at[method] + 1
-    local plan = plans[method]
-    actions[plan[at[method]] or plan[#plan]](stream, method)
+    note(method, stream)
+    at = at + 1
+    actions[plan[at] or plan[#plan]](stream, method)
+end
+
+--- A request by HTTP/1.1, of which `head` has been read.
+local function answer_plainly(head)
+    connection = connection + 1
+    repeat head = head .. io.read(1) until head:sub(-4) == "\r\n\r\n"
+    io.read(tonumber(head:lower():match "content%-length: (%d+)") or 0)
+    local method = head:match "^%u+"
+    note(method, 0)
+    io.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ", #BODIES[method], "\r\n\r\n", BODIES[method])
 end
 
 --- Which method a header block asks for: it comes first, and is in HPACK's static table.
@@ -113,6 +125,8 @@ while true do
     if not head or #head < 9 then break end
     if head == "PRI * HTT" then
         begin()
+    elseif head:find "^%u+ /" then
+        answer_plainly(head)
     else
         local a, b, c, kind, flags, s1, s2, s3, s4 = head:byte(1, 9)
         local size, stream = a * 65536 + b * 256 + c, (s1 % 128) * 16777216 + s2 * 65536 + s3 * 256 + s4
