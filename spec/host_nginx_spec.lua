@@ -184,8 +184,9 @@ describe("the host for nginx", function()
         local painting = start("painting", curl(("-Z --no-progress-meter --parallel-immediate --parallel-max 50 -w '%%{http_code}\\n' -o '%s/#1.png' "
             .. "'http://nginx/generate?prompt=picture+[1-50]'"):format(folder)))
         wait_until("all 50 are under way", pending_is(50))
+        wait_until("all 50 are submitted", function() return #emulator:ledger() == 50 end)
         for _ = 1, 20 do assert.equal("50\n", get "/status") end
-        local asking = start("asking", ("sh -c 'while [ ! -e %s/stop ]; do %s; done'"):format(folder, curl "http://nginx/status"))
+        local asking = start("asking", ("sh -c 'while [ ! -e %s/stop ]; do %s; sleep 0.02; done'"):format(folder, curl "http://nginx/status"))
         wait_until("nginx is asked", function() return #asking.output() > 0 end)
         emulator:finish()
         assert.equal(0, painting.status())
