@@ -181,6 +181,26 @@ describe("waiting", function()
         task:cancel()
     end)
 
+    it("that is given up leaves no room taken, of thousands of tasks", function()
+        local slow = service.client(service.start { duration = 600 }, { max_submissions_per_second = 1e6 })
+        local function submit_and_cancel()
+            local tasks = {}
+            for i = 1, 5000 do tasks[i] = assert(slow:submit("given up " .. i)) end
+            for i = 1, 5000 do tasks[i]:cancel() end
+            tasks = nil -- luacheck: ignore
+            service.pump_until(function() return flux2.stats().jobs == 0 end, 30)
+            flux2.update()
+            collectgarbage()
+            collectgarbage()
+            return collectgarbage "count"
+        end
+        collectgarbage()
+        collectgarbage()
+        local before = collectgarbage "count"
+        local after = submit_and_cancel()
+        assert.is_true(after - before < 150, "grew by " .. after - before .. " KiB")
+    end)
+
     it("of ten thousand coroutines ends, and memory and descriptors are back where they were", function()
         local count = tonumber(os.getenv "FLUX2_WAITERS") or 10000
         local function descriptors()

@@ -10,6 +10,7 @@ local scheduler = {}
 local engine -- started by the first job
 local count_ready -- how many events of it wait
 local handlers = {} -- job id -> function(kind, event)
+local entries = 0 -- how many of them
 local quiet = {} -- job id -> true: nobody counts it as work (the time-out of a wait)
 local work = 0 -- jobs that count
 local most = 0 -- the largest `work` since the tables were made
@@ -60,7 +61,7 @@ end
 
 --- A table that was large stays so until something is put into it. After a burst ours start anew.
 local function shrink()
-    if most < 256 or next(handlers) ~= nil then return end
+    if most < 256 then return end
     handlers, quiet, most = {}, {}, 0
     local still = setmetatable({}, { __mode = "k" })
     for co, waiter in pairs(waiting) do still[co] = waiter end
@@ -70,18 +71,20 @@ end
 local function forget(id)
     if not handlers[id] then return end
     handlers[id] = nil
+    entries = entries - 1
     if quiet[id] then
         quiet[id] = nil
     else
         work = work - 1
-        if work == 0 then shrink() end
     end
+    if entries == 0 then shrink() end
     announce()
 end
 
 local function enter(id, handler, background, start, ...)
     if background then quiet[id] = true end
     handlers[id] = handler
+    entries = entries + 1
     if not background then
         work = work + 1
         if work > most then most = work end
@@ -149,7 +152,10 @@ end
 function scheduler.cancel(id, heard)
     if not id or not handlers[id] then return end
     forget(id)
-    if heard then handlers[id], quiet[id] = heard, true end
+    if heard then
+        handlers[id], quiet[id] = heard, true
+        entries = entries + 1
+    end
     engine:cancel(id)
 end
 
