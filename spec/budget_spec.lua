@@ -128,6 +128,7 @@ describe("the budget", function()
         -- One that was cancelled in the very moment of its acceptance is paid for.
         emu:clear_faults()
         emu:set { duration = 60 }
+        service.pump_until(function() return flux2.stats().jobs == 0 and core.engine():ready() == 0 end)
         local late = assert(client:submit "accepted meanwhile")
         local until_ = core.now() + 20
         while #emu:ledger() < 2 or core.engine():ready() == 0 do assert(core.now() < until_) end
