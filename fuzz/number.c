@@ -16,8 +16,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* Of "0x1", "inf" and "nan" it takes what is decimal, if anything. */
     if (!strpbrk(text, "xXnN")) {
         PROMISE(ours == theirs);
-        /* Numbers so small or large are nobody's progress. */
-        if (fabs(wanted) > 1e-280 && fabs(wanted) < 1e280 && strlen(text) < 250)
+        /* What a double holds with fewer digits, or not at all, is nobody's progress. */
+        if (fabs(wanted) > 1e-280 && fabs(wanted) < 1e280)
             PROMISE(fabs(value - wanted) <= 1e-12 * fabs(wanted));
     }
     PROMISE(ours >= text && ours <= text + strlen(text) && !isnan(value));
