@@ -37,6 +37,10 @@ void flux2_core_fill_buffer(struct flux2_buffer *buffer, char *data, size_t size
 /* The string or the buffer at INDEX; raises if there is neither. */
 const char *flux2_core_check_bytes(lua_State *L, int index, size_t *size);
 
+/* Pushes the list of pictures that LINKS are, as flux2.pictures makes it. */
+struct flux2_links;
+void flux2_core_push_links(lua_State *L, const struct flux2_links *links);
+
 /* Each adds its functions to the table on top of the stack. */
 void flux2_core_add_buffer(lua_State *L);
 void flux2_core_add_engine(lua_State *L);

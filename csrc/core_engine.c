@@ -237,6 +237,28 @@ static void push_progress(lua_State *L, const struct flux2_event *ev)
         set_number(L, "progress", ev->progress);
 }
 
+void flux2_core_push_links(lua_State *L, const struct flux2_links *links)
+{
+    size_t i;
+    lua_createtable(L, (int)links->count, 0);
+    for (i = 0; i < links->count; i++) {
+        lua_createtable(L, 0, 2);
+        set_string(L, "url", links->at[i].url);
+        set_string(L, "content_type", links->at[i].type);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+}
+
+/* What was read of a task that ended well: nobody has to read its body. */
+static void set_success(lua_State *L, const struct flux2_event *ev)
+{
+    set_string(L, "status", ev->status);
+    if (ev->links->has_credits)
+        set_number(L, "credits", ev->links->credits);
+    flux2_core_push_links(L, ev->links);
+    lua_setfield(L, -2, "images");
+}
+
 static void push_end(lua_State *L, const struct flux2_event *ev)
 {
     lua_createtable(L, 0, 8);
@@ -259,6 +281,8 @@ static void push_end(lua_State *L, const struct flux2_event *ev)
     set_string(L, "content_type", ev->texts.content_type);
     set_string(L, "location", ev->texts.location);
     set_string(L, "request_id", ev->texts.trace);
+    if (ev->links)
+        set_success(L, ev);
     if (ev->body && ev->signature < 0) {
         lua_pushlstring(L, ev->body, ev->body_size);
         lua_setfield(L, -2, "body");

@@ -160,9 +160,20 @@ static void set_watch(lua_State *L, struct flux2_watch *w, int value)
     const struct {
         const char *name;
         struct flux2_words *words;
-    } lists[] = {{"code", &w->code},         {"done", &w->done},       {"id", &w->id},
-                 {"progress", &w->progress}, {"refused", &w->refused}, {"result", &w->result},
-                 {"status", &w->status}};
+    } lists[] = {{"code", &w->code},
+                 {"credits", &w->pictures.credits},
+                 {"done", &w->done},
+                 {"id", &w->id},
+                 {"media_types", &w->pictures.types},
+                 {"packed", &w->pictures.packed},
+                 {"picture_bytes", &w->pictures.bytes},
+                 {"picture_keys", &w->pictures.keys},
+                 {"pictures", &w->pictures.places},
+                 {"progress", &w->progress},
+                 {"refused", &w->refused},
+                 {"result", &w->result},
+                 {"status", &w->status},
+                 {"succeeded", &w->succeeded}};
     size_t i;
     luaL_checktype(L, value, LUA_TTABLE);
     for (i = 0; i < sizeof lists / sizeof *lists; i++) {

@@ -61,8 +61,36 @@ static int probe(lua_State *L)
         lua_pushnumber(L, r.progress);
     else
         lua_pushnil(L);
+    free(r.links);
     lua_pushstring(L, r.id);
     return 4;
+}
+
+static int push_links(lua_State *L)
+{
+    const struct flux2_links *links = lua_touserdata(L, 1);
+    flux2_core_push_links(L, links);
+    if (!links->has_credits)
+        return 1;
+    lua_pushnumber(L, links->credits);
+    return 2;
+}
+
+/* _pure.links(profile, body) -> images | nil, credits | nil: what the engine reads of a polled answer */
+static int links(lua_State *L)
+{
+    struct flux2_reading r;
+    size_t size;
+    const char *body = luaL_checklstring(L, 2, &size);
+    flux2_probe_read(&flux2_core_check_profile(L, 1)->watch, body, size, false, &r);
+    lua_settop(L, 0);
+    if (!r.links)
+        return 0;
+    lua_pushcfunction(L, push_links);
+    lua_pushlightuserdata(L, r.links);
+    int rc = lua_pcall(L, 1, LUA_MULTRET, 0); /* what is read is ours to free */
+    free(r.links);
+    return rc == 0 ? lua_gettop(L) : lua_error(L);
 }
 
 /* _pure.digest(body) -> text */
@@ -97,8 +125,9 @@ static int readable(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"digest", digest},     {"may_retry", may_retry},     {"pause", pause_of},      {"probe", probe},
-    {"readable", readable}, {"retry_after", retry_after}, {"signature", signature}, {NULL, NULL},
+    {"digest", digest},           {"links", links},         {"may_retry", may_retry},
+    {"pause", pause_of},          {"probe", probe},         {"readable", readable},
+    {"retry_after", retry_after}, {"signature", signature}, {NULL, NULL},
 };
 
 void flux2_core_add_pure(lua_State *L)

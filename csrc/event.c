@@ -58,5 +58,6 @@ void flux2_event_free(struct flux2_event *e)
     if (!e)
         return;
     free(e->body);
+    free(e->links);
     free(e);
 }

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "links.h"
 #include "outcome.h"
 
 enum flux2_event_kind {
@@ -45,6 +46,8 @@ struct flux2_event {
     size_t received;   /* bytes of body */
     char *body;        /* NUL-terminated, owned; NULL when it went to a file or there was none */
     size_t body_size;
+    struct flux2_links
+        *links; /* the pictures of a task that ended well, owned; NULL: the body has to be read */
 };
 
 /* An event that owns copies of TEXTS (NULL: none). NULL without memory. */

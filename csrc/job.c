@@ -375,6 +375,21 @@ static void still_runs(struct flux2_job *j, const struct flux2_outcome *o, doubl
     poll_again(j, o, now, random);
 }
 
+/* The task has ended, with LINKS or NULL; takes them over. */
+static struct flux2_event *finished(struct flux2_job *j, struct flux2_transfer *t,
+                                    const struct flux2_outcome *o, struct flux2_links *links, double now)
+{
+    /* Two looks tell no more than that it ended between them. */
+    if (j->durations && j->opened)
+        flux2_kind_learn(j->durations, j->alive_at - j->polling_since, now - j->polling_since, now);
+    struct flux2_event *e = end_with(j, t, o, now);
+    if (e)
+        e->links = links;
+    else
+        free(links);
+    return e;
+}
+
 static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
                                   const struct flux2_outcome *o, double now, uint64_t *random)
 {
@@ -396,12 +411,8 @@ static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
     if (reading.verdict == FLUX2_VERDICT_UNREADABLE)
         return bad_poll(j, t, o, now, random);
     bool changed = note_change(j, &reading);
-    if (reading.verdict == FLUX2_VERDICT_ENDED) {
-        /* Two looks tell no more than that it ended between them. */
-        if (j->durations && j->opened)
-            flux2_kind_learn(j->durations, j->alive_at - j->polling_since, now - j->polling_since, now);
-        return end_with(j, t, o, now);
-    }
+    if (reading.verdict == FLUX2_VERDICT_ENDED)
+        return finished(j, t, o, reading.links, now);
     j->answer = digest;
     if (reading.has_progress)
         flux2_schedule_note(&j->trend, now - j->polling_since, reading.progress);

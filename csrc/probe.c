@@ -2,7 +2,6 @@
 #include "probe.h"
 
 #include <ctype.h>
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,20 +9,7 @@
 
 #include "number.h"
 
-enum {
-    STEP_MAX = 128,      /* longest name of a member in a path */
-    VALUES_MAX = 100000, /* in one answer; a real one has a few dozen */
-};
-
-void flux2_words_free(struct flux2_words *w)
-{
-    size_t i;
-    for (i = 0; i < w->count; i++)
-        free(w->at[i]);
-    free(w->at);
-    w->at = NULL;
-    w->count = 0;
-}
+enum { VALUES_MAX = 100000 }; /* in one answer; a real one has a few dozen */
 
 void flux2_watch_free(struct flux2_watch *w)
 {
@@ -34,39 +20,14 @@ void flux2_watch_free(struct flux2_watch *w)
     flux2_words_free(&w->result);
     flux2_words_free(&w->refused);
     flux2_words_free(&w->code);
+    flux2_words_free(&w->succeeded);
+    flux2_places_free(&w->pictures);
     free(w->code_ok);
     w->code_ok = NULL;
     w->code_ok_count = 0;
 }
 
-/* --- paths ------------------------------------------------------------------------------------ */
-
-/* One step down: a member of an object, or a place in an array. */
-static const json_t *step(const json_t *at, const char *name)
-{
-    char *end;
-    if (json_is_object(at))
-        return json_object_get(at, name);
-    if (!json_is_array(at) || !isdigit((unsigned char)*name))
-        return NULL;
-    unsigned long i = strtoul(name, &end, 10);
-    return *end == '\0' ? json_array_get(at, i) : NULL;
-}
-
-static const json_t *follow(const json_t *at, const char *path)
-{
-    char name[STEP_MAX];
-    while (at && *path) {
-        size_t n = strcspn(path, ".");
-        if (n >= sizeof name)
-            return NULL;
-        memcpy(name, path, n);
-        name[n] = '\0';
-        at = step(at, name);
-        path += n + (path[n] == '.');
-    }
-    return at;
-}
+/* --- values ----------------------------------------------------------------------------------- */
 
 static bool is_text(const json_t *v)
 {
@@ -98,12 +59,10 @@ static bool any(const struct flux2_words *paths, const json_t *root, bool (*coun
 {
     size_t i;
     for (i = 0; i < paths->count; i++)
-        if (counts(follow(root, paths->at[i])))
+        if (counts(flux2_path_follow(root, paths->at[i])))
             return true;
     return false;
 }
-
-/* --- values ----------------------------------------------------------------------------------- */
 
 /* A number, or a string that is nothing but a number, with or without a percent sign. */
 static bool read_number(const json_t *v, double *out)
@@ -127,7 +86,7 @@ static void find_status(const struct flux2_watch *w, const json_t *root, struct 
 {
     size_t i, n;
     for (i = 0; i < w->status.count && !out->has_status; i++) {
-        const json_t *v = follow(root, w->status.at[i]);
+        const json_t *v = flux2_path_follow(root, w->status.at[i]);
         if (!is_text(v))
             continue;
         out->has_status = true;
@@ -150,14 +109,14 @@ static void find_progress(const struct flux2_watch *w, const json_t *root, struc
 {
     size_t i;
     for (i = 0; i < w->progress.count && !out->has_progress; i++)
-        out->has_progress = read_number(follow(root, w->progress.at[i]), &out->progress);
+        out->has_progress = read_number(flux2_path_follow(root, w->progress.at[i]), &out->progress);
 }
 
 static void find_id(const struct flux2_watch *w, const json_t *root, struct flux2_reading *out)
 {
     size_t i;
     for (i = 0; i < w->id.count && out->id[0] == '\0'; i++) {
-        const json_t *v = follow(root, w->id.at[i]);
+        const json_t *v = flux2_path_follow(root, w->id.at[i]);
         if (json_is_integer(v))
             snprintf(out->id, sizeof out->id, "%lld", (long long)json_integer_value(v));
         else if (json_is_string(v) && json_string_length(v) <= FLUX2_ID_MAX &&
@@ -177,11 +136,11 @@ static bool is_word(const char *text, const char *word)
     return *text == '\0';
 }
 
-static bool is_terminal(const struct flux2_watch *w, const char *status)
+static bool is_one_of(const struct flux2_words *words, const char *status)
 {
     size_t i;
-    for (i = 0; i < w->done.count; i++)
-        if (is_word(status, w->done.at[i]))
+    for (i = 0; i < words->count; i++)
+        if (is_word(status, words->at[i]))
             return true;
     return false;
 }
@@ -192,7 +151,7 @@ static bool code_is_bad(const struct flux2_watch *w, const json_t *root)
     size_t i, k;
     double code;
     for (i = 0; i < w->code.count; i++) {
-        if (!read_number(follow(root, w->code.at[i]), &code))
+        if (!read_number(flux2_path_follow(root, w->code.at[i]), &code))
             continue;
         for (k = 0; k < w->code_ok_count; k++)
             if (code == w->code_ok[k])
@@ -214,7 +173,7 @@ static enum flux2_verdict judge(const struct flux2_watch *w, const json_t *root,
         return r->id[0] ? FLUX2_VERDICT_RUNNING : FLUX2_VERDICT_UNREADABLE;
     }
     if (r->has_status)
-        return is_terminal(w, r->status) ? FLUX2_VERDICT_ENDED : FLUX2_VERDICT_RUNNING;
+        return is_one_of(&w->done, r->status) ? FLUX2_VERDICT_ENDED : FLUX2_VERDICT_RUNNING;
     return any(&w->result, root, is_text) ? FLUX2_VERDICT_ENDED : FLUX2_VERDICT_UNREADABLE;
 }
 
@@ -254,6 +213,8 @@ void flux2_probe_read(const struct flux2_watch *watch, const char *body, size_t 
     if (opening)
         find_id(watch, root, out);
     out->verdict = judge(watch, root, opening, out);
+    if (!opening && out->verdict == FLUX2_VERDICT_ENDED && is_one_of(&watch->succeeded, out->status))
+        out->links = flux2_links_read(&watch->pictures, root);
     json_decref(root);
 }
 

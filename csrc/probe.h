@@ -9,17 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "links.h"
 #include "outcome.h"
 
-/* A list of strings; an empty one is all zero. */
-struct flux2_words {
-    char **at;
-    size_t count;
-};
-void flux2_words_free(struct flux2_words *words);
-
-/* What to look at. A path is "data.output.0.url": names of members, and numbers for places in an array. Of several
- * paths the first that holds a usable value counts. */
+/* What to look at. Of several paths the first that holds a usable value counts. */
 struct flux2_watch {
     struct flux2_words id;     /* in an opening answer: what the polled URL is made of (string or integer) */
     struct flux2_words status; /* a string; reported when it changes */
@@ -30,6 +23,8 @@ struct flux2_watch {
     struct flux2_words code;     /* a number; the wait ends unless it is one of code_ok */
     double *code_ok;
     size_t code_ok_count;
+    struct flux2_words succeeded; /* those of done that promise pictures */
+    struct flux2_places pictures; /* where these are, then */
 };
 
 void flux2_watch_free(struct flux2_watch *watch);
@@ -49,6 +44,8 @@ struct flux2_reading {
     char status[FLUX2_STATUS_MAX]; /* cut at a character if longer; control characters are "?" */
     double progress;               /* as the service gives it: its scale is not known here */
     char id[FLUX2_ID_MAX + 1];     /* "" where there is none, or it is longer than FLUX2_ID_MAX */
+    struct flux2_links
+        *links; /* of a poll that found a success: its pictures if that is plain; the caller's to free */
 };
 
 /* Reads a polled answer, or with OPENING the answer to the request that began it. Accepts any bytes. */

@@ -15,11 +15,21 @@ local function list(name, values, convert, kind)
 end
 
 print "/* Made by fuzz/watch.lua. */"
-local names = { "id", "status", "progress", "done", "result", "refused", "code" }
-for _, name in ipairs(names) do list(name, watch[name], function(s) return "(char *)" .. c_string(s) end, "char *") end
+-- Name in response.watch -> member of struct flux2_watch.
+local members = {
+    { "id", "id" }, { "status", "status" }, { "progress", "progress" }, { "done", "done" }, { "result", "result" },
+    { "refused", "refused" }, { "code", "code" }, { "succeeded", "succeeded" }, { "packed", "pictures.packed" },
+    { "pictures", "pictures.places" }, { "picture_keys", "pictures.keys" }, { "picture_bytes", "pictures.bytes" },
+    { "media_types", "pictures.types" }, { "credits", "pictures.credits" },
+}
+for _, member in ipairs(members) do
+    list(member[1], watch[member[1]], function(s) return "(char *)" .. c_string(s) end, "char *")
+end
 list("code_ok", watch.code_ok, tostring, "double")
 print "static const struct flux2_watch watch = {"
-for _, name in ipairs(names) do print(("    .%s = { watch_%s, %d },"):format(name, name, #watch[name])) end
+for _, member in ipairs(members) do
+    print(("    .%s = { watch_%s, %d },"):format(member[2], member[1], #watch[member[1]]))
+end
 print(("    .code_ok = watch_code_ok, .code_ok_count = %d,\n};"):format(#watch.code_ok))
 
 print(("static const struct flux2_signature signatures[%d] = {"):format(#response.signatures))

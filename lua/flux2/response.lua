@@ -16,7 +16,7 @@ local response = {}
 ---@field status? string the service's own word
 ---@field progress? number 0 to 1
 ---@field images flux2.Picture[]
----@field raw table the decoded answer
+---@field raw? table the decoded answer; nil where nobody had to decode it
 ---@field credits? number
 ---@field error? flux2.Error when failed: task_failed, moderated or rejected
 
@@ -36,12 +36,13 @@ local function spellings(word)
 end
 
 -- Word in lower case -> "succeeded", "failed", "moderated" or "rejected". All others run.
-local VERDICTS, DONE = {}, {}
+local VERDICTS, DONE, SUCCEEDED = {}, {}, {}
 for _, verdict in ipairs { "succeeded", "failed", "moderated", "rejected" } do
     for _, word in ipairs(shapes.words[verdict]) do
         for _, spelling in ipairs(spellings(word)) do
             VERDICTS[spelling] = verdict
             DONE[#DONE + 1] = spelling
+            if verdict == "succeeded" then SUCCEEDED[#SUCCEEDED + 1] = spelling end
         end
     end
 end
@@ -49,7 +50,8 @@ end
 --- What the engine needs to poll on its own: plain arrays. Paths are dotted, numbers count from 0, the first usable
 --- value wins. `status`: only strings count. `done`: words that end the poll, whatever their case. `result`: without a
 --- status, a non-empty string at one of these ends it. `refused`: anything but null, false, 0, "", {} and [] ends it.
---- `code`: a number, or digits, that is not in `code_ok` ends it.
+--- `code`: a number, or digits, that is not in `code_ok` ends it. `succeeded`: those of `done` that promise pictures;
+--- where these are plain links, the engine reads them, and what the task cost, as flux2.pictures would.
 response.watch = {
     id = shapes.task_id,
     status = shapes.status,
@@ -59,6 +61,13 @@ response.watch = {
     refused = shapes.refused,
     code = shapes.code,
     code_ok = shapes.code_ok,
+    succeeded = SUCCEEDED,
+    packed = shapes.packed_places,
+    pictures = shapes.picture_places,
+    picture_keys = shapes.picture_keys,
+    picture_bytes = shapes.bytes_keys,
+    media_types = shapes.media_type_keys,
+    credits = shapes.credits,
 }
 
 local function a_word(value)
@@ -187,6 +196,16 @@ function response.task(status, body, info)
     if out then return out end
     local message = "the task ended as " .. text.show(unfound.status) .. ", but no picture is in the answer"
     return nil, errors.new("protocol", message, failure.fields(info, { status = status, raw = body }))
+end
+
+--- The end of a poll. Where the engine has read the answer, on its own thread, there is nothing left to read.
+---@param event table "ended", without a failure
+---@return flux2.TaskAnswer? out
+---@return flux2.Error? err the question failed: the task itself may be well
+function response.poll(event)
+    if not event.images then return response.task(event.http_status, event.body, event) end
+    local credits = event.credits and text.integer(event.credits)
+    return { state = "succeeded", status = event.status, progress = 1, images = event.images, credits = credits }
 end
 
 local function submission_info(info)

@@ -5,6 +5,7 @@ local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exchange = require "flux2.exchange"
 local Image = require "flux2.image"
+local json = require "flux2.json"
 local response = require "flux2.response"
 local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
@@ -12,7 +13,7 @@ local text = require "flux2.text"
 
 ---@class flux2.Result What a task that succeeded has brought.
 ---@field images flux2.Image[] one, as a rule
----@field raw table the decoded answer
+---@field raw table the decoded answer, decoded when it is first looked at
 ---@field elapsed number seconds from the submission to the end, as seen here
 ---@field credits? number as the service says, else the published price
 
@@ -43,6 +44,15 @@ local text = require "flux2.text"
 ---@field price? number credits, as they were reckoned then; for what client:recover found
 local Task = {}
 Task.__name = "flux2.Task"
+
+local Result = {}
+Result.__name = "flux2.Result"
+
+function Result:__index(name)
+    if name ~= "raw" then return nil end
+    self.raw = json.decode(self._body)
+    return rawget(self, "raw")
+end
 
 local EVENTS = { done = true, progress = true, status = true }
 local ALIVE = { submitting = true, running = true }
@@ -142,7 +152,8 @@ local function refresher(self, index)
     end
 end
 
-local function succeed(self, answer)
+--- `body` is the answer as it came, where `answer.raw` is not there.
+local function succeed(self, answer, body)
     local images = {}
     if self._record then self._record:expect(#answer.images) end
     for i, picture in ipairs(answer.images) do
@@ -150,17 +161,17 @@ local function succeed(self, answer)
     end
     self._settled = true
     note(self, answer.status, 1)
-    finish(self, "succeeded", {
+    finish(self, "succeeded", setmetatable({
         images = images, raw = answer.raw, elapsed = core.now() - self._began,
-        credits = answer.credits or self._price,
-    })
+        credits = answer.credits or self._price, _body = body,
+    }, Result))
 end
 
 --- The service has had its last word, or something else ended the polling; then the task may still be well.
-local function settle(self, answer, err)
+local function settle(self, answer, err, body)
     -- Also of a submission whose outcome was unknown until its id was asked for.
     if answer then accepted(self) end
-    if answer and answer.state == "succeeded" then return succeed(self, answer) end
+    if answer and answer.state == "succeeded" then return succeed(self, answer, body) end
     if answer and answer.state == "failed" then
         self._settled = true
         self:discard()
@@ -244,7 +255,8 @@ end
 local function polling_ended(self, event)
     if not event.failure then
         event.task_id = self.id
-        return settle(self, response.task(event.http_status, event.body, event))
+        local answer, err = response.poll(event)
+        return settle(self, answer, err, event.body)
     end
     local err = exchange.failure(event, context_of(self))
     if err.kind == "timeout" then
