@@ -1,9 +1,10 @@
---- From an event of the engine to an error: the one place where the engine's words and flux2.response's meet.
+--- One exchange with a server: asking and waiting for what comes, and from the engine's words for it to an error.
 -- Owns nothing.
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local response = require "flux2.response"
+local scheduler = require "flux2.scheduler"
 
 local exchange = {}
 
@@ -12,6 +13,25 @@ local LIMITS = { too_large = true, headers_too_large = true }
 local function host_of(address)
     local parts = address and core.url(address)
     return parts and parts.host or nil
+end
+
+--- Asks, and waits for the end of it: yields in a coroutine, blocks outside one.
+---@param profile userdata
+---@param spec table as for scheduler.transfer
+---@param task_id? string for the error
+---@return table? event the "ended"; of a failure as well
+---@return flux2.Error? err nobody was asked, or the wait was cut short, and the exchange with it
+function exchange.ask(profile, spec, task_id)
+    local latch, event = scheduler.latch(), nil
+    local id, reason = scheduler.transfer(profile, spec, function(_, ended)
+        event = ended
+        scheduler.open(latch)
+    end)
+    if not id then return nil, errors.new("io", "the engine could not start: " .. reason, { task_id = task_id }) end
+    if scheduler.await(latch) then return event end
+    scheduler.cancel(id)
+    return nil, errors.new("cancelled", "the coroutine that waits was cancelled, and its request with it",
+        { task_id = task_id })
 end
 
 --- What response.lua wants to know about the end of a job. Both use the same words, and nobody else sees the event, so

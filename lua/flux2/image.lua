@@ -6,7 +6,6 @@ local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exchange = require "flux2.exchange"
 local response = require "flux2.response"
-local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
 
 ---@class flux2.Image A finished picture, at the service or here.
@@ -48,19 +47,8 @@ end
 
 --- One download. With a path the engine streams it there; with `as_base64` it encodes it, on its own thread.
 local function download(self, path, seconds, as_base64)
-    local latch, event = scheduler.latch(), nil
     local spec = { url = self.url, file = path, base64 = as_base64, check = true, deadline = seconds }
-    local id, reason = scheduler.transfer(self._settings.images, spec, function(_, ended)
-        event = ended
-        scheduler.open(latch)
-    end)
-    if not id then return nil, errors.new("io", "the download could not be started: " .. reason) end
-    if not scheduler.await(latch) then
-        scheduler.cancel(id)
-        return nil, errors.new("cancelled", "the coroutine that waits was cancelled, and the download with it",
-            { task_id = self._task_id })
-    end
-    return event
+    return exchange.ask(self._settings.images, spec, self._task_id)
 end
 
 local function read_failure(self, event, path)

@@ -2,10 +2,8 @@
 -- Owns nothing.
 
 local core = require "flux2.core"
-local errors = require "flux2.errors"
 local exchange = require "flux2.exchange"
 local response = require "flux2.response"
-local scheduler = require "flux2.scheduler"
 
 ---@class flux2.Look How a task stood when it was asked for
 ---@field id string the task
@@ -23,18 +21,10 @@ local scheduler = require "flux2.scheduler"
 ---@return flux2.Look? look
 ---@return flux2.Error? err the question failed: the task itself may be well
 local function look(settings, id, timeout)
-    local latch, event = scheduler.latch(), nil
-    local job, reason = scheduler.transfer(settings.service, {
+    local event, unasked = exchange.ask(settings.service, {
         url = settings.task_url .. core.escape(id), deadline = timeout or settings.timeout,
-    }, function(_, ended)
-        event = ended
-        scheduler.open(latch)
-    end)
-    if not job then return nil, errors.new("io", "the engine could not start: " .. reason) end
-    if not scheduler.await(latch) then
-        scheduler.cancel(job)
-        return nil, errors.new("cancelled", "the coroutine that asks was cancelled", { task_id = id })
-    end
+    }, id)
+    if not event then return nil, unasked end
     event.task_id = id
     local answer, err
     if event.failure then

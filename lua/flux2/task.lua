@@ -137,15 +137,9 @@ end
 local function refresher(self, index)
     if not self.id then return nil end
     return function(timeout)
-        local latch, event = scheduler.latch(), nil
-        local id = scheduler.transfer(self._settings.service, {
+        local event = exchange.ask(self._settings.service, {
             url = self._settings.task_url .. core.escape(self.id), deadline = timeout,
-        }, function(_, ended)
-            event = ended
-            scheduler.open(latch)
-        end)
-        if not id then return nil end
-        if not scheduler.await(latch) then scheduler.cancel(id) end
+        })
         if not event or event.failure then return nil end
         local answer = response.task(event.http_status, event.body, exchange.info(event, { task_id = self.id }))
         return answer and answer.images[index]
