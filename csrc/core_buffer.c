@@ -95,18 +95,14 @@ static int buffer_tostring(lua_State *L)
     return 1;
 }
 
+static const luaL_Reg meta[] = {
+    {"__gc", buffer_gc}, {"__len", buffer_len}, {"__tostring", buffer_tostring}, {NULL, NULL}};
+
 static const luaL_Reg methods[] = {{"pointer", buffer_pointer}, {"string", buffer_string}, {NULL, NULL}};
 
 void flux2_core_add_buffer(lua_State *L)
 {
-    flux2_core_new_type(L, BUFFER_TYPE, buffer_gc);
-    lua_pushcfunction(L, buffer_len);
-    lua_setfield(L, -2, "__len");
-    lua_pushcfunction(L, buffer_tostring);
-    lua_setfield(L, -2, "__tostring");
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
+    flux2_core_new_type(L, BUFFER_TYPE, meta, methods);
     lua_pushcfunction(L, buffer_new);
     lua_setfield(L, -2, "buffer");
 }

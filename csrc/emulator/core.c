@@ -293,15 +293,22 @@ static void stay_in_memory(void)
         dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
-void flux2_emu_core_new_type(lua_State *L, const char *name, lua_CFunction gc)
+void flux2_emu_core_new_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods)
 {
     luaL_newmetatable(L, name);
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
+    luaL_setfuncs(L, meta, 0);
+    if (methods) {
+        lua_newtable(L);
+        luaL_setfuncs(L, methods, 0);
+        lua_setfield(L, -2, "__index");
+    }
     lua_pushliteral(L, "locked");
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
 }
+
+static const luaL_Reg emulator_meta[] = {{"__gc", emulator_gc}, {NULL, NULL}};
+static const luaL_Reg value_meta[] = {{"__gc", value_gc}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {
     {"call", emulator_call},     {"fault_fields", fault_names}, {"port", emulator_port},
@@ -312,8 +319,8 @@ static const luaL_Reg functions[] = {
 int luaopen_flux2_emulator_core(lua_State *L)
 {
     stay_in_memory();
-    flux2_emu_core_new_type(L, EMULATOR, emulator_gc);
-    flux2_emu_core_new_type(L, VALUE, value_gc);
+    flux2_emu_core_new_type(L, EMULATOR, emulator_meta, NULL);
+    flux2_emu_core_new_type(L, VALUE, value_meta, NULL);
     luaL_newlib(L, functions);
     flux2_emu_core_add_site(L);
     return 1;
