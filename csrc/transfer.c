@@ -2,6 +2,7 @@
 #include "transfer.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,14 +102,19 @@ static void set_security(CURL *e, const struct flux2_profile *p)
     }
 }
 
+/* Rounded up: to libcurl 0 is no limit at all, or one of its own. */
+static long whole(double limit)
+{
+    return (long)ceil(limit);
+}
+
 static void set_limits(CURL *e, const struct flux2_profile *p)
 {
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)(p->connect_timeout * 1000));
-    curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)(p->exchange_timeout * 1000));
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, whole(p->connect_timeout * 1000));
+    curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, whole(p->exchange_timeout * 1000));
     curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
     /* libcurl counts silence in whole seconds. */
-    long silence = (long)(p->silence_timeout + 0.999);
-    curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, silence > 0 ? silence : 1L);
+    curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, whole(p->silence_timeout));
 }
 
 /* Everything that does not change between two requests of one profile. */
