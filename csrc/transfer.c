@@ -274,7 +274,7 @@ static enum flux2_failure classify(CURLcode code)
     case CURLE_FILESIZE_EXCEEDED:
         return FLUX2_FAILURE_TOO_LARGE;
     case CURLE_OUT_OF_MEMORY:
-        return FLUX2_FAILURE_IO;
+        return FLUX2_FAILURE_MEMORY;
     default:
         return FLUX2_FAILURE_NETWORK;
     }
@@ -304,7 +304,10 @@ static void describe_failure(struct flux2_transfer *t)
         snprintf(t->error, sizeof t->error, "the body passed %zu bytes", t->sink.limit);
         break;
     case FLUX2_FAILURE_IO:
-        snprintf(t->error, sizeof t->error, "%s", strerror(t->sink.error ? t->sink.error : ENOMEM));
+        snprintf(t->error, sizeof t->error, "%s", strerror(t->sink.error));
+        break;
+    case FLUX2_FAILURE_MEMORY:
+        snprintf(t->error, sizeof t->error, "%s", strerror(ENOMEM));
         break;
     case FLUX2_FAILURE_SIGNATURE:
         snprintf(t->error, sizeof t->error, "the first bytes are of no kind that is accepted");
