@@ -118,6 +118,28 @@ describe("without memory for libcurl", function()
         assert.equal(0, #emu:ledger())
     end)
 
+    it("to set the proxy, nothing goes past it", function()
+        run [[
+            local client = new { proxy = "http://127.0.0.1:1", max_retries = 0 }
+            starve("proxy", 1)
+            fails("io", "no memory left", assert(client:submit "a fox"):wait(30))
+            has_struck()
+            fails("network", "no connection to", assert(client:submit "a fox"):wait(30))
+        ]]
+        assert.equal(0, emu:stats().requests)
+    end)
+
+    it("to sleep, the engine rests all the same, and goes on", function()
+        run [[
+            local task = polled(new())
+            starve("sleep", 1e9)
+            assert(task:wait(30))
+            flux2.sleep(0.5)
+            local tries = 1e9 - starve("handle", 0)
+            assert(tries > 0 and tries < 2000, tries .. " tries")
+        ]]
+    end)
+
     it("a submission that was sent is of unknown outcome, and not sent again", function()
         run [[
             local client = new { max_retries = 5 }
