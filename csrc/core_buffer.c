@@ -2,6 +2,7 @@
  *
  * The userdata is as large as its block, and none of that is ever touched: the memory is never there, but Lua's
  * collector counts it, and so collects pictures as soon as if they were strings. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,7 +92,9 @@ static int buffer_pointer(lua_State *L)
 
 static int buffer_tostring(lua_State *L)
 {
-    lua_pushfstring(L, "flux2.Buffer (%f bytes)", (lua_Number)check_buffer(L, 1)->size);
+    char text[64];
+    snprintf(text, sizeof text, "flux2.Buffer (%zu bytes)", check_buffer(L, 1)->size);
+    lua_pushstring(L, text);
     return 1;
 }
 
