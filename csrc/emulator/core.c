@@ -52,6 +52,13 @@ static json_t *number_to_json(lua_State *L, int index)
 
 static void to_json(lua_State *L, int index, json_t **slot, int depth);
 
+/* Jansson frees a value that it cannot keep. */
+static void check_kept(lua_State *L, int rc)
+{
+    if (rc != 0)
+        luaL_error(L, "not enough memory");
+}
+
 /* Each element is filled where its parent already holds it. */
 static void array_to_json(lua_State *L, int index, json_t *array, int depth)
 {
@@ -61,11 +68,11 @@ static void array_to_json(lua_State *L, int index, json_t *array, int depth)
         lua_rawgeti(L, index, i);
         if (lua_istable(L, -1)) {
             element = lua_rawlen(L, -1) ? json_array() : json_object();
-            json_array_append_new(array, element);
+            check_kept(L, json_array_append_new(array, element));
         }
         to_json(L, lua_gettop(L), &element, depth);
         if (!lua_istable(L, -1))
-            json_array_append_new(array, element);
+            check_kept(L, json_array_append_new(array, element));
         lua_pop(L, 1);
     }
 }
@@ -80,11 +87,11 @@ static void object_to_json(lua_State *L, int index, json_t *object, int depth)
         name = lua_tostring(L, -2);
         if (lua_istable(L, -1)) {
             member = lua_rawlen(L, -1) ? json_array() : json_object();
-            json_object_set_new_nocheck(object, name, member);
+            check_kept(L, json_object_set_new_nocheck(object, name, member));
         }
         to_json(L, lua_gettop(L), &member, depth);
         if (!lua_istable(L, -1))
-            json_object_set_new_nocheck(object, name, member);
+            check_kept(L, json_object_set_new_nocheck(object, name, member));
     }
 }
 
@@ -270,6 +277,8 @@ static int push_names(lua_State *L, json_t *(*names)(void))
 {
     json_t **value = new_value(L);
     *value = names();
+    if (!*value)
+        return luaL_error(L, "not enough memory");
     push_json(L, *value);
     return 1;
 }
