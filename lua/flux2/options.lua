@@ -54,8 +54,8 @@ end
 --- Raises, at the line of the public function's caller, if `given` is not a table of `known` options.
 ---@param what string the function, for the message
 ---@param given any nil is an empty table
----@param known table<string, string|{ [1]: string, most: number }> name -> one of options.kinds, or one and the
----  largest value that this option takes
+---@param known table<string, string|table> name -> one of options.kinds, or a table of it and `most`, the largest value
+---  that this option takes
 ---@param level? integer whose line to blame, as in `error`; 1 is the caller of check
 ---@return table given the same table, or an empty one
 -- Example: `options.check("flux2.new", { timeout = 60 }, { timeout = { "seconds", most = 1e6 } })`
