@@ -17,11 +17,16 @@ int flux2_core_fail(lua_State *L, const char *message)
     return 2;
 }
 
-void flux2_core_new_type(lua_State *L, const char *name, lua_CFunction gc)
+void flux2_core_new_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods)
 {
     luaL_newmetatable(L, name);
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
+    luaL_setfuncs(L, meta, 0);
+    if (methods) {
+        lua_newtable(L);
+        luaL_setfuncs(L, methods, 0);
+        lua_setfield(L, -2, "__index");
+    }
+    lua_pop(L, 1);
 }
 
 FLUX2_EXPORT int luaopen_flux2_core(lua_State *L);

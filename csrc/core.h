@@ -16,8 +16,8 @@ extern const char *const flux2_core_failures[];
 /* Pushes nil and MESSAGE; returns 2. */
 int flux2_core_fail(lua_State *L, const char *message);
 
-/* Makes the metatable NAME with __gc, and leaves it on the stack. */
-void flux2_core_new_type(lua_State *L, const char *name, lua_CFunction gc);
+/* Makes the type NAME: META goes into its metatable, METHODS are what its values have, NULL for none. */
+void flux2_core_new_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods);
 
 /* The profile at INDEX, which stays its userdata's; raises if there is none. */
 struct flux2_profile *flux2_core_check_profile(lua_State *L, int index);

@@ -2,6 +2,7 @@
  *
  * The userdata is as large as its block, and none of that is ever touched: the memory is never there, but Lua's
  * collector counts it, and so collects pictures as soon as if they were strings. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,22 +92,20 @@ static int buffer_pointer(lua_State *L)
 
 static int buffer_tostring(lua_State *L)
 {
-    lua_pushfstring(L, "flux2.Buffer (%f bytes)", (lua_Number)check_buffer(L, 1)->size);
+    char text[64];
+    snprintf(text, sizeof text, "flux2.Buffer (%zu bytes)", check_buffer(L, 1)->size);
+    lua_pushstring(L, text);
     return 1;
 }
+
+static const luaL_Reg meta[] = {
+    {"__gc", buffer_gc}, {"__len", buffer_len}, {"__tostring", buffer_tostring}, {NULL, NULL}};
 
 static const luaL_Reg methods[] = {{"pointer", buffer_pointer}, {"string", buffer_string}, {NULL, NULL}};
 
 void flux2_core_add_buffer(lua_State *L)
 {
-    flux2_core_new_type(L, BUFFER_TYPE, buffer_gc);
-    lua_pushcfunction(L, buffer_len);
-    lua_setfield(L, -2, "__len");
-    lua_pushcfunction(L, buffer_tostring);
-    lua_setfield(L, -2, "__tostring");
-    luaL_newlib(L, methods);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
+    flux2_core_new_type(L, BUFFER_TYPE, meta, methods);
     lua_pushcfunction(L, buffer_new);
     lua_setfield(L, -2, "buffer");
 }

@@ -413,6 +413,8 @@ static int engine_stats(lua_State *L)
 
 /* --- registration ---------------------------------------------------------------------------------------- */
 
+static const luaL_Reg engine_meta[] = {{"__gc", engine_gc}, {"__tostring", engine_tostring}, {NULL, NULL}};
+
 static const luaL_Reg engine_methods[] = {
     {"cancel", engine_cancel},     {"fileno", engine_fileno}, {"next", engine_next},
     {"next_id", engine_next_id},   {"poll", engine_poll},     {"reader", engine_reader},
@@ -422,12 +424,7 @@ static const luaL_Reg engine_methods[] = {
 
 void flux2_core_add_engine(lua_State *L)
 {
-    flux2_core_new_type(L, ENGINE_TYPE, engine_gc);
-    lua_pushcfunction(L, engine_tostring);
-    lua_setfield(L, -2, "__tostring");
-    luaL_newlib(L, engine_methods);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
+    flux2_core_new_type(L, ENGINE_TYPE, engine_meta, engine_methods);
     lua_pushcfunction(L, engine_get);
     lua_setfield(L, -2, "engine");
 }

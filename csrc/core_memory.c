@@ -138,6 +138,9 @@ static int gap_of(lua_State *L)
 
 /* --- registration --------------------------------------------------------------------------------------- */
 
+static const luaL_Reg kind_meta[] = {{"__gc", kind_gc}, {NULL, NULL}};
+static const luaL_Reg memory_meta[] = {{"__gc", memory_gc}, {NULL, NULL}};
+
 static const luaL_Reg memory_methods[] = {
     {"detach", memory_detach},
     {"kind", memory_kind},
@@ -154,12 +157,8 @@ static const luaL_Reg pure_functions[] = {
 
 void flux2_core_add_memory(lua_State *L)
 {
-    flux2_core_new_type(L, MEMORY_TYPE, memory_gc);
-    luaL_newlib(L, memory_methods);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
-    flux2_core_new_type(L, KIND_TYPE, kind_gc);
-    lua_pop(L, 1);
+    flux2_core_new_type(L, MEMORY_TYPE, memory_meta, memory_methods);
+    flux2_core_new_type(L, KIND_TYPE, kind_meta, NULL);
     lua_pushcfunction(L, memory_new);
     lua_setfield(L, -2, "memory");
 }

@@ -256,10 +256,11 @@ struct flux2_profile *flux2_core_check_profile(lua_State *L, int index)
     return *box;
 }
 
+static const luaL_Reg meta[] = {{"__gc", profile_gc}, {NULL, NULL}};
+
 void flux2_core_add_profile(lua_State *L)
 {
-    flux2_core_new_type(L, PROFILE_TYPE, profile_gc);
-    lua_pop(L, 1);
+    flux2_core_new_type(L, PROFILE_TYPE, meta, NULL);
     lua_pushcfunction(L, profile_new);
     lua_setfield(L, -2, "profile");
 }

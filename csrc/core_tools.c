@@ -331,17 +331,15 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
+static const luaL_Reg url_meta[] = {{"__gc", url_gc}, {NULL, NULL}};
+static const luaL_Reg names_meta[] = {{"__gc", names_gc}, {NULL, NULL}};
+static const luaL_Reg lock_meta[] = {{"__gc", lock_release}, {NULL, NULL}};
 static const luaL_Reg lock_methods[] = {{"mine", lock_mine}, {"release", lock_release}, {NULL, NULL}};
 
 void flux2_core_add_tools(lua_State *L)
 {
-    flux2_core_new_type(L, URL_TYPE, url_gc);
-    lua_pop(L, 1);
-    flux2_core_new_type(L, NAMES_TYPE, names_gc);
-    lua_pop(L, 1);
-    flux2_core_new_type(L, LOCK_TYPE, lock_release);
-    luaL_newlib(L, lock_methods);
-    lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
+    flux2_core_new_type(L, URL_TYPE, url_meta, NULL);
+    flux2_core_new_type(L, NAMES_TYPE, names_meta, NULL);
+    flux2_core_new_type(L, LOCK_TYPE, lock_meta, lock_methods);
     luaL_setfuncs(L, functions, 0);
 }

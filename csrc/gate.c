@@ -71,25 +71,24 @@ static struct flux2_job *without(struct flux2_job *heap, struct flux2_job *job)
 
 /* --- the queues --------------------------------------------------------------------------------------- */
 
-/* The classes take turns, so that none of them waits for ever behind another. */
-enum class { OPENING, POLL, OTHER, CLASSES };
+/* The lanes take turns, so that none of them waits for ever behind another. */
+enum lane { OPENING, POLL, OTHER, LANES };
 
-static enum class class_of(const struct flux2_job *job) {
-    return flux2_job_is_polling(job) ? POLL
-           : job->opening            ? OPENING
-                                     : OTHER;
+static enum lane lane_of(const struct flux2_job *job)
+{
+    return flux2_job_is_polling(job) ? POLL : job->opening ? OPENING : OTHER;
 }
 
-static struct flux2_job *front(const struct flux2_profile *p, enum class class)
+static struct flux2_job *front(const struct flux2_profile *p, enum lane lane)
 {
-    return class == POLL      ? p->worker.polls
-           : class == OPENING ? p->worker.openings.first
-                              : p->worker.others.first;
+    return lane == POLL      ? p->worker.polls
+           : lane == OPENING ? p->worker.openings.first
+                             : p->worker.others.first;
 }
 
-static struct flux2_queue *queue_of(struct flux2_profile *p, enum class class)
+static struct flux2_queue *queue_of(struct flux2_profile *p, enum lane lane)
 {
-    return class == OPENING ? &p->worker.openings : &p->worker.others;
+    return lane == OPENING ? &p->worker.openings : &p->worker.others;
 }
 
 static bool has_someone(const struct flux2_profile *p)
@@ -100,17 +99,17 @@ static bool has_someone(const struct flux2_profile *p)
 void flux2_gate_push(struct flux2_gate *g, struct flux2_job *job)
 {
     struct flux2_profile *p = job->profile;
-    enum class class = class_of(job);
+    enum lane lane = lane_of(job);
     if (!has_someone(p)) {
         p->worker.next = g->first;
         g->first = p;
     }
     job->next = job->previous = job->child = NULL;
-    if (class == POLL) {
+    if (lane == POLL) {
         p->worker.polls = meld(p->worker.polls, job);
         return;
     }
-    struct flux2_queue *q = queue_of(p, class);
+    struct flux2_queue *q = queue_of(p, lane);
     job->previous = q->last;
     *(q->last ? &q->last->next : &q->first) = job;
     q->last = job;
@@ -119,11 +118,11 @@ void flux2_gate_push(struct flux2_gate *g, struct flux2_job *job)
 void flux2_gate_withdraw(struct flux2_gate *g, struct flux2_job *job)
 {
     struct flux2_profile *p = job->profile, **link = &g->first;
-    enum class class = class_of(job);
-    if (class == POLL) {
+    enum lane lane = lane_of(job);
+    if (lane == POLL) {
         p->worker.polls = without(p->worker.polls, job);
     } else {
-        struct flux2_queue *q = queue_of(p, class);
+        struct flux2_queue *q = queue_of(p, lane);
         *(job->previous ? &job->previous->next : &q->first) = job->next;
         *(job->next ? &job->next->previous : &q->last) = job->previous;
         job->next = job->previous = NULL;
@@ -154,12 +153,12 @@ static bool has_room(const struct flux2_gate *g, const struct flux2_profile *p)
            (p->worker.window < 1 || p->worker.in_flight < p->worker.window);
 }
 
-/* When the next of a class may go: the rate that is allowed, of which a second's worth may be saved up. */
-static double class_opens(const struct flux2_profile *p, enum class class)
+/* When the next of a lane may go: the rate that is allowed, of which a second's worth may be saved up. */
+static double lane_opens(const struct flux2_profile *p, enum lane lane)
 {
-    if (class == OPENING && p->opening_rate > 0)
+    if (lane == OPENING && p->opening_rate > 0)
         return p->worker.next_opening - 1;
-    return class == POLL && p->poll_rate > 0 ? p->worker.next_poll - 1 : 0;
+    return lane == POLL && p->poll_rate > 0 ? p->worker.next_poll - 1 : 0;
 }
 
 /* An opening where polls share connections, or may turn out to. */
@@ -174,12 +173,12 @@ static bool has_connection(const struct flux2_profile *p, const struct flux2_job
     return p->worker.apart < APART_MAX || !goes_apart(p, job);
 }
 
-static void take_turn(struct flux2_profile *p, enum class class, double now)
+static void take_turn(struct flux2_profile *p, enum lane lane, double now)
 {
-    p->worker.turn = (class + 1) % CLASSES;
-    if (class == OPENING && p->opening_rate > 0)
+    p->worker.turn = (lane + 1) % LANES;
+    if (lane == OPENING && p->opening_rate > 0)
         p->worker.next_opening = fmax(p->worker.next_opening, now) + 1 / p->opening_rate;
-    if (class == POLL && p->poll_rate > 0)
+    if (lane == POLL && p->poll_rate > 0)
         p->worker.next_poll = fmax(p->worker.next_poll, now) + 1 / p->poll_rate;
 }
 
@@ -187,10 +186,10 @@ static void take_turn(struct flux2_profile *p, enum class class, double now)
 static struct flux2_job *choose(const struct flux2_profile *p, double now)
 {
     unsigned i;
-    for (i = 0; i < CLASSES; i++) {
-        enum class class = (p->worker.turn + i) % CLASSES;
-        struct flux2_job *job = front(p, class);
-        if (job && now >= class_opens(p, class) && has_connection(p, job))
+    for (i = 0; i < LANES; i++) {
+        enum lane lane = (p->worker.turn + i) % LANES;
+        struct flux2_job *job = front(p, lane);
+        if (job && now >= lane_opens(p, lane) && has_connection(p, job))
             return job;
     }
     return NULL;
@@ -203,7 +202,7 @@ struct flux2_job *flux2_gate_admit(struct flux2_gate *g, double now)
         struct flux2_job *job = now >= p->worker.not_before && has_room(g, p) ? choose(p, now) : NULL;
         if (!job)
             continue;
-        take_turn(p, class_of(job), now);
+        take_turn(p, lane_of(job), now);
         flux2_gate_withdraw(g, job);
         p->worker.in_flight++;
         job->apart = goes_apart(p, job);
@@ -219,11 +218,11 @@ double flux2_gate_opens(const struct flux2_gate *g, double now)
 {
     double when = INFINITY;
     const struct flux2_profile *p;
-    int class;
+    int lane;
     for (p = g->first; p; p = p->worker.next)
-        for (class = 0; class < CLASSES && has_room(g, p); class ++)
-            if (front(p, class) && has_connection(p, front(p, class)))
-                when = fmin(when, fmax(fmax(now, class_opens(p, class)), p->worker.not_before));
+        for (lane = 0; lane < LANES && has_room(g, p); lane++)
+            if (front(p, lane) && has_connection(p, front(p, lane)))
+                when = fmin(when, fmax(fmax(now, lane_opens(p, lane)), p->worker.not_before));
     return when;
 }
 

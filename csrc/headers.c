@@ -4,7 +4,6 @@
 #include <curl/curl.h>
 #include <stdbool.h>
 #include <string.h>
-#include <strings.h>
 
 #include "schedule.h"
 
@@ -37,9 +36,10 @@ static void copy_value(char *out, size_t size, const char *value, size_t n)
     out[n] = '\0';
 }
 
+/* Not strncasecmp, which asks the locale of the host what a letter is. */
 static bool is_header(const char *line, size_t name_size, const char *name)
 {
-    return strlen(name) == name_size && strncasecmp(line, name, name_size) == 0;
+    return strlen(name) == name_size && curl_strnequal(line, name, name_size);
 }
 
 void flux2_headers_read(struct flux2_headers *h, char *const *traces, size_t count, const char *line,

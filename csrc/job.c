@@ -1,6 +1,7 @@
 /* job.c - see job.h. */
 #include "job.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,7 +141,7 @@ static void encode_body(struct flux2_event *e)
     size_t size = FLUX2_BASE64_SIZE(e->body_size);
     char *text = malloc(size + 1);
     if (!text) {
-        e->outcome.failure = FLUX2_FAILURE_IO;
+        e->outcome.failure = FLUX2_FAILURE_MEMORY;
         return;
     }
     flux2_base64_encode(e->body, e->body_size, text);
@@ -356,16 +357,27 @@ static bool note_change(struct flux2_job *j, const struct flux2_reading *r)
     return changed;
 }
 
-/* A poll failed in a way that says nothing about the task: what is paid for is not given up for that. */
-static struct flux2_event *bad_poll(struct flux2_job *j, struct flux2_transfer *t,
-                                    const struct flux2_outcome *o, double now, uint64_t *random)
+static void back_off(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    wait_until(j, now + flux2_schedule_pause(&j->profile->backoff, j->attempts, o->retry_after, random));
+}
+
+/* A poll failed in a way that says nothing about the task: what is paid for is not given up for that. False if that was
+ * once too often. */
+static bool outlives(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
 {
     /* "Slow down" comes from a service that works: it costs time, not patience. */
     bool slow_down = o->failure == FLUX2_FAILURE_NONE && o->status == 429;
     if (!slow_down && ++j->failures >= j->profile->poll_failures)
-        return end_with(j, t, o, now);
-    wait_until(j, now + flux2_schedule_pause(&j->profile->backoff, j->attempts, o->retry_after, random));
-    return NULL;
+        return false;
+    back_off(j, o, now, random);
+    return true;
+}
+
+static struct flux2_event *bad_poll(struct flux2_job *j, struct flux2_transfer *t,
+                                    const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    return outlives(j, o, now, random) ? NULL : end_with(j, t, o, now);
 }
 
 static void still_runs(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
@@ -422,6 +434,18 @@ static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
     return new_event(j, FLUX2_EVENT_CHANGED, NULL, o, now);
 }
 
+/* A request that is no poll failed: sends it once more after a while, if it may be and there is an attempt left. */
+static bool tries_again(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    bool may = flux2_schedule_may_retry(j->opening ? FLUX2_ONCE : j->nature, o);
+    /* What may be repeated was certainly not acted upon. */
+    flux2_job_drop(j, o->sent && !may);
+    if (!may || j->attempts >= j->profile->max_attempts)
+        return false;
+    back_off(j, o, now, random);
+    return true;
+}
+
 struct flux2_event *flux2_job_answered(struct flux2_job *j, struct flux2_transfer *t,
                                        const struct flux2_outcome *o, double now, uint64_t *random)
 {
@@ -429,12 +453,13 @@ struct flux2_event *flux2_job_answered(struct flux2_job *j, struct flux2_transfe
         return polled(j, t, o, now, random);
     if (is_success(o))
         return j->opening ? opened(j, t, o, now, random) : end_with(j, t, o, now);
-    enum flux2_nature nature = j->opening ? FLUX2_ONCE : j->nature;
-    bool again = flux2_schedule_may_retry(nature, o);
-    /* What may be repeated was certainly not acted upon. */
-    flux2_job_drop(j, o->sent && !again);
-    if (j->attempts >= j->profile->max_attempts || !again)
-        return end_with(j, t, o, now);
-    wait_until(j, now + flux2_schedule_pause(&j->profile->backoff, j->attempts, o->retry_after, random));
-    return NULL;
+    return tries_again(j, o, now, random) ? NULL : end_with(j, t, o, now);
+}
+
+struct flux2_event *flux2_job_starved(struct flux2_job *j, double now, uint64_t *random)
+{
+    static const struct flux2_outcome starved = {.failure = FLUX2_FAILURE_MEMORY, .retry_after = -1};
+    bool goes_on =
+        flux2_job_is_polling(j) ? outlives(j, &starved, now, random) : tries_again(j, &starved, now, random);
+    return goes_on ? NULL : flux2_job_end(j, &starved, strerror(ENOMEM), now);
 }

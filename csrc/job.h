@@ -114,6 +114,9 @@ int flux2_job_request(struct flux2_job *job, struct flux2_request *request);
 struct flux2_event *flux2_job_answered(struct flux2_job *job, struct flux2_transfer *transfer,
                                        const struct flux2_outcome *outcome, double now, uint64_t *random);
 
+/* Its exchange did not begin, for want of memory; nothing was sent. Returns as flux2_job_answered. */
+struct flux2_event *flux2_job_starved(struct flux2_job *job, double now, uint64_t *random);
+
 /* What an observer is told of the exchange that ended, NULL for a job that is not observed. Called before _answered,
  * which may take the body away; flux2_job_conclude adds afterwards what became of the job. */
 struct flux2_event *flux2_job_observe(struct flux2_job *job, struct flux2_transfer *transfer,

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <sys/select.h>
 
+#include "platform.h"
+
 enum {
     KEPT_CONNECTIONS = 256, /* libcurl keeps 4 for each transfer of the moment; polls mostly are not one */
     MOST_SINGLES = 64, /* descriptors of `single` that wake the sleeper; for any more it looks again soon */
@@ -95,7 +97,7 @@ static unsigned watch_singles(struct flux2_lines *l, struct curl_waitfd *wait, i
                                   (FD_ISSET(fd, &out) ? CURL_WAIT_POLLOUT : 0)),
             };
     /* There may be descriptors that libcurl cannot name: its resolver's, or those that do not fit into the set. */
-    if (n<l->singles && * ms> SOON_MS)
+    if (l->singles > n && *ms > SOON_MS)
         *ms = SOON_MS;
     if (due >= 0 && due < *ms)
         *ms = (int)due;
@@ -106,7 +108,9 @@ void flux2_lines_sleep(struct flux2_lines *l, int ms)
 {
     struct curl_waitfd wait[MOST_SINGLES];
     unsigned n = l->singles > 0 ? watch_singles(l, wait, &ms) : 0;
-    curl_multi_poll(l->shared, wait, n, ms, NULL);
+    /* Without memory it returns at once, and its caller would never rest. */
+    if (curl_multi_poll(l->shared, wait, n, ms, NULL) != CURLM_OK)
+        flux2_platform_pause((ms < SOON_MS ? ms : SOON_MS) / 1000.0);
 }
 
 void flux2_lines_wake(struct flux2_lines *l)

@@ -17,6 +17,7 @@
     X(TOO_LARGE, "too_large")                 /* the body passed its limit */                                \
     X(HEADERS_TOO_LARGE, "headers_too_large") /* the headers passed theirs */                                \
     X(IO, "io")                               /* the file could not be written */                            \
+    X(MEMORY, "memory")                       /* there was none to be had for it */                          \
     X(CANCELLED, "cancelled")                 /* by the caller */                                            \
     X(SIGNATURE, "signature")                 /* the first bytes are none of those that are accepted */      \
     X(PROTOCOL, "protocol")                   /* an answer that cannot be used, or a URL that is none */     \

@@ -33,6 +33,11 @@ double flux2_platform_now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+void flux2_platform_pause(double seconds)
+{
+    flux2_platform_wait_readable(-1, seconds); /* poll passes over a descriptor that is none */
+}
+
 /* The finalizer of splitmix64: spreads a counter over 64 bits. */
 static uint64_t mix(uint64_t x)
 {

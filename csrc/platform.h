@@ -12,6 +12,9 @@
 /* Seconds on a clock that never goes back; only differences mean anything. */
 double flux2_platform_now(void);
 
+/* Returns after SECONDS, or earlier if a signal came. */
+void flux2_platform_pause(double seconds);
+
 /* A seed that differs between processes, threads and moments. Not for secrets. */
 uint64_t flux2_platform_seed(void);
 

@@ -32,6 +32,9 @@ bool flux2_schedule_may_retry(enum flux2_nature nature, const struct flux2_outco
         /* A certificate does not get better within seconds, and a broken handshake seldom does; polls outlive
          * both all the same, because what they wait for is paid. */
         return nature == FLUX2_SAFE || !o->sent;
+    case FLUX2_FAILURE_MEMORY:
+        /* It comes back, and what is paid is waited for. Whether to submit all the same is for the caller to say. */
+        return nature == FLUX2_SAFE;
     case FLUX2_FAILURE_NONE:
         break;
     default:

@@ -14,10 +14,10 @@ void flux2_sink_init(struct flux2_sink *s)
     s->file.fd = -1;
 }
 
-static enum flux2_failure fail_io(struct flux2_sink *s, int error)
+static enum flux2_failure fail(struct flux2_sink *s, int error)
 {
     s->error = error;
-    return FLUX2_FAILURE_IO;
+    return error == ENOMEM ? FLUX2_FAILURE_MEMORY : FLUX2_FAILURE_IO;
 }
 
 /* Decides by the first bytes as soon as they allow it, so that a page of HTML is not downloaded to its end. */
@@ -53,7 +53,7 @@ static bool reserve(struct flux2_sink *s, size_t need, size_t expected)
 static enum flux2_failure open_file(struct flux2_sink *s)
 {
     int rc = s->file.temporary ? 0 : flux2_platform_file_open(&s->file, s->path, 0666);
-    return rc == 0 ? FLUX2_FAILURE_NONE : fail_io(s, rc);
+    return rc == 0 ? FLUX2_FAILURE_NONE : fail(s, rc);
 }
 
 enum flux2_failure flux2_sink_write(struct flux2_sink *s, const void *data, size_t size, size_t expected)
@@ -69,10 +69,10 @@ enum flux2_failure flux2_sink_write(struct flux2_sink *s, const void *data, size
             return failure;
         int rc = flux2_platform_file_write(&s->file, data, size);
         if (rc != 0)
-            return fail_io(s, rc);
+            return fail(s, rc);
     } else {
         if (!reserve(s, s->received + size + 1, expected))
-            return fail_io(s, ENOMEM);
+            return fail(s, ENOMEM);
         memcpy(s->data + s->received, data, size);
         s->data[s->received + size] = '\0';
     }
@@ -90,7 +90,7 @@ enum flux2_failure flux2_sink_finish(struct flux2_sink *s)
     if (failure != FLUX2_FAILURE_NONE)
         return failure;
     int rc = flux2_platform_file_commit(&s->file, s->durable);
-    return rc == 0 ? FLUX2_FAILURE_NONE : fail_io(s, rc);
+    return rc == 0 ? FLUX2_FAILURE_NONE : fail(s, rc);
 }
 
 char *flux2_sink_take(struct flux2_sink *s, size_t *size)

@@ -2,6 +2,7 @@
 #include "transfer.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,32 +88,56 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 
 /* --- options -------------------------------------------------------------------------------------- */
 
-static void set_security(CURL *e, const struct flux2_profile *p)
+/* A text, of which libcurl keeps a copy. False without memory for it: without a proxy, say, a request would go another
+ * way than it was told. */
+static bool set_text(CURL *e, CURLoption option, const char *text)
 {
-    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
+    return curl_easy_setopt(e, option, text) != CURLE_OUT_OF_MEMORY;
+}
+
+static bool set_security(CURL *e, const struct flux2_profile *p)
+{
+    bool ok = set_text(e, CURLOPT_PROTOCOLS_STR, "http,https") &&
+              set_text(e, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, p->max_redirects > 0 ? 1L : 0L);
     curl_easy_setopt(e, CURLOPT_MAXREDIRS, p->max_redirects);
     curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     if (p->ca_file) {
         /* A CApath beside it would make libcurl parse the whole bundle again for every connection. */
-        curl_easy_setopt(e, CURLOPT_CAINFO, p->ca_file);
+        ok = ok && set_text(e, CURLOPT_CAINFO, p->ca_file);
         curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
     }
+    return ok;
+}
+
+/* Rounded up: to libcurl 0 is no limit at all, or one of its own. */
+static long whole(double limit)
+{
+    return (long)ceil(limit);
 }
 
 static void set_limits(CURL *e, const struct flux2_profile *p)
 {
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)(p->connect_timeout * 1000));
-    curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)(p->exchange_timeout * 1000));
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, whole(p->connect_timeout * 1000));
+    curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, whole(p->exchange_timeout * 1000));
     curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
     /* libcurl counts silence in whole seconds. */
-    long silence = (long)(p->silence_timeout + 0.999);
-    curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, silence > 0 ? silence : 1L);
+    curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, whole(p->silence_timeout));
 }
 
-/* Everything that does not change between two requests of one profile. */
-static void set_profile(struct flux2_transfer *t, const struct flux2_profile *p)
+/* Where requests go, and as what. */
+static bool set_way(CURL *e, const struct flux2_profile *p)
+{
+    /* Requests have it among their headers; a proxy is told, too. */
+    return set_text(e, CURLOPT_USERAGENT, p->direct ? NULL : p->user_agent) &&
+           /* "" is no proxy at all: libcurl would look at six variables of the environment for each request. */
+           set_text(e, CURLOPT_PROXY, p->direct ? "" : p->proxy) &&
+           set_text(e, CURLOPT_NOPROXY, p->direct ? "" : NULL) &&
+           set_text(e, CURLOPT_ACCEPT_ENCODING, p->compressed ? "" : NULL);
+}
+
+/* Everything that does not change between two requests of one profile. False without memory. */
+static bool set_profile(struct flux2_transfer *t, const struct flux2_profile *p)
 {
     CURL *e = t->easy;
     curl_easy_reset(e);
@@ -135,14 +160,8 @@ static void set_profile(struct flux2_transfer *t, const struct flux2_profile *p)
     curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L);
     /* Dots in a path are data here, never steps in it. */
     curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
-    /* Requests have it among their headers; a proxy is told, too. */
-    curl_easy_setopt(e, CURLOPT_USERAGENT, p->direct ? NULL : p->user_agent);
-    /* "" is no proxy at all: libcurl would look at six variables of the environment for each request. */
-    curl_easy_setopt(e, CURLOPT_PROXY, p->direct ? "" : p->proxy);
-    curl_easy_setopt(e, CURLOPT_NOPROXY, p->direct ? "" : NULL);
-    curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, p->compressed ? "" : NULL);
-    set_security(e, p);
     set_limits(e, p);
+    return set_way(e, p) && set_security(e, p);
 }
 
 /* What requests with the same options have in common. */
@@ -217,10 +236,12 @@ bool flux2_transfer_prepare(struct flux2_transfer *t, struct flux2_profile *prof
 {
     flux2_transfer_clear(t);
     if (t->profile != profile) {
-        set_profile(t, profile);
         flux2_profile_release(t->profile);
-        t->profile = flux2_profile_hold(profile);
+        t->profile = NULL; /* until all of its options are set */
         t->shape = 0;
+        if (!set_profile(t, profile))
+            return false;
+        t->profile = flux2_profile_hold(profile);
     }
     t->request = *request;
     t->sink_is_excerpt = t->started_body = false;
@@ -268,7 +289,7 @@ static enum flux2_failure classify(CURLcode code)
     case CURLE_FILESIZE_EXCEEDED:
         return FLUX2_FAILURE_TOO_LARGE;
     case CURLE_OUT_OF_MEMORY:
-        return FLUX2_FAILURE_IO;
+        return FLUX2_FAILURE_MEMORY;
     default:
         return FLUX2_FAILURE_NETWORK;
     }
@@ -298,7 +319,10 @@ static void describe_failure(struct flux2_transfer *t)
         snprintf(t->error, sizeof t->error, "the body passed %zu bytes", t->sink.limit);
         break;
     case FLUX2_FAILURE_IO:
-        snprintf(t->error, sizeof t->error, "%s", strerror(t->sink.error ? t->sink.error : ENOMEM));
+        snprintf(t->error, sizeof t->error, "%s", strerror(t->sink.error));
+        break;
+    case FLUX2_FAILURE_MEMORY:
+        snprintf(t->error, sizeof t->error, "%s", strerror(ENOMEM));
         break;
     case FLUX2_FAILURE_SIGNATURE:
         snprintf(t->error, sizeof t->error, "the first bytes are of no kind that is accepted");

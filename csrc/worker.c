@@ -1,6 +1,7 @@
 /* worker.c - see worker.h. */
 #include "worker.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,7 +49,8 @@ static struct flux2_event *insist_on_end(struct flux2_worker *w, const struct fl
     while (!(event = flux2_event_new(job->id, FLUX2_EVENT_ENDED, NULL)) && tries++ < 1000)
         flux2_lines_sleep(&w->lines, 10);
     if (event)
-        event->outcome = (struct flux2_outcome){.failure = FLUX2_FAILURE_IO, .sent = true, .retry_after = -1};
+        event->outcome =
+            (struct flux2_outcome){.failure = FLUX2_FAILURE_MEMORY, .sent = true, .retry_after = -1};
     return event;
 }
 
@@ -150,12 +152,15 @@ static void give_up(struct flux2_worker *w, struct flux2_job *job, enum flux2_fa
     settle(w, job, flux2_job_end(job, &outcome, message, flux2_platform_now()));
 }
 
-/* JOB was admitted and cannot send: it ends. */
-static void cannot_begin(struct flux2_worker *w, struct flux2_job *job, const char *why)
+/* JOB was admitted and cannot send: without its record, whose write failed with ERROR, it ends; else without memory. */
+static void cannot_begin(struct flux2_worker *w, struct flux2_job *job, int error)
 {
     struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
-    flux2_gate_returned(&w->gate, job, &outcome, -1, 0, flux2_platform_now());
-    settle(w, job, flux2_job_end(job, &outcome, why, flux2_platform_now()));
+    double now = flux2_platform_now();
+    flux2_gate_returned(&w->gate, job, &outcome, -1, 0, now);
+    settle(w, job,
+           error != 0 ? flux2_job_end(job, &outcome, strerror(error), now)
+                      : flux2_job_starved(job, now, &w->random));
 }
 
 static void begin_exchange(struct flux2_worker *w, struct flux2_job *job)
@@ -163,7 +168,7 @@ static void begin_exchange(struct flux2_worker *w, struct flux2_job *job)
     struct flux2_request request;
     int error = flux2_job_request(job, &request);
     if (error != 0) {
-        cannot_begin(w, job, strerror(error));
+        cannot_begin(w, job, error);
         return;
     }
     struct flux2_transfer *t = get_transfer(w, job->profile);
@@ -172,7 +177,7 @@ static void begin_exchange(struct flux2_worker *w, struct flux2_job *job)
     if (!ok) {
         if (t)
             put_transfer(w, t);
-        cannot_begin(w, job, "out of memory");
+        cannot_begin(w, job, 0);
         return;
     }
     job->asked_at = flux2_platform_now();
@@ -217,8 +222,8 @@ void flux2_worker_begin(struct flux2_worker *w, struct flux2_job *job)
         settle(w, job, NULL);
         return;
     }
-    struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
-    queue_out(w, flux2_job_end(job, &outcome, "out of memory", flux2_platform_now()));
+    struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_MEMORY, .retry_after = -1};
+    queue_out(w, flux2_job_end(job, &outcome, strerror(ENOMEM), flux2_platform_now()));
     bury(w, job);
 }
 

@@ -501,8 +501,9 @@ describe("response.failure", function()
         { "network", "network", true }, { "closed", "network", true, "apiin.one closed the connection" },
         { "tls", "tls", false, "certificate has expired" }, { "timeout", "timeout", true },
         { "too_large", "too_large", false, "limit of 8 MiB; max_image_bytes raises it" },
-        { "headers_too_large", "too_large", false, "headers" }, { "io", "io", false }, { "cancelled", "cancelled",
-            false },
+        { "headers_too_large", "too_large", false, "headers" }, { "io", "io", false },
+        { "memory", "io", false, "this machine has no memory left for the exchange with apiin.one" },
+        { "cancelled", "cancelled", false },
         { "signature", "not_an_image", false, "PNG, JPEG, WEBP, GIF or AVIF" }, { "protocol", "protocol", false },
         { "redirect", "protocol", false }, { "what is this", "protocol", false }, { {}, "protocol", false },
     }

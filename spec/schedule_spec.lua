@@ -17,6 +17,8 @@ describe("what may be tried again", function()
         { "headers_too_large", 200, true, nil, false, false },
         { "io", 0, false, nil, false, false },
         { "io", 200, true, nil, false, false },
+        { "memory", 0, false, nil, false, true },
+        { "memory", 200, true, nil, false, true },
         { "cancelled", 0, false, nil, false, false },
         { "signature", 200, true, nil, false, false },
         { "protocol", 0, false, nil, false, false },

@@ -52,6 +52,13 @@ static json_t *number_to_json(lua_State *L, int index)
 
 static void to_json(lua_State *L, int index, json_t **slot, int depth);
 
+/* Jansson frees a value that it cannot keep. */
+static void check_kept(lua_State *L, int rc)
+{
+    if (rc != 0)
+        luaL_error(L, "not enough memory");
+}
+
 /* Each element is filled where its parent already holds it. */
 static void array_to_json(lua_State *L, int index, json_t *array, int depth)
 {
@@ -61,11 +68,11 @@ static void array_to_json(lua_State *L, int index, json_t *array, int depth)
         lua_rawgeti(L, index, i);
         if (lua_istable(L, -1)) {
             element = lua_rawlen(L, -1) ? json_array() : json_object();
-            json_array_append_new(array, element);
+            check_kept(L, json_array_append_new(array, element));
         }
         to_json(L, lua_gettop(L), &element, depth);
         if (!lua_istable(L, -1))
-            json_array_append_new(array, element);
+            check_kept(L, json_array_append_new(array, element));
         lua_pop(L, 1);
     }
 }
@@ -80,11 +87,11 @@ static void object_to_json(lua_State *L, int index, json_t *object, int depth)
         name = lua_tostring(L, -2);
         if (lua_istable(L, -1)) {
             member = lua_rawlen(L, -1) ? json_array() : json_object();
-            json_object_set_new_nocheck(object, name, member);
+            check_kept(L, json_object_set_new_nocheck(object, name, member));
         }
         to_json(L, lua_gettop(L), &member, depth);
         if (!lua_istable(L, -1))
-            json_object_set_new_nocheck(object, name, member);
+            check_kept(L, json_object_set_new_nocheck(object, name, member));
     }
 }
 
@@ -270,6 +277,8 @@ static int push_names(lua_State *L, json_t *(*names)(void))
 {
     json_t **value = new_value(L);
     *value = names();
+    if (!*value)
+        return luaL_error(L, "not enough memory");
     push_json(L, *value);
     return 1;
 }
@@ -293,15 +302,22 @@ static void stay_in_memory(void)
         dlopen(info.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
-void flux2_emu_core_new_type(lua_State *L, const char *name, lua_CFunction gc)
+void flux2_emu_core_new_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods)
 {
     luaL_newmetatable(L, name);
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
+    luaL_setfuncs(L, meta, 0);
+    if (methods) {
+        lua_newtable(L);
+        luaL_setfuncs(L, methods, 0);
+        lua_setfield(L, -2, "__index");
+    }
     lua_pushliteral(L, "locked");
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
 }
+
+static const luaL_Reg emulator_meta[] = {{"__gc", emulator_gc}, {NULL, NULL}};
+static const luaL_Reg value_meta[] = {{"__gc", value_gc}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {
     {"call", emulator_call},     {"fault_fields", fault_names}, {"port", emulator_port},
@@ -312,8 +328,8 @@ static const luaL_Reg functions[] = {
 int luaopen_flux2_emulator_core(lua_State *L)
 {
     stay_in_memory();
-    flux2_emu_core_new_type(L, EMULATOR, emulator_gc);
-    flux2_emu_core_new_type(L, VALUE, value_gc);
+    flux2_emu_core_new_type(L, EMULATOR, emulator_meta, NULL);
+    flux2_emu_core_new_type(L, VALUE, value_meta, NULL);
     luaL_newlib(L, functions);
     flux2_emu_core_add_site(L);
     return 1;

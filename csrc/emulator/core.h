@@ -4,8 +4,9 @@
 
 #include "../compat.h"
 
-/* Makes the metatable NAME, with GC, that no Lua program can look into. Leaves nothing on the stack. */
-void flux2_emu_core_new_type(lua_State *L, const char *name, lua_CFunction gc);
+/* Makes the type NAME: META goes into its metatable, which no Lua program can look into; METHODS are what its values
+ * have, NULL for none. */
+void flux2_emu_core_new_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods);
 
 /* Adds what core_site.c has to the table on top of the stack. */
 void flux2_emu_core_add_site(lua_State *L);

@@ -83,14 +83,14 @@ static const luaL_Reg site_methods[] = {
     {NULL, NULL},
 };
 
+static const luaL_Reg site_meta[] = {{NULL, NULL}}; /* the server owns it */
+
 static void push_site(lua_State *L, struct emu_site *site)
 {
     struct emu_site **box = lua_newuserdata(L, sizeof(*box));
     *box = site;
-    luaL_newmetatable(L, SITE);
-    luaL_newlib(L, site_methods);
-    lua_setfield(L, -2, "__index");
-    lua_setmetatable(L, -2);
+    flux2_emu_core_new_type(L, SITE, site_meta, site_methods);
+    luaL_setmetatable(L, SITE);
 }
 
 /* What the new state is made from. */
@@ -268,6 +268,8 @@ static int pause_here(lua_State *L)
     return 0;
 }
 
+static const luaL_Reg server_meta[] = {{"__gc", server_stop}, {NULL, NULL}};
+
 static const luaL_Reg functions[] = {
     {"pause", pause_here}, {"serve", serve_module}, {"server_stop", server_stop}, {"server_url", server_url},
     {NULL, NULL},
@@ -275,6 +277,6 @@ static const luaL_Reg functions[] = {
 
 void flux2_emu_core_add_site(lua_State *L)
 {
-    flux2_emu_core_new_type(L, SERVER, server_stop);
+    flux2_emu_core_new_type(L, SERVER, server_meta, NULL);
     luaL_setfuncs(L, functions, 0);
 }

@@ -290,6 +290,7 @@ local TRANSPORT = {
     too_large = { kind = "too_large", says = "the answer of %s is larger than the limit" },
     headers_too_large = { kind = "too_large", says = "the headers of %s are larger than the limit" },
     io = { kind = "io", says = "the file could not be written" },
+    memory = { kind = "io", says = "this machine has no memory left for the exchange with %s" },
     cancelled = { kind = "cancelled", says = "cancelled" },
     signature = {
         kind = "not_an_image",
@@ -321,7 +322,7 @@ end
 
 --- The error for an exchange that ended without a usable HTTP answer.
 ---@param name string the engine's word: resolve, connect, tls, timeout, network, closed, too_large,
----  headers_too_large, io, cancelled, signature, protocol, redirect
+---  headers_too_large, io, memory, cancelled, signature, protocol, redirect
 ---@param info? table message (libcurl's own), attempts, url_host, limit (bytes), limit_name, once (a submission),
 ---  sent (it may have reached the service), and the fields of flux2.AnswerInfo
 ---@return flux2.Error

@@ -60,7 +60,9 @@ local function read_failure(self, event, path)
     local err
     if event.failure then
         err = exchange.failure(event, context)
-        if err.kind == "io" then err.message = "cannot write " .. text.show(path) .. ": " .. (event.message or "?") end
+        if event.failure == "io" then
+            err.message = "cannot write " .. text.show(path) .. ": " .. (event.message or "?")
+        end
     else
         err = response.http_error(event.http_status, event.body, exchange.info(event, context))
     end

@@ -51,16 +51,25 @@ local MIB = 2 ^ 20
 ---@field per_second? number polls per second of all tasks of the client together, default 20; with an interval none
 ---@field memory? string a file that keeps how long tasks took, for later runs; none
 
---- Every option of flux2.new, with the kind of its value.
+--- What a poll waits for is paid: it may fail so many times as often as anything else before it is given up.
+local POLL_PATIENCE = 4
+
+-- The largest values that the engine takes: eleven days, a million, a thousand terabytes.
+local MOST, MOST_BYTES = 1e6, 1e15
+local SECONDS, COUNT, BYTES = { "seconds", most = MOST }, { "count", most = MOST }, { "bytes", most = MOST_BYTES }
+
+--- Every option of flux2.new, with the kind of its value. What has no bound here is the Lua side's, or taken for "no
+--- limit" where it is large.
 settings.known = {
-    api_key = "string", base_url = "string", budget = "credits", ca_file = "string", connect_timeout = "seconds",
-    exchange_timeout = "seconds", insecure_http = "boolean", max_connections = "count", max_event_bytes = "bytes",
-    max_header_bytes = "bytes", max_image_bytes = "bytes", max_redirects = "count", max_response_bytes = "bytes",
-    max_retries = "count", max_submissions_per_second = "rate", max_tasks = "positive", poll = "table",
-    proxy = "string", silence_timeout = "seconds", spool = "string", timeout = "seconds", user_agent = "string",
+    api_key = "string", base_url = "string", budget = "credits", ca_file = "string", connect_timeout = SECONDS,
+    exchange_timeout = SECONDS, insecure_http = "boolean", max_connections = COUNT, max_event_bytes = BYTES,
+    max_header_bytes = BYTES, max_image_bytes = BYTES, max_redirects = "count", max_response_bytes = BYTES,
+    max_retries = { "count", most = MOST / POLL_PATIENCE - 1 }, max_submissions_per_second = "rate",
+    max_tasks = "positive", poll = "table", proxy = "string", silence_timeout = SECONDS, spool = "string",
+    timeout = "seconds", user_agent = "string",
 }
 
-local POLL_KNOWN = { interval = "seconds", memory = "string", per_second = "rate" }
+settings.known_of_poll = { interval = SECONDS, memory = "string", per_second = "rate" }
 
 --- Polls per second of one client, unless it fixes the interval.
 local POLL_RATE = 20
@@ -149,8 +158,7 @@ local function common(o)
         exchange_timeout = o.exchange_timeout,
         max_headers = o.max_header_bytes,
         max_attempts = o.max_retries + 1,
-        -- What a poll waits for is paid: it is given up much later than anything else.
-        poll_failures = 4 * (o.max_retries + 1),
+        poll_failures = POLL_PATIENCE * (o.max_retries + 1),
         max_in_flight = math.max(1, o.max_connections),
         max_queued = o.max_event_bytes,
         traces = { "x-request-id", "request-id", "x-trace-id", "cf-ray" },
@@ -165,8 +173,8 @@ local function service_profile(o, key)
     p.compressed = true
     p.max_body = o.max_response_bytes
     p.poll_interval = o.poll and o.poll.interval
-    p.poll_rate = math.min(o.poll and (o.poll.per_second or o.poll.interval and 0) or POLL_RATE, 1e6)
-    p.opening_rate = math.min(o.max_submissions_per_second, 1e6)
+    p.poll_rate = math.min(o.poll and (o.poll.per_second or o.poll.interval and 0) or POLL_RATE, MOST)
+    p.opening_rate = math.min(o.max_submissions_per_second, MOST)
     p.watch = response.watch
     -- The key must not follow a redirect, so none is followed.
     p.max_redirects = 0
@@ -177,7 +185,7 @@ local function image_profile(o)
     local p = common(o)
     p.headers = { "Accept: image/*" }
     p.max_body = o.max_image_bytes
-    p.max_redirects = math.min(o.max_redirects, 1e6)
+    p.max_redirects = math.min(o.max_redirects, MOST)
     -- A record in the spool may go once the file outlives a power cut.
     p.durable = o.spool ~= nil
     -- A slow line may take long over 64 MiB; silence is what tells a dead connection.
@@ -211,7 +219,7 @@ end
 ---@return flux2.Error?
 function settings.read(given, level)
     given = options.check("flux2.new", given, settings.known, level + 1)
-    if given.poll then options.check("flux2.new: poll", given.poll, POLL_KNOWN, level + 1) end
+    if given.poll then options.check("flux2.new: poll", given.poll, settings.known_of_poll, level + 1) end
     local o = with_defaults(given)
     local key, err = check_key(o.api_key or from_environment "FLUX2_API_KEY")
     if not key then return nil, err end
