@@ -165,8 +165,7 @@ describe("the command line", function()
     it("completes in bash", function()
         local code, script = run { "completion", "bash" }
         assert.equal(0, code)
-        local file = assert(io.open(dir .. "/completion", "w"))
-        file:write(script, [[
+        service.write(dir .. "/completion", script .. [[
 
 try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _flux2; echo "${COMPREPLY[*]}"; }
 try flux2 ''
@@ -176,7 +175,6 @@ try flux2 generate --type ''
 try flux2 completion ''
 try flux2 batch --format jsonl --con
 ]])
-        file:close()
         local pipe = io.popen("bash " .. dir .. "/completion")
         local lines = {}
         for line in pipe:lines() do lines[#lines + 1] = line end

@@ -65,9 +65,7 @@ describe("the documentation's checker", function()
 
     local function write(path, text)
         os.execute(("mkdir -p '%s'"):format((folder .. "/" .. path):match "^(.*)/"))
-        local file = assert(io.open(folder .. "/" .. path, "wb"))
-        file:write(text)
-        file:close()
+        service.write(folder .. "/" .. path, text)
     end
 
     --- Replaces what must be there, once.
@@ -266,9 +264,7 @@ describe("the checker of names", function()
         local errors = { kinds = { io = "a file" }, advice = { io = "Look at err.cause." } }
         local path = folder .. "/kinds.md"
         local before = "# Errors\n\n| `err.kind` | what it means | what to do |\n|---|---|---|\n"
-        local file = assert(io.open(path, "wb"))
-        file:write(before, "| `oi` | a file | Look. |\n<!-- end -->\nrest\n")
-        file:close()
+        service.write(path, before .. "| `oi` | a file | Look. |\n<!-- end -->\nrest\n")
         assert.equal(3, kinds.differs(service.read(path), errors))
         kinds.write(path, errors)
         assert.equal(before .. "| `io` | a file | Look at `err.cause`. |\n<!-- end -->\nrest\n", service.read(path))
@@ -286,11 +282,7 @@ describe("the site", function()
 
     after_each(function() service.remove(folder) end)
 
-    local function write(path, text)
-        local file = assert(io.open(folder .. "/" .. path, "wb"))
-        file:write(text)
-        file:close()
-    end
+    local function write(path, text) service.write(folder .. "/" .. path, text) end
 
     it("turns comments into what LDoc reads", function()
         local read = comments.read("shop.lua", MODULE)

@@ -2,14 +2,7 @@
 
 local curl = require "emulator_curl"
 local emulator = require "flux2.emulator"
-
-local function read(path)
-    local file = io.open(path, "rb")
-    if not file then return nil end
-    local text = file:read "*a"
-    file:close()
-    return text
-end
+local service = require "support.service"
 
 local function sh(command)
     local pipe = assert(io.popen(command .. "; printf '\\n%s' $?"))
@@ -31,9 +24,7 @@ end
 --- Runs a program in a process of its own, with the modules of this one; what it wrote and its exit code.
 local function run_lua(program)
     local path = os.tmpname()
-    local file = assert(io.open(path, "w"))
-    file:write(("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath), program)
-    file:close()
+    service.write(path, ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath) .. program)
     local output, exit = sh(("timeout 20 '%s' %s 2>&1"):format(interpreter(), path))
     os.remove(path)
     return output, exit
@@ -129,7 +120,7 @@ describe("the emulator's life", function()
         assert.equal("http://127.0.0.1:" .. emu.port, emu.url)
         assert.equal("aio_emulator_key", emu.api_key)
         assert.equal("flux2.Emulator(" .. emu.url .. ")", tostring(emu))
-        local sockets = read "/proc/net/tcp"
+        local sockets = service.read_if_there "/proc/net/tcp"
         if sockets then
             local address = sockets:match(("(%%x+):%04X %%x+:0000 0A"):format(emu.port))
             assert.equal("0100007F", address)
@@ -248,7 +239,7 @@ describe("the emulator's life", function()
     end)
 
     it("leaves signals and descriptors to the host", function()
-        local own = read "/proc/self/status"
+        local own = service.read_if_there "/proc/self/status"
         if not own then return end
         if own:find "^Name:%s*memcheck" then return pending "valgrind blocks the signals of threads in its own way" end
         -- Those of other libraries in this process may be inherited.
@@ -261,7 +252,7 @@ describe("the emulator's life", function()
         local pid = own:match "\nPid:%s*(%d+)"
         local threads, blocked = 0, 0
         for thread in sh("ls /proc/" .. pid .. "/task"):gmatch "%d+" do
-            local mask = (read("/proc/" .. pid .. "/task/" .. thread .. "/status") or ""):match "\nSigBlk:%s*(%x+)"
+            local mask = (service.read_if_there("/proc/" .. pid .. "/task/" .. thread .. "/status") or ""):match "\nSigBlk:%s*(%x+)"
             if thread ~= pid and mask then
                 threads = threads + 1
                 -- All but KILL and STOP, and those that the C library keeps for itself.

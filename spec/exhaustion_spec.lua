@@ -224,9 +224,7 @@ describe("on a disk that is full", function()
         it("a picture " .. way .. " is not half there, and can be saved once there is room", function()
             if not mount "size=64k" then return pending(NO_MOUNT) end
             if way == "from inside the answer" then emu:set { sync = "b64_json" } end
-            local old = assert(io.open(dir .. "/a.png", "w"))
-            old:write "precious"
-            old:close()
+            service.write(dir .. "/a.png", "precious")
             local image = assert(assert(client:submit "larger than the disk"):wait()).images[1]
             local saved, err = image:save(dir .. "/a.png")
             assert.is_nil(saved)

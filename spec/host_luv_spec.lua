@@ -3,6 +3,7 @@
 local uv = require "luv"
 local flux2 = require "flux2"
 local reports = require "flux2.reports"
+local service = require "support.service"
 
 local BOUND = 30 * (tonumber(os.getenv "FLUX2_TEST_SLACK") or 1) -- seconds: longer is a hang
 
@@ -23,19 +24,7 @@ local function run_lua(arguments)
     return output, tonumber(status)
 end
 
-local function new_folder()
-    local path = os.tmpname()
-    os.remove(path)
-    os.execute("mkdir '" .. path .. "'")
-    return path
-end
-
-local function head_of(path)
-    local file = assert(io.open(path, "rb"))
-    local head = file:read(8)
-    file:close()
-    return head
-end
+local function head_of(path) return service.read(path):sub(1, 8) end
 
 local PNG = "\137PNG\r\n\26\n"
 
@@ -46,7 +35,7 @@ describe("the host for luv", function()
         host = require "flux2.host.luv"
         emulator = assert(require("flux2.emulator").start { duration = 0.2 })
         client = assert(flux2.new { api_key = emulator.api_key, base_url = emulator.url, poll = { interval = 0.05 } })
-        folder = new_folder()
+        folder = service.directory()
     end)
 
     teardown(function()
@@ -54,7 +43,7 @@ describe("the host for luv", function()
         reports.tell_by(nil)
         uv.run()
         emulator:stop()
-        os.execute("rm -rf '" .. folder .. "'")
+        service.remove(folder)
     end)
 
     after_each(function() flux2.on_error = nil end)

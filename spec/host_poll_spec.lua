@@ -30,9 +30,7 @@ describe("a poll loop in C", function()
     local folder, program
 
     setup(function()
-        folder = os.tmpname()
-        os.remove(folder)
-        os.execute("mkdir '" .. folder .. "'")
+        folder = service.directory()
         local output, status = run(([[
             for p in %s; do if pkg-config --exists $p; then package=$p; break; fi; done
             ${CC:-gcc} -Wall -Wextra -Werror %s examples/poll.c -o '%s/poll' $(pkg-config --cflags --libs $package) -Wl,-E
@@ -44,13 +42,11 @@ describe("a poll loop in C", function()
 
     teardown(function()
         service.stop_all()
-        os.execute("rm -rf '" .. folder .. "'")
+        service.remove(folder)
     end)
 
     local function check_picture(n)
-        local file = assert(io.open(("%s/poll-%d.png"):format(folder, n), "rb"))
-        assert.equal(PNG, file:read(8))
-        file:close()
+        assert.equal(PNG, service.read(("%s/poll-%d.png"):format(folder, n)):sub(1, 8))
     end
 
     it("makes a picture of each line of its input, and ends after the last", function()

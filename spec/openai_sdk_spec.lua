@@ -11,21 +11,14 @@ if _VERSION ~= "Lua 5.4" or (os.getenv "FLUX2_BUILD" or ""):find "san$" then ret
 local FOLDER = "build/openai-sdk"
 local BOUND = 60 -- seconds: longer is a hang
 
-local function exists(path)
-    local file = io.open(path)
-    if file then file:close() end
-    return file ~= nil
-end
-
-local is_installed = exists(FOLDER .. "/node_modules/openai/package.json")
+local is_installed = service.exists(FOLDER .. "/node_modules/openai/package.json")
 
 describe("OpenAI's SDK", function()
     local emu, dir, folder
     setup(function()
         -- Runs for several Luas may go on side by side: each has a folder of its own that finds the same SDK.
-        folder = os.tmpname()
-        os.remove(folder)
-        assert(os.execute(("mkdir -p '%s' && ln -s \"$PWD/%s/node_modules\" '%s/node_modules'"):format(folder, FOLDER, folder)))
+        folder = service.directory()
+        assert(os.execute(("ln -s \"$PWD/%s/node_modules\" '%s/node_modules'"):format(FOLDER, folder)))
         assert(os.execute(("cp spec/openai-sdk/ask.mjs '%s/'"):format(folder)))
     end)
     teardown(function() service.remove(folder) end)
@@ -55,12 +48,6 @@ describe("OpenAI's SDK", function()
         return tonumber(code), printed
     end
 
-    local function write(path, text)
-        local file = assert(io.open(path, "wb"))
-        file:write(text)
-        file:close()
-    end
-
     --- What the SDK makes of some requests, in one process: a list of { answer = } or { error = }.
     local function ask_all(requests)
         local asked = {}
@@ -70,7 +57,7 @@ describe("OpenAI's SDK", function()
             for name, value in pairs(one.client or {}) do client[name] = value end
             asked[i] = { client = client, request = request }
         end
-        write(dir .. "/asked.json", cjson.encode(asked))
+        service.write(dir .. "/asked.json", cjson.encode(asked))
         local code, printed = run(("node '%s/ask.mjs' <asked.json"):format(folder))
         assert.equal(0, code, printed)
         return cjson.decode(printed)
@@ -162,8 +149,8 @@ describe("OpenAI's SDK", function()
             for _, language in ipairs { "js", "lua" } do
                 programs[language] = assert(guide:match("\n```" .. language .. "\n(.-)\n```\n"), language)
             end
-            write(folder .. "/program.mjs", programs.js)
-            write(folder .. "/program.lua", programs.lua)
+            service.write(folder .. "/program.mjs", programs.js)
+            service.write(folder .. "/program.lua", programs.lua)
         end)
 
         local function commands()

@@ -215,15 +215,13 @@ describe_love("the game in one file", function()
 
     it("runs where it was copied to, started from another folder, with nothing else of ours in reach", function()
         must(("mv '%s/made' '%s/a game'"):format(dir, dir))
-        local script = assert(io.open(dir .. "/elsewhere/one.lua", "w"))
-        script:write [[
+        service.write(dir .. "/elsewhere/one.lua", [[
             return function(user)
                 user:prompt "A red fox in the snow"
                 user:wait_for_pictures(1, 60)
                 user:note("colours", user:colours(1, user:look()))
             end
-        ]]
-        script:close()
+        ]])
         local output = must(("cd '%s/elsewhere' && unset LUA_PATH LUA_CPATH && XDG_DATA_HOME='%s' SDL_AUDIODRIVER=dummy "
             .. "LC_ALL=C.UTF-8 xvfb-run -a -s '-screen 0 1280x800x24' love '../a game/flux2-gallery.love' --window 800x600 "
             .. "--duration 0.4 --script one.lua --screenshot shot.png --report report --quit-after 40"):format(dir, dir))
@@ -236,15 +234,13 @@ describe_love("the game in one file", function()
     it("says what is missing when that does not lie beside it", function()
         must(("mkdir '%s/alone' && cp '%s/a game/flux2-gallery.love' '%s/alone/'"):format(dir, dir, dir))
         -- LÖVE shows an error until somebody presses a key: it is ended as soon as it has said it.
-        local file = assert(io.open(dir .. "/alone/run", "w"))
-        file:write [[
+        service.write(dir .. "/alone/run", [[
             stdbuf -oL love flux2-gallery.love >said 2>&1 &
             turns=0
             until grep -q flux2.core said || [ $((turns += 1)) -gt 200 ]; do sleep 0.1; done
             kill $!
             wait $! || true
-        ]]
-        file:close()
+        ]])
         must(("cd '%s/alone' && unset LUA_PATH LUA_CPATH && XDG_DATA_HOME='%s' SDL_AUDIODRIVER=dummy xvfb-run -a sh run"):format(dir,
             dir))
         local output = service.read(dir .. "/alone/said")

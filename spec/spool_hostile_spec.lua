@@ -63,11 +63,7 @@ describe("a spool that was damaged", function()
         service.remove(dir)
     end)
 
-    local function write(name, bytes)
-        local out = assert(io.open(dir .. "/" .. name, "wb"))
-        out:write(bytes)
-        out:close()
-    end
+    local function write(name, bytes) service.write(dir .. "/" .. name, bytes) end
 
     --- How often each content is there, whatever the files are called.
     local function contents()

@@ -181,9 +181,7 @@ describe("the same request", function()
         local snippet = code(start(emu).url, request).curl
         assert.is_nil(snippet:find(emu.api_key, 1, true))
         local file = os.tmpname()
-        local out = assert(io.open(file, "w"))
-        out:write(snippet)
-        out:close()
+        service.write(file, snippet)
         local pipe = io.popen(("FLUX2_API_KEY=%s sh '%s' -s 2>&1"):format(emu.api_key, file))
         local answer = pipe:read "*a"
         pipe:close()

@@ -34,11 +34,7 @@ function program.run(emu, dir, words, options)
     local quoted = {}
     for i, word in ipairs(words) do quoted[i] = quote(word) end
     local out, err = dir .. "/.stdout", dir .. "/.stderr"
-    if options.stdin then
-        local file = assert(io.open(dir .. "/.stdin", "wb"))
-        file:write(options.stdin)
-        file:close()
-    end
+    if options.stdin then service.write(dir .. "/.stdin", options.stdin) end
     local pipe = assert(io.popen(("cd %s && %s timeout -k 5 60 %s %s <%s >%s 2>%s; echo $?"):format(quote(dir),
         program.environment(emu, dir, options.env), program.command(), table.concat(quoted, " "),
         options.stdin and ".stdin" or "/dev/null", out, err)))
@@ -79,11 +75,8 @@ end
 function program.records(spool)
     local json, list = require "flux2.json", {}
     for _, name in ipairs(require "flux2.core".list(spool) or {}) do
-        local bytes = name:find "^task.*json$" and io.open(spool .. "/" .. name)
-        if bytes then
-            list[#list + 1] = json.decode(bytes:read "*a")
-            bytes:close()
-        end
+        local bytes = name:find "^task.*json$" and service.read_if_there(spool .. "/" .. name)
+        if bytes then list[#list + 1] = json.decode(bytes) end
     end
     return list
 end
