@@ -1,4 +1,4 @@
--- What an answer that is no task, or an exchange that brought none, becomes: an error with its kind, and whether to try again.
+-- What an answer that is no task, or an exchange without one, becomes: an error, its kind, and whether to try again.
 
 local errors = require "flux2.errors"
 local response = require "flux2.response"
