@@ -7,6 +7,7 @@ local exports = require "docs.exports"
 local kinds = require "docs.kinds"
 local names = require "docs.names"
 local service = require "support.service"
+local shell = require "support.shell"
 local site = require "docs.site"
 local tree = require "docs.tree"
 local types = require "docs.types"
@@ -310,10 +311,8 @@ describe("the site", function()
     it("has no link that leads nowhere", function()
         local function follow(html)
             write("html/index.html", html)
-            local pipe = io.popen(('"$FLUX2_TEST_LUA" tools/docs/links.lua \'%s/html\' 2>&1; echo "exit $?"'):format(folder))
-            local output = pipe:read "*a"
-            pipe:close()
-            return output
+            local code, output = shell.run(("'%s' tools/docs/links.lua '%s/html'"):format(shell.interpreter(), folder))
+            return ("%sexit %d\n"):format(output, code)
         end
         write("html/other.html", '<a name = "place"></a><h2 id="two">x</h2>')
         assert.equal("exit 0\n", follow '<a href="other.html#place"></a><a href="other.html#two"></a><a href="https://x/y">')

@@ -4,6 +4,7 @@
 if not rawget(_G, "jit") then return end
 
 local service = require "support.service"
+local shell = require "support.shell"
 
 local BOUND = 40 -- seconds: longer is a hang
 local HELD_UP = 150 -- milliseconds of flux2.update() in one frame: no noise, something blocks
@@ -49,17 +50,15 @@ describe("the host for LÖVE", function()
     --- Runs LÖVE to its end: what it wrote, with the lines "@name=value" as a table of lists.
     local function love(arguments)
         local command = ("LUA_PATH='%s' LUA_CPATH='%s' XDG_DATA_HOME='%s' SDL_AUDIODRIVER=dummy LC_ALL=C.UTF-8 "
-            .. "xvfb-run -a -s '-screen 0 1280x800x24' timeout -k 5 %d love %s 2>&1; echo \"exit $?\""):format(
+            .. "xvfb-run -a -s '-screen 0 1280x800x24' timeout -k 5 %d love %s"):format(
             package.path:gsub("%f[^;%z]%.?/?lua/", os.getenv "PWD" .. "/lua/"), package.cpath, folder, BOUND, arguments)
-        local pipe = io.popen(command)
-        local output, status = pipe:read("*a"):match "^(.-)exit (%d+)%s*$"
-        pipe:close()
+        local status, output = shell.run(command)
         local said = {}
         for name, value in output:gmatch "@(%w+)=([^\n]*)" do
             said[name] = said[name] or {}
             table.insert(said[name], value)
         end
-        assert.are.equal(0, tonumber(status), output)
+        assert.are.equal(0, status, output)
         return said, output
     end
 

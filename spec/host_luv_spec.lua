@@ -4,24 +4,14 @@ local uv = require "luv"
 local flux2 = require "flux2"
 local reports = require "flux2.reports"
 local service = require "support.service"
+local shell = require "support.shell"
 
 local BOUND = 30 * (tonumber(os.getenv "FLUX2_TEST_SLACK") or 1) -- seconds: longer is a hang
 
-local function interpreter()
-    local given = os.getenv "FLUX2_TEST_LUA"
-    if given then return given end
-    local pipe = io.popen("tools/find-lua " .. (rawget(_G, "jit") and "luajit" or _VERSION:match "%d%.%d"))
-    return pipe:read "*l", pipe:close()
-end
-
---- Runs Lua code or a file in a process of its own: its output, and its exit status.
+--- Runs Lua code or a file in a process of its own: its exit status, and its output.
 local function run_lua(arguments)
-    local command = ("LUA_PATH='%s' LUA_CPATH='%s' timeout -k 5 %d '%s' %s 2>&1; echo \"exit $?\""):format(
-        package.path, package.cpath, BOUND, interpreter(), arguments)
-    local pipe = io.popen(command)
-    local output, status = pipe:read("*a"):match "^(.-)exit (%d+)%s*$"
-    pipe:close()
-    return output, tonumber(status)
+    return shell.run(("LUA_PATH='%s' LUA_CPATH='%s' timeout -k 5 %d '%s' %s"):format(
+        package.path, package.cpath, BOUND, shell.interpreter(), arguments))
 end
 
 local function head_of(path) return service.read(path):sub(1, 8) end
@@ -203,7 +193,7 @@ describe("the host for luv", function()
     end)
 
     it("makes nothing before the first job", function()
-        local output, status = run_lua [[-e '
+        local status, output = run_lua [[-e '
             local uv = require "luv"
             local function count()
                 local n = 0
@@ -221,7 +211,7 @@ describe("the host for luv", function()
     end)
 
     it("delivers a time-out though there has never been any work", function()
-        local output, status = run_lua [[-e '
+        local status, output = run_lua [[-e '
             local uv, flux2 = require "luv", require "flux2"
             require "flux2.host.luv"
             local timer = uv.new_timer() -- what keeps the loop alive
@@ -238,7 +228,7 @@ describe("the host for luv", function()
     end)
 
     it("serves work that began before it was required", function()
-        local output, status = run_lua [[-e '
+        local status, output = run_lua [[-e '
             local uv, flux2 = require "luv", require "flux2"
             flux2.spawn(function() flux2.sleep(0.05) print "slept" end)
             require "flux2.host.luv"
@@ -249,7 +239,7 @@ describe("the host for luv", function()
     end)
 
     it("tells of an error in a coroutine that nobody joins, though nothing ever calls run()", function()
-        local output, status = run_lua [[-e '
+        local status, output = run_lua [[-e '
             local uv, flux2 = require "luv", require "flux2"
             require "flux2.host.luv"
             flux2.spawn(error, "before any wait")
@@ -267,7 +257,7 @@ describe("the host for luv", function()
     end)
 
     it("lets a program leave with work alive", function()
-        local output, status = run_lua(([[-e '
+        local status, output = run_lua(([[-e '
             local uv, flux2 = require "luv", require "flux2"
             require "flux2.host.luv"
             local client = flux2.new { api_key = "%s", base_url = "%s", poll = { interval = 0.01 } }
@@ -282,7 +272,7 @@ describe("the host for luv", function()
     end)
 
     it("is shown by examples/luv.lua", function()
-        local output, status = run_lua("examples/luv.lua '" .. folder .. "'")
+        local status, output = run_lua("examples/luv.lua '" .. folder .. "'")
         assert.equal(0, status, output)
         for i = 1, 3 do
             local path = ("%s/luv-%d.png"):format(folder, i)

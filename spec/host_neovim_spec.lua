@@ -6,6 +6,7 @@ if not rawget(_G, "jit") or (os.getenv "FLUX2_BUILD" or ""):find "/[at]san$" the
 
 local json = require "cjson"
 local service = require "support.service"
+local shell = require "support.shell"
 
 local BOUND = 60 -- seconds: longer is a hang
 
@@ -72,12 +73,10 @@ describe("Neovim", function()
         service.write(folder .. "/script.lua", PRELUDE .. script)
         local command = ("FLUX2_SPEC_FOLDER='%s' XDG_DATA_HOME='%s' XDG_STATE_HOME='%s' LUA_PATH='%s' LUA_CPATH='%s' "
             .. "timeout -k 5 %d nvim --headless -u NONE -i NONE -n --cmd 'set rtp+=examples/neovim' "
-            .. "--cmd 'runtime plugin/flux2.lua' -S '%s/script.lua' </dev/null 2>&1; echo \"exit $?\""):format(
+            .. "--cmd 'runtime plugin/flux2.lua' -S '%s/script.lua' </dev/null"):format(
             folder, folder, folder, package.path, package.cpath, BOUND, folder)
-        local pipe = io.popen(command)
-        local output, status = pipe:read("*a"):match "^(.-)exit (%d+)%s*$"
-        pipe:close()
-        assert.equal("0", status, output)
+        local status, output = shell.run(command)
+        assert.equal(0, status, output)
         local report = service.read_if_there(folder .. "/report.json")
         assert(report, output)
         return json.decode(report)

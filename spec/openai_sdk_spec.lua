@@ -4,6 +4,7 @@
 local base64 = require "flux2.base64"
 local cjson = require "cjson"
 local service = require "support.service"
+local shell = require "support.shell"
 
 -- Once is enough: what is run here is the emulator's C code, and the Lua of the guide is run on all by openai_spec.lua.
 if _VERSION ~= "Lua 5.4" or (os.getenv "FLUX2_BUILD" or ""):find "san$" then return end
@@ -40,12 +41,9 @@ describe("OpenAI's SDK", function()
 
     --- Runs a program in `dir` with both kinds of environment: its exit code and what it printed.
     local function run(command, key)
-        local pipe = assert(io.popen(("cd '%s' && OPENAI_API_KEY='%s' OPENAI_BASE_URL='%s/v1' FLUX2_API_KEY='%s' "
-            .. "FLUX2_BASE_URL='%s' timeout -k 5 %d %s 2>&1; echo \"exit:$?\""):format(dir, key or emu.api_key, emu.url,
-            key or emu.api_key, emu.url, BOUND, command)))
-        local printed, code = pipe:read("*a"):match "^(.*)exit:(%d+)%s*$"
-        pipe:close()
-        return tonumber(code), printed
+        return shell.run(("cd '%s' && OPENAI_API_KEY='%s' OPENAI_BASE_URL='%s/v1' FLUX2_API_KEY='%s' "
+            .. "FLUX2_BASE_URL='%s' timeout -k 5 %d %s"):format(dir, key or emu.api_key, emu.url,
+            key or emu.api_key, emu.url, BOUND, command))
     end
 
     --- What the SDK makes of some requests, in one process: a list of { answer = } or { error = }.
@@ -155,7 +153,7 @@ describe("OpenAI's SDK", function()
 
         local function commands()
             return { ("node '%s/program.mjs'"):format(folder), ("'%s' '%s/program.lua'"):format(
-                os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua", folder) }
+                shell.interpreter(), folder) }
         end
 
         it_if_installed("make two pictures each", function()

@@ -2,20 +2,14 @@
 -- rocks install and run is shown by `make rock`.
 
 local service = require "support.service"
+local shell = require "support.shell"
 
 local BOUND = 120 -- seconds: longer is a hang
 
---- Runs a shell command: its exit code and what it printed.
-local function shell(command)
-    local pipe = assert(io.popen(("{ timeout -k 5 %d sh -c '%s'\n} 2>&1; echo \"exit:$?\""):format(BOUND,
-        command:gsub("'", "'\\''"))))
-    local printed, code = pipe:read("*a"):match "^(.-)exit:(%d+)%s*$"
-    pipe:close()
-    return tonumber(code), printed
-end
+local function run(command) return shell.run(("timeout -k 5 %d sh -c %s"):format(BOUND, shell.quote(command))) end
 
 local function must(command)
-    local code, printed = shell(command)
+    local code, printed = run(command)
     assert.equal(0, code, printed)
     return (printed:gsub("%s+$", ""))
 end
@@ -61,12 +55,12 @@ describe_once("the tarball", function()
     end)
 
     it("says one version: whatever else names it and differs is found", function()
-        assert.equal(0, (shell(("cd %s && tools/version --check"):format(copy))))
+        assert.equal(0, (run(("cd %s && tools/version --check"):format(copy))))
         local version = require("flux2")._VERSION
         local function found(change, where)
             must(("rm -rf %s/broken && cp -R %s %s/broken"):format(dir, copy, dir))
             must(("cd %s/broken && %s"):format(dir, change))
-            local code, printed = shell(("cd %s/broken && tools/version --check"):format(dir))
+            local code, printed = run(("cd %s/broken && tools/version --check"):format(dir))
             assert.equal(1, code, printed)
             assert.truthy(printed:find(where, 1, true), printed)
         end

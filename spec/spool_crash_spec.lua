@@ -2,6 +2,7 @@
 -- against the emulator's ledger. The emulator lives here, in the process of the specs, and survives.
 local cjson = require "cjson"
 local service = require "support.service"
+local shell = require "support.shell"
 
 local SUBMIT = "/api/v1/images/generations"
 local ROUNDS = tonumber(os.getenv "SPOOL_ROUNDS") or 15 -- kills at random moments; `make soak` does a hundred
@@ -65,8 +66,7 @@ describe("a program that is killed", function()
     local function start(program, prefix)
         local child = { file = os.tmpname() }
         service.write(child.file, HEAD .. program)
-        local lua = os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua"
-        child.pipe = assert(io.popen(("echo $$; %s exec '%s' '%s' '%s' '%s' '%s' 2>&1"):format(prefix or "", lua, child.file,
+        child.pipe = assert(io.popen(("echo $$; %s exec '%s' '%s' '%s' '%s' '%s' 2>&1"):format(prefix or "", shell.interpreter(), child.file,
             emu.url, emu.api_key, dir)))
         child.pid = assert(child.pipe:read "*l")
         children[#children + 1] = child

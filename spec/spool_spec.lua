@@ -3,15 +3,15 @@ local cjson = require "cjson"
 local core = require "flux2.core"
 local flux2 = require "flux2"
 local service = require "support.service"
+local shell = require "support.shell"
 
 local SUBMIT = "/api/v1/images/generations"
 local DEAD = "00000000000000aa" -- an owner that never lived
 
-local function shell(command)
-    local pipe = assert(io.popen(command))
-    local out = pipe:read "*a"
-    pipe:close()
-    return (out:gsub("%s+$", ""))
+--- The permissions of a file, by either kind of `stat`.
+local function mode_of(path)
+    local _, printed = shell.run(("stat -c %%a '%s' 2>/dev/null || stat -f %%Lp '%s'"):format(path, path))
+    return printed:match "^%d+"
 end
 
 describe("the spool", function()
@@ -90,8 +90,8 @@ describe("the spool", function()
             assert.equal("aio_***", record.request.keys[1])
             assert.equal(prompt, task.request.prompt)
             assert.truthy(select(2, text:gsub("\n", "\n")) >= 6, "one member a line: " .. text)
-            assert.equal("600", shell(("stat -c %%a '%s' 2>/dev/null || stat -f %%Lp '%s'"):format(path, path)))
-            assert.equal("700", shell(("stat -c %%a '%s' 2>/dev/null || stat -f %%Lp '%s'"):format(dir, dir)))
+            assert.equal("600", mode_of(path))
+            assert.equal("700", mode_of(dir))
             task:cancel()
         end)
 
@@ -459,8 +459,7 @@ describe("the spool", function()
         end)
 
         local function mount(path)
-            local command = "mount -t tmpfs -o size=64k,nr_inodes=4 tmpfs '%s' >/dev/null 2>&1 && echo mounted"
-            return shell(command:format(path)) == "mounted"
+            return shell.run(("mount -t tmpfs -o size=64k,nr_inodes=4 tmpfs '%s'"):format(path)) == 0
         end
 
         it("because the disk is full costs nothing, and an id finds its place on it all the same", function()

@@ -1,6 +1,7 @@
 --- What nearly every spec needs: an emulator, a client for it, waiting for a condition, files, and programs in Lua.
 local emulator = require "flux2.emulator"
 local flux2 = require "flux2"
+local shell = require "support.shell"
 
 local service = {}
 
@@ -106,14 +107,10 @@ function service.run_lua(program, arguments, prefix)
     local file = os.tmpname()
     service.write(file, program)
     os.execute("chmod 644 " .. file) -- PREFIX may make it another user's
-    local lua = os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua"
-    local command = ("%s timeout -k 5 60 '%s' '%s' %s 2>&1; echo \"exit:$?\""):format(prefix or "", lua, file, arguments or "")
-    local pipe = assert(io.popen(command))
-    local printed = pipe:read "*a"
-    pipe:close()
+    local code, printed = shell.run(("%s timeout -k 5 60 '%s' '%s' %s"):format(prefix or "", shell.interpreter(), file,
+        arguments or ""))
     os.remove(file)
-    local before, code = printed:match "^(.*)exit:(%d+)%s*$"
-    return tonumber(code), before
+    return code, printed
 end
 
 local libraries = {}

@@ -1,5 +1,6 @@
 --- nginx in front of an emulator: TLS and HTTP/2, with a certificate of its own making.
 local service = require "support.service"
+local shell = require "support.shell"
 
 local tls_front = {}
 
@@ -33,10 +34,7 @@ http {
 ]]
 
 local function run(command)
-    local pipe = assert(io.popen("(" .. command .. ") 2>&1; echo \"exit:$?\""))
-    local printed = pipe:read "*a"
-    pipe:close()
-    local code = tonumber(printed:match "exit:(%d+)%s*$")
+    local code, printed = shell.run(command)
     return code == 0, printed
 end
 
