@@ -3,6 +3,7 @@
 
 local base64 = require "flux2.base64"
 local cjson = require "cjson"
+local png = require "support.png"
 local service = require "support.service"
 local shell = require "support.shell"
 
@@ -66,12 +67,7 @@ describe("OpenAI's SDK", function()
         return told.answer, told.error
     end
 
-    --- Width and height of a PNG.
-    local function dots(png)
-        assert.equal("\137PNG\r\n\26\n", png:sub(1, 8))
-        local b = { png:byte(17, 24) }
-        return ("%dx%d"):format((b[1] * 256 + b[2]) * 65536 + b[3] * 256 + b[4], (b[5] * 256 + b[6]) * 65536 + b[7] * 256 + b[8])
-    end
+    local function dots(bytes) return ("%dx%d"):format(png.size(bytes)) end
 
     it_if_installed("gets links that lead to pictures", function()
         local answer = assert(ask { n = 3, user = "somebody" })
