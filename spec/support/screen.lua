@@ -1,5 +1,6 @@
 --- A terminal that nobody sees: tmux draws it, and tells what stands on it.
 local core = require "flux2.core"
+local service = require "support.service"
 local shell = require "support.shell"
 
 local screen = {}
@@ -17,9 +18,7 @@ end
 --- A shell on a screen of so many columns, in `dir`. `setup` is what it runs first.
 function screen.open(dir, setup, columns, rows)
     local self = setmetatable({ socket = "flux2-" .. core.token() }, Screen)
-    local file = assert(io.open(dir .. "/.shell", "w"))
-    file:write("PS1='$ '\n", setup, "\n")
-    file:close()
+    service.write(dir .. "/.shell", "PS1='$ '\n" .. setup .. "\n")
     local said = tmux(self, ("new-session -d -x %d -y %d -c %s %s"):format(columns or 100, rows or 30, shell.quote(dir),
         shell.quote("exec bash --noprofile --rcfile " .. shell.quote(dir .. "/.shell") .. " -i")))
     assert(said == "", said)
