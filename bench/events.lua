@@ -75,13 +75,11 @@ if arg[1] then
 end
 
 local service = support.service()
-local ok, reason = xpcall(function()
+support.finally(function()
     local rows = { { "from the queue to a callback", "events/s", "spread", "Lua bytes/event" } }
     for _, lua in ipairs { "5.4", "luajit" } do
         for _, kind in ipairs { "timers", "accepted" } do rows[#rows + 1] = measure(lua, kind, service) end
     end
     print(("Events in one flux2.update(), medians of %d runs; to reach: %d events/s"):format(RUNS, GOAL))
     support.print_table(rows)
-end, debug.traceback)
-service:stop()
-if not ok then error(reason, 0) end
+end, function() service:stop() end)

@@ -24,7 +24,7 @@ local function run(service, lua, where)
 end
 
 local service = support.service()
-local ok, reason = xpcall(function()
+support.finally(function()
     local kinds = {}
     for _, lua in ipairs { "5.4", "luajit" } do
         for _, where in ipairs { "files", "buffers", "strings" } do
@@ -60,6 +60,4 @@ local ok, reason = xpcall(function()
     print(("Time inside flux2.update() while %d tasks run over TLS and HTTP/2; medians of %d runs, max of all")
         :format(TASKS, RUNS))
     support.print_table(rows)
-end, debug.traceback)
-service:stop()
-if not ok then error(reason, 0) end
+end, function() service:stop() end)

@@ -32,7 +32,7 @@ if how == "error" then error "on purpose" end
 local emu = assert(emulator.start { duration = { 0.05, 2 }, image_bytes = 200000 })
 emu:fault { method = "GET", path = "/images/*", times = 1e9, trickle = { bytes = 2000, interval = 0.02 } }
 local dir = support.directory()
-local ok, reason = xpcall(function()
+support.finally(function()
     local out = assert(io.open(dir .. "/child.lua", "w"))
     out:write(CHILD)
     out:close()
@@ -61,7 +61,7 @@ local ok, reason = xpcall(function()
         end
     end
     support.print_table(rows)
-end, debug.traceback)
-emu:stop()
-support.run("rm -rf " .. dir)
-if not ok then error(reason, 0) end
+end, function()
+    emu:stop()
+    support.run("rm -rf " .. dir)
+end)

@@ -46,7 +46,7 @@ local emulator = io.popen(support.lua("5.4", "love_service.lua"):format "")
 emulator = { pipe = emulator, port = tonumber(emulator:read "*l"), key = emulator:read "*l", pid = emulator:read "*l" }
 assert(emulator.pid, "the emulator did not start")
 local front = support.front(emulator, true)
-local ok, reason = xpcall(function()
+support.finally(function()
     local pictures = play(emulator, front)
     local wall, counts = read()
     local function ms(q) return ("%.4f"):format(support.quantile(wall, q)) end
@@ -62,8 +62,8 @@ local ok, reason = xpcall(function()
             count "cpu_over", count "jitter_over", ("%d of %d"):format(pictures, PICTURES),
         },
     }
-end, debug.traceback)
-front:stop()
-support.run("kill " .. emulator.pid)
-emulator.pipe:close()
-if not ok then error(reason, 0) end
+end, function()
+    front:stop()
+    support.run("kill " .. emulator.pid)
+    emulator.pipe:close()
+end)

@@ -4,7 +4,7 @@
 local support = require "support"
 
 local service = support.service()
-local ok, reason = xpcall(function()
+support.finally(function()
     local rows = {
         {
             "tasks waiting", "Lua bytes/task", "C bytes/task", "resident MB", "CPU %", "polls/s", "then: Lua bytes",
@@ -25,6 +25,4 @@ local ok, reason = xpcall(function()
     end
     print "Tasks that wait, polled 100 times a second together; then, after all of them have been cancelled"
     support.print_table(rows)
-end, debug.traceback)
-service:stop()
-if not ok then error(reason, 0) end
+end, function() service:stop() end)

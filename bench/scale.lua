@@ -78,7 +78,7 @@ local function series(service, lua, name, width, data)
 end
 
 local service = support.service()
-local ok, reason = xpcall(function()
+support.finally(function()
     local rows = { { "", "tasks", "CPU ms/task", "spread", "from the middle" } }
     local data = assert(io.open(support.build .. "/scale.dat", "w"))
     for _, lua in ipairs { "5.4", "luajit" } do
@@ -91,6 +91,4 @@ local ok, reason = xpcall(function()
     local head = "Cost against work, medians of %d run(s); to reach: within %.0f %% of the middle"
     print(head:format(RUNS, TOLERANCE * 100))
     support.print_table(rows)
-end, debug.traceback)
-service:stop()
-if not ok then error(reason, 0) end
+end, function() service:stop() end)

@@ -43,6 +43,13 @@ function support.lua(lua, script)
         :format(abi, support.build, abi, path, script)
 end
 
+--- Calls `body`, then `clean` whatever happened. An error of the body comes out, with its traceback.
+function support.finally(body, clean)
+    local ok, reason = xpcall(body, debug.traceback)
+    clean()
+    if not ok then error(reason, 0) end
+end
+
 -- The service -------------------------------------------------------------------------------------------------------
 
 local Service = {}

@@ -142,10 +142,10 @@ end
 
 local service = support.service()
 local front = kind.tls and support.front(service, MODE == "http2")
-local ok, reason = xpcall(function()
+support.finally(function()
     local programs = chosen()
     compare(programs, service, front)
-end, debug.traceback)
-if front then front:stop() end
-service:stop()
-if not ok then error(reason, 0) end
+end, function()
+    if front then front:stop() end
+    service:stop()
+end)

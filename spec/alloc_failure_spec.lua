@@ -2,20 +2,11 @@
 -- support/alloc_host.c, which fails the n-th allocation. ALLOC_STEP=1 (make test-alloc) is for every n.
 
 local service = require "support.service"
+local shell = require "support.shell"
 
 local is_jit = rawget(_G, "jit") ~= nil
 local step = tonumber(os.getenv "ALLOC_STEP") or (is_jit and 1 or 9)
 local build = os.getenv "FLUX2_BUILD" or "build"
-
-local function run(command)
-    local pipe = assert(io.popen(command .. " 2>&1; echo \"status $?\""))
-    local output = pipe:read "*a"
-    pipe:close()
-    local text, status = output:match "^(.*)status (%d+)\n$"
-    return tonumber(status), text
-end
-
-local function quote(s) return "'" .. s:gsub("'", "'\\''") .. "'" end
 
 describe("a Lua state without memory", function()
     local emu, directory, host
@@ -25,7 +16,7 @@ describe("a Lua state without memory", function()
         local name = is_jit and "luajit" or _VERSION:match "%d%.%d"
         -- Beside the module that it loads, and instrumented like it.
         host = ("build/%salloc-host-%s"):format(flavour ~= "" and flavour .. "/" or "", name)
-        local status, text = run(("env -u MAKEFLAGS ${MAKE:-make} --no-print-directory -s FLAVOUR=%s %s"):format(flavour, host))
+        local status, text = shell.run(("env -u MAKEFLAGS ${MAKE:-make} --no-print-directory -s FLAVOUR=%s %s"):format(flavour, host))
         assert(status == 0, text)
         directory = service.directory()
         emu = service.start()
@@ -37,8 +28,8 @@ describe("a Lua state without memory", function()
 
     local function fail_each(failures, pace, only)
         local limit = step == 1 and 500 or 150
-        local status, text = run(("timeout -k 5 %d %s spec/support/alloc_cycle.lua %d %d 1 %s %s %s %s"):format(limit,
-            quote(host), failures, pace, quote(emu.url), quote(emu.api_key), quote(directory .. "/fox.png"), only or ""))
+        local status, text = shell.run(("timeout -k 5 %d %s spec/support/alloc_cycle.lua %d %d 1 %s %s"):format(limit,
+            shell.quote(host), failures, pace, shell.join { emu.url, emu.api_key, directory .. "/fox.png" }, only or ""))
         assert.equal(0, status, text)
         local runs, last = text:match "(%d+) runs up to allocation (%d+)"
         -- A generation takes some hundreds of allocations: fewer would mean that nothing was tried. On LuaJIT only those

@@ -17,15 +17,11 @@ describe("flux2 batch", function()
         service.remove(dir)
     end)
 
-    local function write(name, bytes)
-        local file = assert(io.open(dir .. "/" .. name, "wb"))
-        file:write(bytes)
-        file:close()
-    end
+    local function write(name, bytes) service.write(dir .. "/" .. name, bytes) end
 
     --- Runs it over LIST, or over what `list` says, into out/.
     local function batch(words, list)
-        if list or not io.open(dir .. "/list.txt") then write("list.txt", list or LIST) end
+        if list or not service.exists(dir .. "/list.txt") then write("list.txt", list or LIST) end
         local all = { "batch", "list.txt", "--out", "out" }
         for _, word in ipairs(words or {}) do all[#all + 1] = word end
         return program.run(emu, dir, all)

@@ -55,9 +55,7 @@ describe("flux2 generate", function()
     end)
 
     it("overwrites nothing under a name of its own, and what it was told to", function()
-        local file = assert(io.open(dir .. "/a-fox.webp", "w"))
-        file:write "mine"
-        file:close()
+        service.write(dir .. "/a-fox.webp", "mine")
         local _, out = run { "generate", "a fox" }
         assert.equal("a-fox-2.png\n", out)
         assert.equal("mine", service.read(dir .. "/a-fox.webp"))
@@ -188,9 +186,8 @@ describe("flux2 generate", function()
     it("keeps no record with --no-spool, and goes on where none can be kept", function()
         local code = run { "generate", "a fox", "--no-spool" }
         assert.equal(0, code)
-        assert.is_nil(io.open(dir .. "/state/flux2/spool"))
-        local file = assert(io.open(dir .. "/state", "w"))
-        file:close()
+        assert.is_false(service.exists(dir .. "/state/flux2/spool"))
+        service.write(dir .. "/state", "")
         local status, _, err = run { "generate", "a fox" }
         assert.equal(0, status)
         assert.matches("no record of paid tasks is kept", err)

@@ -19,9 +19,7 @@ describe("on a terminal", function()
     --- A shell in which `flux2` is the program; chafa is one of ours, unless `chafa` says that there is none.
     local function open(options)
         options = options or {}
-        local file = assert(io.open(dir .. "/chafa", "w"))
-        file:write("#!/bin/sh\necho chafa \"$*\"\n")
-        file:close()
+        service.write(dir .. "/chafa", "#!/bin/sh\necho chafa \"$*\"\n")
         os.execute("chmod +x " .. dir .. "/chafa")
         tty = screen.open(dir, ("flux2() { PATH=%s:$PATH %s %s \"$@\"; }"):format(dir,
             program.environment(emu, dir, options.env), program.command()), options.columns)
@@ -120,9 +118,7 @@ describe("on a terminal", function()
     end)
 
     it("batch has a bar, failures in lines above it, stops by Ctrl-C, leaves by a second, and goes on", function()
-        local file = assert(io.open(dir .. "/animals.txt", "w"))
-        for _, animal in ipairs { "fox", "hare [fail]", "heron", "otter", "badger", "owl" } do file:write("a red ", animal, "\n") end
-        file:close()
+        service.write(dir .. "/animals.txt", "a red fox\na red hare [fail]\na red heron\na red otter\na red badger\na red owl\n")
         open()
         tty:type "flux2 batch animals.txt --out out --concurrency 2; echo status $?"
         tty:wait "─  0/6 done  2 running  ETA %d+ s  20 credits"

@@ -5,6 +5,7 @@ local errors = require "flux2.errors"
 local flux2 = require "flux2"
 local program = require "support.program"
 local service = require "support.service"
+local shell = require "support.shell"
 
 local COMMANDS = cli.commands
 
@@ -165,8 +166,7 @@ describe("the command line", function()
     it("completes in bash", function()
         local code, script = run { "completion", "bash" }
         assert.equal(0, code)
-        local file = assert(io.open(dir .. "/completion", "w"))
-        file:write(script, [[
+        service.write(dir .. "/completion", script .. [[
 
 try() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _flux2; echo "${COMPREPLY[*]}"; }
 try flux2 ''
@@ -176,7 +176,6 @@ try flux2 generate --type ''
 try flux2 completion ''
 try flux2 batch --format jsonl --con
 ]])
-        file:close()
         local pipe = io.popen("bash " .. dir .. "/completion")
         local lines = {}
         for line in pipe:lines() do lines[#lines + 1] = line end
@@ -185,8 +184,8 @@ try flux2 batch --format jsonl --con
     end)
 
     it("has completions for zsh and fish that name every command", function()
-        for _, shell in ipairs { "zsh", "fish" } do
-            local code, script = run { "completion", shell }
+        for _, name_of_shell in ipairs { "zsh", "fish" } do
+            local code, script = run { "completion", name_of_shell }
             assert.equal(0, code)
             for _, name in ipairs(COMMANDS) do assert.truthy(script:find(name, 1, true)) end
         end
@@ -197,23 +196,19 @@ try flux2 batch --format jsonl --con
         local flavour = (os.getenv "FLUX2_BUILD" or ""):match "/build/(%w+)$" or ""
         local prefix = dir .. "/a prefix"
         local function make(target)
-            local pipe = io.popen(("env -u MAKEFLAGS -u MFLAGS make -s %s ABIS=%s FLAVOUR=%s PREFIX=%s 2>&1; echo exit:$?"):format(
-                target, abi, flavour, program.quote(prefix)))
-            local said = pipe:read "*a"
-            pipe:close()
-            assert.matches("exit:0\n$", said)
+            local code, said = shell.run(("env -u MAKEFLAGS -u MFLAGS make -s %s ABIS=%s FLAVOUR=%s PREFIX=%s"):format(
+                target, abi, flavour, shell.quote(prefix)))
+            assert.equal(0, code, said)
             return said
         end
         make "install"
-        local installed = program.quote(prefix .. "/bin/flux2")
+        local installed = shell.quote(prefix .. "/bin/flux2")
         local script = service.read(prefix .. "/bin/flux2")
         assert.matches("^#!/%S*lua%S*\n", script)
         os.execute("ln -s " .. installed .. " " .. dir .. "/flux2")
         -- The interpreter of these specs, which may be an instrumented one, and no path to the checkout.
-        local pipe = io.popen(("cd / && env -u LUA_PATH -u LUA_CPATH -u FLUX2_BUILD %s %s/flux2 --version 2>&1"):format(
-            program.quote(os.getenv "FLUX2_TEST_LUA" or "lua"), dir))
-        local said = pipe:read "*a"
-        pipe:close()
+        local _, said = shell.run(("cd / && env -u LUA_PATH -u LUA_CPATH -u FLUX2_BUILD %s %s/flux2 --version"):format(
+            shell.quote(shell.interpreter()), dir))
         assert.matches("^flux2 " .. flux2._VERSION:gsub("%p", "%%%0"), said)
         -- An instrumented module cannot be loaded by the interpreter that installs, so there it writes no completions.
         local completions = flavour == "" and 3 or 0
@@ -221,6 +216,6 @@ try flux2 batch --format jsonl --con
             if i <= completions then assert.matches("flux2", service.read(prefix .. "/share/" .. file)) end
         end
         make "uninstall"
-        assert.equal("", io.popen("find " .. program.quote(prefix) .. " -type f"):read "*a")
+        assert.equal("", io.popen("find " .. shell.quote(prefix) .. " -type f"):read "*a")
     end)
 end)

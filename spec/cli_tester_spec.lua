@@ -19,9 +19,7 @@ describe("flux2 tester", function()
         local pid = program.start(emu, dir, { "tester", ... })
         local line
         program.until_(function()
-            local file = io.open(dir .. "/.stdout")
-            line = file and file:read "*a":match "^([^\n]+)\n"
-            if file then file:close() end
+            line = (service.read_if_there(dir .. "/.stdout") or ""):match "^([^\n]+)\n"
             return line
         end)
         return line, pid

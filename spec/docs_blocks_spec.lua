@@ -44,10 +44,8 @@ end
 --- Files that a block says it saves.
 local function missing(code, folder)
     for name in code:gmatch 'save%s*=?%s*%(?"([^"]+%.png)"' do
-        local file = io.open(folder .. "/" .. name, "rb")
-        local signature = file and file:read(4)
-        if file then file:close() end
-        if signature ~= "\137PNG" then return name end
+        local bytes = service.read_if_there(folder .. "/" .. name) or ""
+        if bytes:sub(1, 4) ~= "\137PNG" then return name end
     end
 end
 
@@ -60,12 +58,11 @@ describe("the documentation's code", function()
         local own = folder .. "/" .. number
         assert(os.execute(("mkdir -p '%s/bin' && ln -s '%s/examples' '%s/examples' && ln -s \"$FLUX2_TEST_LUA\" '%s/bin/lua'")
             :format(own, root, own, own)))
-        local file = assert(io.open(own .. "/run.sh", "wb"))
-        file:write(("export FLUX2_API_KEY='%s' FLUX2_BASE_URL='%s' HOME=\"$PWD\" LC_ALL=C.UTF-8\n"):format(
-            emulator.api_key, emulator.url))
-        file:write("unset XDG_DATA_HOME XDG_STATE_HOME XDG_CONFIG_HOME XDG_CACHE_HOME\n")
-        file:write(("export PATH=\"$PWD/bin:%s/bin:$PATH\"\n"):format(root), blocks.make(own, block), "\n")
-        file:close()
+        service.write(own .. "/run.sh", table.concat({
+            ("export FLUX2_API_KEY='%s' FLUX2_BASE_URL='%s' HOME=\"$PWD\" LC_ALL=C.UTF-8"):format(emulator.api_key, emulator.url),
+            "unset XDG_DATA_HOME XDG_STATE_HOME XDG_CONFIG_HOME XDG_CACHE_HOME",
+            ("export PATH=\"$PWD/bin:%s/bin:$PATH\""):format(root), blocks.make(own, block), "",
+        }, "\n"))
     end
 
     -- They wait most of the time: side by side.

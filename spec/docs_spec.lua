@@ -7,6 +7,7 @@ local exports = require "docs.exports"
 local kinds = require "docs.kinds"
 local names = require "docs.names"
 local service = require "support.service"
+local shell = require "support.shell"
 local site = require "docs.site"
 local tree = require "docs.tree"
 local types = require "docs.types"
@@ -65,9 +66,7 @@ describe("the documentation's checker", function()
 
     local function write(path, text)
         os.execute(("mkdir -p '%s'"):format((folder .. "/" .. path):match "^(.*)/"))
-        local file = assert(io.open(folder .. "/" .. path, "wb"))
-        file:write(text)
-        file:close()
+        service.write(folder .. "/" .. path, text)
     end
 
     --- Replaces what must be there, once.
@@ -266,9 +265,7 @@ describe("the checker of names", function()
         local errors = { kinds = { io = "a file" }, advice = { io = "Look at err.cause." } }
         local path = folder .. "/kinds.md"
         local before = "# Errors\n\n| `err.kind` | what it means | what to do |\n|---|---|---|\n"
-        local file = assert(io.open(path, "wb"))
-        file:write(before, "| `oi` | a file | Look. |\n<!-- end -->\nrest\n")
-        file:close()
+        service.write(path, before .. "| `oi` | a file | Look. |\n<!-- end -->\nrest\n")
         assert.equal(3, kinds.differs(service.read(path), errors))
         kinds.write(path, errors)
         assert.equal(before .. "| `io` | a file | Look at `err.cause`. |\n<!-- end -->\nrest\n", service.read(path))
@@ -286,11 +283,7 @@ describe("the site", function()
 
     after_each(function() service.remove(folder) end)
 
-    local function write(path, text)
-        local file = assert(io.open(folder .. "/" .. path, "wb"))
-        file:write(text)
-        file:close()
-    end
+    local function write(path, text) service.write(folder .. "/" .. path, text) end
 
     it("turns comments into what LDoc reads", function()
         local read = comments.read("shop.lua", MODULE)
@@ -318,10 +311,8 @@ describe("the site", function()
     it("has no link that leads nowhere", function()
         local function follow(html)
             write("html/index.html", html)
-            local pipe = io.popen(('"$FLUX2_TEST_LUA" tools/docs/links.lua \'%s/html\' 2>&1; echo "exit $?"'):format(folder))
-            local output = pipe:read "*a"
-            pipe:close()
-            return output
+            local code, output = shell.run(("'%s' tools/docs/links.lua '%s/html'"):format(shell.interpreter(), folder))
+            return ("%sexit %d\n"):format(output, code)
         end
         write("html/other.html", '<a name = "place"></a><h2 id="two">x</h2>')
         assert.equal("exit 0\n", follow '<a href="other.html#place"></a><a href="other.html#two"></a><a href="https://x/y">')

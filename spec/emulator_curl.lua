@@ -1,22 +1,17 @@
 --- What the emulator's specs ask it with: the curl program, which shares no code with what is tested.
 
+local shell = require "support.shell"
+
 local curl = {}
 
 local MOST_SECONDS = ("%d"):format(20 * (tonumber(os.getenv "FLUX2_TEST_SLACK") or 1))
 
-local function quote(text)
-    return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
 --- Runs curl; `exit` is its exit code, `output` what it wrote.
 function curl.run(...)
-    local words = { "curl", "-q", "-sS", "--noproxy", "'*'", "--max-time", MOST_SECONDS }
-    for _, word in ipairs { ... } do words[#words + 1] = quote(word) end
-    local pipe = assert(io.popen(table.concat(words, " ") .. " 2>/dev/null; printf '\\n%s' $?"))
-    local all = pipe:read "*a"
-    pipe:close()
-    local output, exit = all:match "^(.*)\n(%d+)$"
-    return output, tonumber(exit)
+    local words = { "curl", "-q", "-sS", "--noproxy", "*", "--max-time", MOST_SECONDS }
+    for _, word in ipairs { ... } do words[#words + 1] = word end
+    local exit, output = shell.run(shell.join(words) .. " 2>/dev/null")
+    return output, exit
 end
 
 local function parse(output)

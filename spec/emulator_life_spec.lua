@@ -2,39 +2,16 @@
 
 local curl = require "emulator_curl"
 local emulator = require "flux2.emulator"
+local service = require "support.service"
+local shell = require "support.shell"
 
-local function read(path)
-    local file = io.open(path, "rb")
-    if not file then return nil end
-    local text = file:read "*a"
-    file:close()
-    return text
-end
-
-local function sh(command)
-    local pipe = assert(io.popen(command .. "; printf '\\n%s' $?"))
-    local all = pipe:read "*a"
-    pipe:close()
-    local output, exit = all:match "^(.*)\n(%d+)$"
-    return output, tonumber(exit)
-end
-
---- The interpreter that runs this, to be run again.
-local function interpreter()
-    local named = os.getenv "FLUX2_TEST_LUA" -- an instrumented build wants to be started in its own way
-    if named then return named end
-    local i = 0
-    while arg[i - 1] do i = i - 1 end
-    return arg[i]
-end
+local function output_of(command) return (select(2, shell.run(command))) end
 
 --- Runs a program in a process of its own, with the modules of this one; what it wrote and its exit code.
 local function run_lua(program)
     local path = os.tmpname()
-    local file = assert(io.open(path, "w"))
-    file:write(("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath), program)
-    file:close()
-    local output, exit = sh(("timeout 20 '%s' %s 2>&1"):format(interpreter(), path))
+    service.write(path, ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath) .. program)
+    local exit, output = shell.run(("timeout 20 '%s' %s"):format(shell.interpreter(), path))
     os.remove(path)
     return output, exit
 end
@@ -129,7 +106,7 @@ describe("the emulator's life", function()
         assert.equal("http://127.0.0.1:" .. emu.port, emu.url)
         assert.equal("aio_emulator_key", emu.api_key)
         assert.equal("flux2.Emulator(" .. emu.url .. ")", tostring(emu))
-        local sockets = read "/proc/net/tcp"
+        local sockets = service.read_if_there "/proc/net/tcp"
         if sockets then
             local address = sockets:match(("(%%x+):%04X %%x+:0000 0A"):format(emu.port))
             assert.equal("0100007F", address)
@@ -248,11 +225,11 @@ describe("the emulator's life", function()
     end)
 
     it("leaves signals and descriptors to the host", function()
-        local own = read "/proc/self/status"
+        local own = service.read_if_there "/proc/self/status"
         if not own then return end
         if own:find "^Name:%s*memcheck" then return pending "valgrind blocks the signals of threads in its own way" end
         -- Those of other libraries in this process may be inherited.
-        local function inherited_sockets() return select(2, sh("ls -l /proc/self/fd"):gsub("socket:", "")) end
+        local function inherited_sockets() return select(2, output_of("ls -l /proc/self/fd"):gsub("socket:", "")) end
         local before = inherited_sockets()
         local emu = assert(emulator.start())
         emu:fault { path = "/hang", hang = true }
@@ -260,8 +237,8 @@ describe("the emulator's life", function()
         assert.is_true(emu:wait(5, 1))
         local pid = own:match "\nPid:%s*(%d+)"
         local threads, blocked = 0, 0
-        for thread in sh("ls /proc/" .. pid .. "/task"):gmatch "%d+" do
-            local mask = (read("/proc/" .. pid .. "/task/" .. thread .. "/status") or ""):match "\nSigBlk:%s*(%x+)"
+        for thread in output_of("ls /proc/" .. pid .. "/task"):gmatch "%d+" do
+            local mask = (service.read_if_there("/proc/" .. pid .. "/task/" .. thread .. "/status") or ""):match "\nSigBlk:%s*(%x+)"
             if thread ~= pid and mask then
                 threads = threads + 1
                 -- All but KILL and STOP, and those that the C library keeps for itself.
@@ -337,13 +314,13 @@ end)
 
 describe("the emulator as a program", function()
     it("prints where it is, serves, and ends in order by Ctrl-C", function()
-        local output = sh(([[
+        local output = output_of(([[
             cd /; dir=$(mktemp -d)
             env -u LUA_PATH -u LUA_CPATH sh -c 'exec "$@"' sh %s '%s/bin/flux2' emulator --port 0 >$dir/out 2>&1 & pid=$!
             for i in $(seq 200); do grep -q 'Ctrl-C' $dir/out && break; sleep 0.02; done
             curl -q -s --noproxy '*' $(sed -n 's/^export FLUX2_BASE_URL=//p' $dir/out)/nothing
-            kill -INT $pid; wait $pid; echo " exit $?"; cat $dir/out; rm -r $dir]]):format(interpreter(),
-            sh("pwd"):gsub("\n", "")))
+            kill -INT $pid; wait $pid; echo " exit $?"; cat $dir/out; rm -r $dir]]):format(shell.interpreter(),
+            output_of("pwd"):gsub("\n", "")))
         assert.truthy(output:find('"code":404', 1, true), output)
         assert.truthy(output:find(" exit 0\n", 1, true), output)
         assert.truthy(output:find("export FLUX2_BASE_URL=http://127.0.0.1:%d+\nexport FLUX2_API_KEY=aio_emulator_key\n"), output)

@@ -4,6 +4,7 @@ local base64 = require "flux2.base64"
 local cjson = require "cjson"
 local curl = require "emulator_curl"
 local emulator = require "flux2.emulator"
+local png = require "support.png"
 
 local PATH = "/v1/images/generations"
 
@@ -17,13 +18,6 @@ describe("the emulator in OpenAI's dialect", function()
         for name, value in pairs(fields or {}) do request[name] = value end
         local answer = curl.api(emu, "POST", path or PATH, { body = cjson.encode(request) })
         return answer, cjson.decode(answer.body)
-    end
-
-    --- Width and height, as the header of a PNG has them.
-    local function dots(png)
-        assert.equal("\137PNG\r\n\26\n", png:sub(1, 8))
-        local b = { png:byte(17, 24) }
-        return (b[1] * 256 + b[2]) * 65536 + b[3] * 256 + b[4], (b[5] * 256 + b[6]) * 65536 + b[7] * 256 + b[8]
     end
 
     it("answers at both paths, and only when it is asked for", function()
@@ -44,7 +38,7 @@ describe("the emulator in OpenAI's dialect", function()
         assert.equal(3, #said.data)
         local seen = {}
         for _, entry in ipairs(said.data) do
-            dots(assert(base64.decode(entry.b64_json)))
+            png.size(assert(base64.decode(entry.b64_json)))
             seen[entry.b64_json] = true
         end
         assert.is_nil(seen[select(2, ask { response_format = "b64_json" }).data[2]])
@@ -71,13 +65,13 @@ describe("the emulator in OpenAI's dialect", function()
             ["256x256"] = "1:1", ["1024x1024"] = "1:1", ["1792x1024"] = "7:4", ["1024x1792"] = "4:7", ["1536x1024"] = "3:2",
         } do
             local _, said = ask { size = size, response_format = "b64_json" }
-            local width, height = dots(base64.decode(said.data[1].b64_json))
+            local width, height = png.size(base64.decode(said.data[1].b64_json))
             assert.equal(size, ("%dx%d"):format(width, height))
             local ledger = emu:ledger()
             assert.equal(ratio, ledger[#ledger].aspect_ratio)
         end
         local _, said = ask { size = "auto", aspect_ratio = "16:9" }
-        assert.same({ 1360, 768 }, { dots(curl.request(said.data[1].url).body) })
+        assert.same({ 1360, 768 }, { png.size(curl.request(said.data[1].url).body) })
     end)
 
     it("has a type for each quality", function()

@@ -2,6 +2,7 @@
 -- half-written, nothing sent that could not be kept, and it works again when the cause is gone.
 local core = require "flux2.core"
 local service = require "support.service"
+local shell = require "support.shell"
 
 local HEAD = [[
 local url, dir, library = arg[1], arg[2], arg[3]
@@ -27,13 +28,6 @@ local function pump(condition)
     end
 end
 ]]
-
-local function shell(command)
-    local pipe = assert(io.popen(command))
-    local out = pipe:read "*a"
-    pipe:close()
-    return (out:gsub("%s+$", ""))
-end
 
 describe("without descriptors", function()
     -- valgrind lets the system make a file, and says then that there is no descriptor for it.
@@ -216,7 +210,7 @@ describe("on a disk that is full", function()
     end)
 
     local function mount(options)
-        return shell(("mount -t tmpfs -o %s tmpfs '%s' >/dev/null 2>&1 && echo mounted"):format(options, dir)) == "mounted"
+        return shell.run(("mount -t tmpfs -o %s tmpfs '%s'"):format(options, dir)) == 0
     end
     local NO_MOUNT = "a small file system cannot be mounted by this user"
 
@@ -224,9 +218,7 @@ describe("on a disk that is full", function()
         it("a picture " .. way .. " is not half there, and can be saved once there is room", function()
             if not mount "size=64k" then return pending(NO_MOUNT) end
             if way == "from inside the answer" then emu:set { sync = "b64_json" } end
-            local old = assert(io.open(dir .. "/a.png", "w"))
-            old:write "precious"
-            old:close()
+            service.write(dir .. "/a.png", "precious")
             local image = assert(assert(client:submit "larger than the disk"):wait()).images[1]
             local saved, err = image:save(dir .. "/a.png")
             assert.is_nil(saved)
@@ -306,28 +298,28 @@ describe("in a directory that may not be written", function()
     end
 
     it("by its permissions, nothing is sent, and what was paid for is not lost", function()
-        if shell "id -u" ~= "0" then
+        if select(2, shell.run "id -u") ~= "0\n" then
             os.execute(("chmod 555 '%s'"):format(dir))
             return run "Permission denied"
         end
         local nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups"
-        local lua, build = os.getenv "FLUX2_TEST_LUA" or "lua", os.getenv "FLUX2_BUILD" or "build"
+        local lua, build = shell.interpreter(), os.getenv "FLUX2_BUILD" or "build"
         -- Somebody else has to be able to read what runs.
-        if shell(("%s '%s' -e 'require \"flux2.core\"' >/dev/null 2>&1 && echo yes"):format(nobody, lua)) ~= "yes" then
+        if shell.run(("%s '%s' -e 'require \"flux2.core\"'"):format(nobody, lua)) ~= 0 then
             return pending("nobody cannot run " .. lua .. " on " .. build .. ": is a folder above it private?")
         end
         run("Permission denied", nobody)
     end)
 
     it("because its file system may only be read, the same", function()
-        if shell(("mount -t tmpfs -o ro tmpfs '%s' >/dev/null 2>&1 && echo mounted"):format(dir)) ~= "mounted" then
+        if shell.run(("mount -t tmpfs -o ro tmpfs '%s'"):format(dir)) ~= 0 then
             return pending "a file system cannot be mounted by this user"
         end
         run "Read-only file system"
     end)
 
     it("a spool that becomes unwritable sends nothing more, and goes on when it is writable again", function()
-        if shell(("mount -t tmpfs tmpfs '%s' >/dev/null 2>&1 && echo mounted"):format(dir)) ~= "mounted" then
+        if shell.run(("mount -t tmpfs tmpfs '%s'"):format(dir)) ~= 0 then
             return pending "a file system cannot be mounted by this user"
         end
         local client = service.client(emu, { spool = dir })

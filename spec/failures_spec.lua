@@ -88,12 +88,7 @@ describe("a file that is a link", function()
 
     it("is replaced, and what it points to is left alone", function()
         local emu, dir = service.start(), service.directory()
-        local function write(path, bytes)
-            local out = assert(io.open(path, "w"))
-            out:write(bytes)
-            out:close()
-        end
-        write(dir .. "/precious", "precious")
+        service.write(dir .. "/precious", "precious")
         local client = service.client(emu)
         for _, way in ipairs { "none", "b64_json" } do
             emu:set { sync = way }

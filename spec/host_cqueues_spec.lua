@@ -13,8 +13,8 @@ if not has_cqueues then
 end
 
 local flux2 = require "flux2"
+local host_threads = require "support.host_threads"
 local reports = require "flux2.reports"
-local scheduler = require "flux2.scheduler"
 local service = require "support.service"
 
 describe("the host for cqueues", function()
@@ -78,62 +78,9 @@ describe("the host for cqueues", function()
         assert.is_true(ticks > due / 2, ticks .. " ticks of " .. due)
     end)
 
-    it("pumps once for what happened, not once for each that waits", function()
-        local update, calls, events = scheduler.update, 0, 0
-        scheduler.update = function() -- luacheck: no redefined
-            local n = update()
-            calls, events = calls + 1, events + n
-            return n
-        end
-        local waits, woken = {}, 0
-        for i = 1, 20 do
-            waits[i] = function()
-                assert.is_true(flux2.sleep(0.02 * i))
-                woken = woken + 1
-            end
-        end
-        local ok, err = pcall(run, (table.unpack or unpack)(waits))
-        scheduler.update = update
-        assert(ok, err)
-        assert.equal(20, woken)
-        assert.equal(20, events)
-        assert.is_true(calls <= 2 * events, calls .. " calls for " .. events .. " events")
-    end)
-
-    it("ends waits that time out, and lets them be taken up again", function()
-        run(function()
-            local task = assert(client:submit "a slow fox")
-            local result, err = task:wait(0.02)
-            assert.is_nil(result)
-            assert.equal("timeout", err.kind)
-            assert(task:wait())
-            assert.equal("succeeded", task.state)
-        end)
-    end)
-
-    it("wakes whoever waits when a task is cancelled, and ends though no event will come", function()
-        emulator:set { duration = 60 }
-        local kinds = {}
-        local task
-        local function wait()
-            while not task do cqueues.sleep(0) end
-            local _, err = task:wait()
-            kinds[#kinds + 1] = err.kind
-        end
-        run(wait, wait, function()
-            task = assert(client:submit "never")
-            cqueues.sleep(0.05)
-            task:cancel()
-        end)
-        assert.same({ "cancelled", "cancelled" }, kinds)
-        -- and one that nobody waits for
-        run(function()
-            task = assert(client:submit "never")
-            cqueues.sleep(0.05)
-            task:cancel()
-        end)
-        assert.equal("cancelled", task.state)
-    end)
+    host_threads.specs(it, {
+        run = run, sleep = cqueues.sleep, client = function() return client end, emulator = function() return emulator end,
+    })
 
     it("keeps the loop alive for what nobody waits for", function()
         local said, slept
@@ -142,43 +89,6 @@ describe("the host for cqueues", function()
             flux2.spawn(function() slept = flux2.sleep(0.3) end)
         end)
         assert.equal("succeeded", said)
-        assert.is_true(slept)
-    end)
-
-    it("ends when what was waited for was none of flux2's work", function()
-        local co, joined
-        run(function()
-            local handle = flux2.spawn(function()
-                co = coroutine.running()
-                coroutine.yield()
-                return "resumed"
-            end)
-            joined = handle:join()
-        end, function()
-            cqueues.sleep(0.02)
-            coroutine.resume(co)
-        end)
-        assert.equal("resumed", joined)
-        run(function() flux2.spawn(flux2.sleep, 600):cancel() end)
-    end)
-
-    it("serves coroutines that the program resumes itself", function()
-        local state
-        run(function()
-            coroutine.wrap(function()
-                state = assert(client:submit "inside"):wait() and "succeeded"
-            end)()
-        end)
-        assert.equal("succeeded", state)
-    end)
-
-    it("lets a callback wait without waiting for itself", function()
-        local slept
-        run(function()
-            local task = assert(client:submit "a callback")
-            task:on("done", function() slept = flux2.sleep(0.02) end)
-            assert(task:wait())
-        end)
         assert.is_true(slept)
     end)
 

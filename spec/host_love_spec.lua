@@ -3,6 +3,9 @@
 
 if not rawget(_G, "jit") then return end
 
+local service = require "support.service"
+local shell = require "support.shell"
+
 local BOUND = 40 -- seconds: longer is a hang
 local HELD_UP = 150 -- milliseconds of flux2.update() in one frame: no noise, something blocks
 local PICTURES = 100 -- colours in a grid of points across a card that shows a picture; without one there are 20
@@ -33,50 +36,34 @@ function love.conf(t)
 end
 ]]
 
-local function write(path, text)
-    local file = assert(io.open(path, "wb"))
-    file:write(text)
-    file:close()
-end
-
-local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local text = file:read "*a"
-    file:close()
-    return text
-end
-
 describe("the host for LÖVE", function()
     local folder
 
     setup(function()
-        folder = os.tmpname()
-        os.remove(folder)
-        assert(os.execute("mkdir -p '" .. folder .. "/game'"))
-        write(folder .. "/game/conf.lua", CONF)
+        folder = service.directory()
+        assert(os.execute("mkdir '" .. folder .. "/game'"))
+        service.write(folder .. "/game/conf.lua", CONF)
     end)
 
-    teardown(function() os.execute("rm -rf '" .. folder .. "'") end)
+    teardown(function() service.remove(folder) end)
 
     --- Runs LÖVE to its end: what it wrote, with the lines "@name=value" as a table of lists.
     local function love(arguments)
         local command = ("LUA_PATH='%s' LUA_CPATH='%s' XDG_DATA_HOME='%s' SDL_AUDIODRIVER=dummy LC_ALL=C.UTF-8 "
-            .. "xvfb-run -a -s '-screen 0 1280x800x24' timeout -k 5 %d love %s 2>&1; echo \"exit $?\""):format(
+            .. "xvfb-run -a -s '-screen 0 1280x800x24' timeout -k 5 %d love %s"):format(
             package.path:gsub("%f[^;%z]%.?/?lua/", os.getenv "PWD" .. "/lua/"), package.cpath, folder, BOUND, arguments)
-        local pipe = io.popen(command)
-        local output, status = pipe:read("*a"):match "^(.-)exit (%d+)%s*$"
-        pipe:close()
+        local status, output = shell.run(command)
         local said = {}
         for name, value in output:gmatch "@(%w+)=([^\n]*)" do
             said[name] = said[name] or {}
             table.insert(said[name], value)
         end
-        assert.are.equal(0, tonumber(status), output)
+        assert.are.equal(0, status, output)
         return said, output
     end
 
     local function play(code)
-        write(folder .. "/game/main.lua", PRELUDE .. code)
+        service.write(folder .. "/game/main.lua", PRELUDE .. code)
         return love("'" .. folder .. "/game'")
     end
 
@@ -112,7 +99,7 @@ describe("the host for LÖVE", function()
     end)
 
     it("blocks in LÖVE's own coroutine and yields in the game's, whichever needed flux2 first", function()
-        write(folder .. "/game/main.lua", [[
+        service.write(folder .. "/game/main.lua", [[
             local function wait(name)
                 return function()
                     require "flux2".sleep(0.01)
@@ -233,7 +220,7 @@ describe("the host for LÖVE", function()
         local _, output = love(("examples/love --window 800x600 --duration 0.4 --script examples/love/scripts/tour.lua "
             .. "--screenshot '%s' --frames-out '%s' --report '%s' --quit-after %d"):format(shot, frames, report, BOUND - 5))
         local found = { colours = {} }
-        for name, value in read(report):gmatch "(%w+)=([^\n]*)" do
+        for name, value in service.read(report):gmatch "(%w+)=([^\n]*)" do
             if name == "colours" then table.insert(found.colours, tonumber(value)) else found[name] = value end
         end
         assert.are.equal("yes", found.ended, output)
@@ -241,10 +228,10 @@ describe("the host for LÖVE", function()
         assert.are.equal("0", found.failed)
         assert.is_true(tonumber(found.pictures) >= 5)
         for i = 1, 5 do assert.is_true(found.colours[i] > PICTURES, "card " .. i .. ": " .. found.colours[i]) end
-        assert.are.equal("\137PNG\r\n\26\n", read(shot):sub(1, 8))
+        assert.are.equal("\137PNG\r\n\26\n", service.read(shot):sub(1, 8))
 
         local updates, worst = {}, 0
-        for update in read(frames):gmatch "\n[%d.]+\t([%d.]+)" do
+        for update in service.read(frames):gmatch "\n[%d.]+\t([%d.]+)" do
             updates[#updates + 1] = tonumber(update)
             worst = math.max(worst, updates[#updates])
         end

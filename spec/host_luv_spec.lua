@@ -3,39 +3,18 @@
 local uv = require "luv"
 local flux2 = require "flux2"
 local reports = require "flux2.reports"
+local service = require "support.service"
+local shell = require "support.shell"
 
 local BOUND = 30 * (tonumber(os.getenv "FLUX2_TEST_SLACK") or 1) -- seconds: longer is a hang
 
-local function interpreter()
-    local given = os.getenv "FLUX2_TEST_LUA"
-    if given then return given end
-    local pipe = io.popen("tools/find-lua " .. (rawget(_G, "jit") and "luajit" or _VERSION:match "%d%.%d"))
-    return pipe:read "*l", pipe:close()
-end
-
---- Runs Lua code or a file in a process of its own: its output, and its exit status.
+--- Runs Lua code or a file in a process of its own: its exit status, and its output.
 local function run_lua(arguments)
-    local command = ("LUA_PATH='%s' LUA_CPATH='%s' timeout -k 5 %d '%s' %s 2>&1; echo \"exit $?\""):format(
-        package.path, package.cpath, BOUND, interpreter(), arguments)
-    local pipe = io.popen(command)
-    local output, status = pipe:read("*a"):match "^(.-)exit (%d+)%s*$"
-    pipe:close()
-    return output, tonumber(status)
+    return shell.run(("LUA_PATH='%s' LUA_CPATH='%s' timeout -k 5 %d '%s' %s"):format(
+        package.path, package.cpath, BOUND, shell.interpreter(), arguments))
 end
 
-local function new_folder()
-    local path = os.tmpname()
-    os.remove(path)
-    os.execute("mkdir '" .. path .. "'")
-    return path
-end
-
-local function head_of(path)
-    local file = assert(io.open(path, "rb"))
-    local head = file:read(8)
-    file:close()
-    return head
-end
+local function head_of(path) return service.read(path):sub(1, 8) end
 
 local PNG = "\137PNG\r\n\26\n"
 
@@ -46,7 +25,7 @@ describe("the host for luv", function()
         host = require "flux2.host.luv"
         emulator = assert(require("flux2.emulator").start { duration = 0.2 })
         client = assert(flux2.new { api_key = emulator.api_key, base_url = emulator.url, poll = { interval = 0.05 } })
-        folder = new_folder()
+        folder = service.directory()
     end)
 
     teardown(function()
@@ -54,7 +33,7 @@ describe("the host for luv", function()
         reports.tell_by(nil)
         uv.run()
         emulator:stop()
-        os.execute("rm -rf '" .. folder .. "'")
+        service.remove(folder)
     end)
 
     after_each(function() flux2.on_error = nil end)
@@ -214,7 +193,7 @@ describe("the host for luv", function()
     end)
 
     it("makes nothing before the first job", function()
-        local output, status = run_lua [[-e '
+        local status, output = run_lua [[-e '
             local uv = require "luv"
             local function count()
                 local n = 0
@@ -232,7 +211,7 @@ describe("the host for luv", function()
     end)
 
     it("delivers a time-out though there has never been any work", function()
-        local output, status = run_lua [[-e '
+        local status, output = run_lua [[-e '
             local uv, flux2 = require "luv", require "flux2"
             require "flux2.host.luv"
             local timer = uv.new_timer() -- what keeps the loop alive
@@ -249,7 +228,7 @@ describe("the host for luv", function()
     end)
 
     it("serves work that began before it was required", function()
-        local output, status = run_lua [[-e '
+        local status, output = run_lua [[-e '
             local uv, flux2 = require "luv", require "flux2"
             flux2.spawn(function() flux2.sleep(0.05) print "slept" end)
             require "flux2.host.luv"
@@ -260,7 +239,7 @@ describe("the host for luv", function()
     end)
 
     it("tells of an error in a coroutine that nobody joins, though nothing ever calls run()", function()
-        local output, status = run_lua [[-e '
+        local status, output = run_lua [[-e '
             local uv, flux2 = require "luv", require "flux2"
             require "flux2.host.luv"
             flux2.spawn(error, "before any wait")
@@ -278,7 +257,7 @@ describe("the host for luv", function()
     end)
 
     it("lets a program leave with work alive", function()
-        local output, status = run_lua(([[-e '
+        local status, output = run_lua(([[-e '
             local uv, flux2 = require "luv", require "flux2"
             require "flux2.host.luv"
             local client = flux2.new { api_key = "%s", base_url = "%s", poll = { interval = 0.01 } }
@@ -293,7 +272,7 @@ describe("the host for luv", function()
     end)
 
     it("is shown by examples/luv.lua", function()
-        local output, status = run_lua("examples/luv.lua '" .. folder .. "'")
+        local status, output = run_lua("examples/luv.lua '" .. folder .. "'")
         assert.equal(0, status, output)
         for i = 1, 3 do
             local path = ("%s/luv-%d.png"):format(folder, i)

@@ -5,6 +5,8 @@
 if not rawget(_G, "jit") or (os.getenv "FLUX2_BUILD" or ""):find "/[at]san$" then return end
 
 local json = require "cjson"
+local service = require "support.service"
+local shell = require "support.shell"
 
 local BOUND = 60 -- seconds: longer is a hang
 
@@ -54,26 +56,10 @@ describe("Neovim", function()
     local folder
 
     before_each(function()
-        folder = os.tmpname()
-        os.remove(folder)
-        os.execute("mkdir '" .. folder .. "'")
+        folder = service.directory()
     end)
 
-    after_each(function() os.execute("rm -rf '" .. folder .. "'") end)
-
-    local function write(path, text)
-        local file = assert(io.open(path, "w"))
-        file:write(text)
-        file:close()
-    end
-
-    local function read(path)
-        local file = io.open(path, "rb")
-        if not file then return nil end
-        local text = file:read "*a"
-        file:close()
-        return text
-    end
+    after_each(function() service.remove(folder) end)
 
     local function files(pattern)
         local pipe = io.popen("cd '" .. folder .. "' && ls -A | grep -c '" .. pattern .. "'")
@@ -84,16 +70,14 @@ describe("Neovim", function()
 
     --- Runs a script in nvim: what it reported. It must leave by itself, and well.
     local function nvim(script)
-        write(folder .. "/script.lua", PRELUDE .. script)
+        service.write(folder .. "/script.lua", PRELUDE .. script)
         local command = ("FLUX2_SPEC_FOLDER='%s' XDG_DATA_HOME='%s' XDG_STATE_HOME='%s' LUA_PATH='%s' LUA_CPATH='%s' "
             .. "timeout -k 5 %d nvim --headless -u NONE -i NONE -n --cmd 'set rtp+=examples/neovim' "
-            .. "--cmd 'runtime plugin/flux2.lua' -S '%s/script.lua' </dev/null 2>&1; echo \"exit $?\""):format(
+            .. "--cmd 'runtime plugin/flux2.lua' -S '%s/script.lua' </dev/null"):format(
             folder, folder, folder, package.path, package.cpath, BOUND, folder)
-        local pipe = io.popen(command)
-        local output, status = pipe:read("*a"):match "^(.-)exit (%d+)%s*$"
-        pipe:close()
-        assert.equal("0", status, output)
-        local report = read(folder .. "/report.json")
+        local status, output = shell.run(command)
+        assert.equal(0, status, output)
+        local report = service.read_if_there(folder .. "/report.json")
         assert(report, output)
         return json.decode(report)
     end
@@ -116,7 +100,7 @@ describe("Neovim", function()
         ]]
         local path = folder .. "/a-red-fox.png"
         assert.same({ "typed meanwhile", "first", "second", path, "third" }, report.lines)
-        assert.equal(PNG, read(path):sub(1, 8))
+        assert.equal(PNG, service.read(path):sub(1, 8))
         assert.same({ "typed meanwhile", path }, { report.log[#report.log - 1], report.log[#report.log] })
         assert.is_true(report.ticks > 5)
         assert.matches("Flux2: %u[%u_]+[%d %%]*  a red fox\n", report.messages)

@@ -34,12 +34,6 @@ local function now() return require("flux2.core").now() end
 describe("the host for nginx", function()
     local emulator, folder, root, jobs
 
-    local function exists(path)
-        local file = io.open(path)
-        if file then file:close() end
-        return file ~= nil
-    end
-
     local function wait_until(what, condition)
         local until_ = now() + BOUND
         while not condition() do
@@ -53,17 +47,16 @@ describe("the host for nginx", function()
     local function start(name, command)
         local job = { out = folder .. "/" .. name .. ".out", ended = folder .. "/" .. name .. ".ended" }
         local script = folder .. "/" .. name .. ".sh"
-        local file = assert(io.open(script, "w"))
-        file:write(("timeout -k 30 %d %s >%s 2>&1 </dev/null &\necho $! >%s/%s.pid\nwait $!\n"):format(
-            BOUND, command, job.out, folder, name), ("echo $? >%s.new; mv %s.new %s\n"):format(job.ended, job.ended, job.ended))
-        file:close()
+        service.write(script, ("timeout -k 30 %d %s >%s 2>&1 </dev/null &\necho $! >%s/%s.pid\nwait $!\n"):format(
+            BOUND, command, job.out, folder, name)
+            .. ("echo $? >%s.new; mv %s.new %s\n"):format(job.ended, job.ended, job.ended))
         os.execute("sh " .. script .. " 2>/dev/null &")
-        wait_until(name .. " starts", function() return exists(folder .. "/" .. name .. ".pid") end)
+        wait_until(name .. " starts", function() return service.exists(folder .. "/" .. name .. ".pid") end)
         function job.output() return service.read(job.out) end
         function job.signal(signal)
             os.execute(("kill -%s $(cat %s/%s.pid) 2>/dev/null"):format(signal, folder, name))
         end
-        function job.has_ended() return exists(job.ended) end
+        function job.has_ended() return service.exists(job.ended) end
         function job.status()
             wait_until(name .. " ends: " .. command, job.has_ended)
             return tonumber((service.read(job.ended)))
@@ -87,9 +80,7 @@ describe("the host for nginx", function()
 
     --- Runs Lua code in a request, by the location that `configure` adds: what it says.
     local function inside(code)
-        local file = assert(io.open(folder .. "/code", "w"))
-        file:write(code)
-        file:close()
+        service.write(folder .. "/code", code)
         local pipe = assert(io.popen(curl("--data-binary @" .. folder .. "/code http://nginx/inside 2>&1")))
         return pipe:read "*a", pipe:close()
     end
@@ -121,9 +112,7 @@ describe("the host for nginx", function()
             conf, n = conf:gsub(change[1]:gsub("%p", "%%%0"), (change[2]:gsub("%%", "%%%%")))
             assert(n > 0, "examples/nginx/nginx.conf has no " .. change[1])
         end
-        local file = assert(io.open(folder .. "/nginx.conf", "w"))
-        file:write(conf)
-        file:close()
+        service.write(folder .. "/nginx.conf", conf)
     end
 
     local function start_nginx()
@@ -331,7 +320,7 @@ describe("the host for nginx", function()
         local last = start("last", curl("-o " .. folder .. "/last.png 'http://nginx/generate?prompt=last'"))
         wait_until("it waits", function() return #emulator:ledger() == 1 end)
         server.signal "QUIT"
-        wait_until("nobody new is let in", function() return not exists(folder .. "/nginx.sock") or get "/status" ~= "1\n" end)
+        wait_until("nobody new is let in", function() return not service.exists(folder .. "/nginx.sock") or get "/status" ~= "1\n" end)
         emulator:finish()
         assert.equal(0, last.status())
         assert.is_true(is_png(service.read(folder .. "/last.png")))

@@ -1,6 +1,7 @@
 -- flux2 in somebody else's poll loop: examples/poll.c, compiled against the Lua that runs this, and run.
 
 local service = require "support.service"
+local shell = require "support.shell"
 
 local BOUND = 60 -- seconds: longer is a hang
 
@@ -19,21 +20,12 @@ local function sanitizer()
     return ({ asan = "-fsanitize=address,undefined", tsan = "-fsanitize=thread" })[flavour] or ""
 end
 
-local function run(command)
-    local pipe = io.popen("{ " .. command .. "\n} 2>&1; echo \"exit $?\"")
-    local output, status = pipe:read("*a"):match "^(.-)exit (%d+)%s*$"
-    pipe:close()
-    return output, tonumber(status)
-end
-
 describe("a poll loop in C", function()
     local folder, program
 
     setup(function()
-        folder = os.tmpname()
-        os.remove(folder)
-        os.execute("mkdir '" .. folder .. "'")
-        local output, status = run(([[
+        folder = service.directory()
+        local status, output = shell.run(([[
             for p in %s; do if pkg-config --exists $p; then package=$p; break; fi; done
             ${CC:-gcc} -Wall -Wextra -Werror %s examples/poll.c -o '%s/poll' $(pkg-config --cflags --libs $package) -Wl,-E
         ]]):format(packages(), sanitizer(), folder))
@@ -44,17 +36,15 @@ describe("a poll loop in C", function()
 
     teardown(function()
         service.stop_all()
-        os.execute("rm -rf '" .. folder .. "'")
+        service.remove(folder)
     end)
 
     local function check_picture(n)
-        local file = assert(io.open(("%s/poll-%d.png"):format(folder, n), "rb"))
-        assert.equal(PNG, file:read(8))
-        file:close()
+        assert.equal(PNG, service.read(("%s/poll-%d.png"):format(folder, n)):sub(1, 8))
     end
 
     it("makes a picture of each line of its input, and ends after the last", function()
-        local output, status = run("printf 'a red fox\\n\\na lighthouse\\na boat without a newline' | " .. program)
+        local status, output = shell.run("printf 'a red fox\\n\\na lighthouse\\na boat without a newline' | " .. program)
         assert.equal(0, status, output)
         assert.matches("poll%-1%.png  a red fox\n", output)
         assert.matches("poll%-2%.png  a lighthouse\n", output)
@@ -66,7 +56,7 @@ describe("a poll loop in C", function()
         -- The input says nothing more, and ends only when the picture has been announced. The emulator is in here.
         local emu = service.start()
         local elsewhere = ("env FLUX2_API_KEY='%s' FLUX2_BASE_URL='%s' "):format(emu.api_key, emu.url)
-        local output, status = run(([[
+        local status, output = shell.run(([[
             mkfifo '%s/in' && { %s%s <'%s/in' >'%s/out' & } && exec 3>'%s/in' && echo 'a red fox' >&3
             for i in $(seq 300); do grep -q 'red fox' '%s/out' && break; sleep 0.1; done
             grep 'red fox' '%s/out'; found=$?
@@ -78,7 +68,7 @@ describe("a poll loop in C", function()
     end)
 
     it("ends with nothing to do when there is no input", function()
-        local output, status = run(program .. " </dev/null")
+        local status, output = shell.run(program .. " </dev/null")
         assert.equal(0, status, output)
         assert.equal("", output)
     end)

@@ -6,6 +6,7 @@ local core = require "flux2.core"
 local errors = require "flux2.errors"
 local flux2 = require "flux2"
 local response = require "flux2.response"
+local seeded = require "support.seeded"
 local service = require "support.service"
 local text = require "flux2.text"
 
@@ -13,12 +14,8 @@ local ROUNDS = tonumber(os.getenv "HOSTILE_ROUNDS") or 10
 local AT_ONCE = 12
 local SUBMIT, TASKS, IMAGES = "/api/v1/images/generations", "/api/v1/tasks/*", "/images/*"
 
-local seed = tonumber(os.getenv "HOSTILE_SEED") or 20240229
-local function random(n)
-    seed = (seed * 16807) % 2147483647
-    return seed % n + 1
-end
-local function one_of(list) return list[random(#list)] end
+local draw = seeded.new(os.getenv "HOSTILE_SEED")
+local random, one_of = draw.random, draw.one_of
 
 -- Answers ---------------------------------------------------------------------------------------------------------
 
@@ -146,7 +143,7 @@ describe("a service that answers", function()
         local kinds, raised, n = {}, nil, 0
         flux2.on_error = function(e) raised = raised or e end
         for round = 1, ROUNDS do
-            local client, began, from = impatient(emu), core.now(), seed
+            local client, began, from = impatient(emu), core.now(), draw.seed()
             emu:clear_faults()
             for _, path in ipairs { SUBMIT, TASKS, IMAGES } do
                 if random(3) > 1 then emu:fault(make_fault(path)) end

@@ -78,9 +78,7 @@ describe("an image", function()
 
     it("replaces a file only when it is whole", function()
         local path = dir .. "/a.png"
-        local out = assert(io.open(path, "w"))
-        out:write "precious"
-        out:close()
+        service.write(path, "precious")
         emu:fault { method = "GET", path = "/images/*", times = 20, cut = 100 }
         local small = service.client(emu, { max_retries = 0 })
         local saved, err = finished(small):save(path)

@@ -3,7 +3,9 @@
 
 local base64 = require "flux2.base64"
 local cjson = require "cjson"
+local png = require "support.png"
 local service = require "support.service"
+local shell = require "support.shell"
 
 -- Once is enough: what is run here is the emulator's C code, and the Lua of the guide is run on all by openai_spec.lua.
 if _VERSION ~= "Lua 5.4" or (os.getenv "FLUX2_BUILD" or ""):find "san$" then return end
@@ -11,21 +13,14 @@ if _VERSION ~= "Lua 5.4" or (os.getenv "FLUX2_BUILD" or ""):find "san$" then ret
 local FOLDER = "build/openai-sdk"
 local BOUND = 60 -- seconds: longer is a hang
 
-local function exists(path)
-    local file = io.open(path)
-    if file then file:close() end
-    return file ~= nil
-end
-
-local is_installed = exists(FOLDER .. "/node_modules/openai/package.json")
+local is_installed = service.exists(FOLDER .. "/node_modules/openai/package.json")
 
 describe("OpenAI's SDK", function()
     local emu, dir, folder
     setup(function()
         -- Runs for several Luas may go on side by side: each has a folder of its own that finds the same SDK.
-        folder = os.tmpname()
-        os.remove(folder)
-        assert(os.execute(("mkdir -p '%s' && ln -s \"$PWD/%s/node_modules\" '%s/node_modules'"):format(folder, FOLDER, folder)))
+        folder = service.directory()
+        assert(os.execute(("ln -s \"$PWD/%s/node_modules\" '%s/node_modules'"):format(FOLDER, folder)))
         assert(os.execute(("cp spec/openai-sdk/ask.mjs '%s/'"):format(folder)))
     end)
     teardown(function() service.remove(folder) end)
@@ -47,18 +42,9 @@ describe("OpenAI's SDK", function()
 
     --- Runs a program in `dir` with both kinds of environment: its exit code and what it printed.
     local function run(command, key)
-        local pipe = assert(io.popen(("cd '%s' && OPENAI_API_KEY='%s' OPENAI_BASE_URL='%s/v1' FLUX2_API_KEY='%s' "
-            .. "FLUX2_BASE_URL='%s' timeout -k 5 %d %s 2>&1; echo \"exit:$?\""):format(dir, key or emu.api_key, emu.url,
-            key or emu.api_key, emu.url, BOUND, command)))
-        local printed, code = pipe:read("*a"):match "^(.*)exit:(%d+)%s*$"
-        pipe:close()
-        return tonumber(code), printed
-    end
-
-    local function write(path, text)
-        local file = assert(io.open(path, "wb"))
-        file:write(text)
-        file:close()
+        return shell.run(("cd '%s' && OPENAI_API_KEY='%s' OPENAI_BASE_URL='%s/v1' FLUX2_API_KEY='%s' "
+            .. "FLUX2_BASE_URL='%s' timeout -k 5 %d %s"):format(dir, key or emu.api_key, emu.url,
+            key or emu.api_key, emu.url, BOUND, command))
     end
 
     --- What the SDK makes of some requests, in one process: a list of { answer = } or { error = }.
@@ -70,7 +56,7 @@ describe("OpenAI's SDK", function()
             for name, value in pairs(one.client or {}) do client[name] = value end
             asked[i] = { client = client, request = request }
         end
-        write(dir .. "/asked.json", cjson.encode(asked))
+        service.write(dir .. "/asked.json", cjson.encode(asked))
         local code, printed = run(("node '%s/ask.mjs' <asked.json"):format(folder))
         assert.equal(0, code, printed)
         return cjson.decode(printed)
@@ -81,12 +67,7 @@ describe("OpenAI's SDK", function()
         return told.answer, told.error
     end
 
-    --- Width and height of a PNG.
-    local function dots(png)
-        assert.equal("\137PNG\r\n\26\n", png:sub(1, 8))
-        local b = { png:byte(17, 24) }
-        return ("%dx%d"):format((b[1] * 256 + b[2]) * 65536 + b[3] * 256 + b[4], (b[5] * 256 + b[6]) * 65536 + b[7] * 256 + b[8])
-    end
+    local function dots(bytes) return ("%dx%d"):format(png.size(bytes)) end
 
     it_if_installed("gets links that lead to pictures", function()
         local answer = assert(ask { n = 3, user = "somebody" })
@@ -162,13 +143,13 @@ describe("OpenAI's SDK", function()
             for _, language in ipairs { "js", "lua" } do
                 programs[language] = assert(guide:match("\n```" .. language .. "\n(.-)\n```\n"), language)
             end
-            write(folder .. "/program.mjs", programs.js)
-            write(folder .. "/program.lua", programs.lua)
+            service.write(folder .. "/program.mjs", programs.js)
+            service.write(folder .. "/program.lua", programs.lua)
         end)
 
         local function commands()
             return { ("node '%s/program.mjs'"):format(folder), ("'%s' '%s/program.lua'"):format(
-                os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua", folder) }
+                shell.interpreter(), folder) }
         end
 
         it_if_installed("make two pictures each", function()

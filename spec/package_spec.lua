@@ -2,20 +2,14 @@
 -- rocks install and run is shown by `make rock`.
 
 local service = require "support.service"
+local shell = require "support.shell"
 
 local BOUND = 120 -- seconds: longer is a hang
 
---- Runs a shell command: its exit code and what it printed.
-local function shell(command)
-    local pipe = assert(io.popen(("{ timeout -k 5 %d sh -c '%s'\n} 2>&1; echo \"exit:$?\""):format(BOUND,
-        command:gsub("'", "'\\''"))))
-    local printed, code = pipe:read("*a"):match "^(.-)exit:(%d+)%s*$"
-    pipe:close()
-    return tonumber(code), printed
-end
+local function run(command) return shell.run(("timeout -k 5 %d sh -c %s"):format(BOUND, shell.quote(command))) end
 
 local function must(command)
-    local code, printed = shell(command)
+    local code, printed = run(command)
     assert.equal(0, code, printed)
     return (printed:gsub("%s+$", ""))
 end
@@ -61,12 +55,12 @@ describe_once("the tarball", function()
     end)
 
     it("says one version: whatever else names it and differs is found", function()
-        assert.equal(0, (shell(("cd %s && tools/version --check"):format(copy))))
+        assert.equal(0, (run(("cd %s && tools/version --check"):format(copy))))
         local version = require("flux2")._VERSION
         local function found(change, where)
             must(("rm -rf %s/broken && cp -R %s %s/broken"):format(dir, copy, dir))
             must(("cd %s/broken && %s"):format(dir, change))
-            local code, printed = shell(("cd %s/broken && tools/version --check"):format(dir))
+            local code, printed = run(("cd %s/broken && tools/version --check"):format(dir))
             assert.equal(1, code, printed)
             assert.truthy(printed:find(where, 1, true), printed)
         end
@@ -215,15 +209,13 @@ describe_love("the game in one file", function()
 
     it("runs where it was copied to, started from another folder, with nothing else of ours in reach", function()
         must(("mv '%s/made' '%s/a game'"):format(dir, dir))
-        local script = assert(io.open(dir .. "/elsewhere/one.lua", "w"))
-        script:write [[
+        service.write(dir .. "/elsewhere/one.lua", [[
             return function(user)
                 user:prompt "A red fox in the snow"
                 user:wait_for_pictures(1, 60)
                 user:note("colours", user:colours(1, user:look()))
             end
-        ]]
-        script:close()
+        ]])
         local output = must(("cd '%s/elsewhere' && unset LUA_PATH LUA_CPATH && XDG_DATA_HOME='%s' SDL_AUDIODRIVER=dummy "
             .. "LC_ALL=C.UTF-8 xvfb-run -a -s '-screen 0 1280x800x24' love '../a game/flux2-gallery.love' --window 800x600 "
             .. "--duration 0.4 --script one.lua --screenshot shot.png --report report --quit-after 40"):format(dir, dir))
@@ -236,15 +228,13 @@ describe_love("the game in one file", function()
     it("says what is missing when that does not lie beside it", function()
         must(("mkdir '%s/alone' && cp '%s/a game/flux2-gallery.love' '%s/alone/'"):format(dir, dir, dir))
         -- LÖVE shows an error until somebody presses a key: it is ended as soon as it has said it.
-        local file = assert(io.open(dir .. "/alone/run", "w"))
-        file:write [[
+        service.write(dir .. "/alone/run", [[
             stdbuf -oL love flux2-gallery.love >said 2>&1 &
             turns=0
             until grep -q flux2.core said || [ $((turns += 1)) -gt 200 ]; do sleep 0.1; done
             kill $!
             wait $! || true
-        ]]
-        file:close()
+        ]])
         must(("cd '%s/alone' && unset LUA_PATH LUA_CPATH && XDG_DATA_HOME='%s' SDL_AUDIODRIVER=dummy xvfb-run -a sh run"):format(dir,
             dir))
         local output = service.read(dir .. "/alone/said")

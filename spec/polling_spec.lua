@@ -217,12 +217,6 @@ describe("what was learned", function()
         service.remove(dir)
     end)
 
-    local function write(path, content)
-        local file = assert(io.open(path, "wb"))
-        file:write(content)
-        file:close()
-    end
-
     --- Opens `path` as a client would, and gives what was reported.
     local function open(path)
         local reports = {}
@@ -290,7 +284,7 @@ describe("what was learned", function()
 
     it("is read from a whole file", function()
         local path = dir .. "/whole"
-        write(path, WHOLE)
+        service.write(path, WHOLE)
         local known, reports = open(path)
         assert.same({}, reports)
         assert.near(3, (pure.known(known:kind("http://127.0.0.1:1", {}))), 0.001)
@@ -305,7 +299,7 @@ describe("what was learned", function()
     for i, content in ipairs(damaged) do
         it("is not taken from a damaged file, which is reported and replaced: " .. i, function()
             local path = dir .. "/damaged" .. i
-            write(path, content)
+            service.write(path, content)
             local known, reports = open(path)
             assert.equal(1, #reports)
             assert.matches("damaged", reports[1], 1, true)
@@ -319,7 +313,7 @@ describe("what was learned", function()
     for i, content in ipairs { "my diary\n", "flux2-durations 2\nend\n", ("x"):rep(2 ^ 20 + 5), "\0" } do
         it("does not write over a file that is somebody else's: " .. i, function()
             local path = dir .. "/foreign" .. i
-            write(path, content)
+            service.write(path, content)
             local known, reports = open(path)
             assert.equal(1, #reports)
             pure.learn(known:kind("http://127.0.0.1:1", {}), 13, 14, 1)

@@ -2,17 +2,15 @@
 
 local errors = require "flux2.errors"
 local response = require "flux2.response"
+local seeded = require "support.seeded"
 local shapes = require "flux2.shapes"
 local text = require "flux2.text"
 
 local URL = "https://img.example/1.png"
 
 describe("whatever a server sends", function()
-    local seed = 20240229
-    local function random(n)
-        seed = (seed * 16807) % 2147483647
-        return seed % n + 1
-    end
+    local draw = seeded.new()
+    local random, one_of = draw.random, draw.one_of
     local values = {
         "null", "true", "false", "0", "-1", "1e999", "-1e999", "NaN", "1e308", "0.5", '""', '"x"', '"SUCCESS"',
             '"FAILED"',
@@ -38,11 +36,11 @@ describe("whatever a server sends", function()
 
     local function make(depth)
         local roll = random(8)
-        if depth > 4 or roll <= 3 then return values[random(#values)] end
+        if depth > 4 or roll <= 3 then return one_of(values) end
         local parts = {}
         for i = 1, random(4) do
             local member = make(depth + 1)
-            parts[i] = roll == 4 and member or '"' .. names[random(#names)] .. '":' .. member
+            parts[i] = roll == 4 and member or '"' .. one_of(names) .. '":' .. member
         end
         if roll == 4 then return "[" .. table.concat(parts, ",") .. "]" end
         return "{" .. table.concat(parts, ",") .. "}"
@@ -64,7 +62,7 @@ describe("whatever a server sends", function()
         for _ = 1, 1500 do
             local body
             repeat body = make(1) until body:find("^{")
-            check(({ 200, 200, 200, 400, 422, 500, 302 })[random(7)], body)
+            check(one_of { 200, 200, 200, 400, 422, 500, 302 }, body)
         end
     end)
 
@@ -74,7 +72,7 @@ describe("whatever a server sends", function()
             .. '"output":{"image_url":"' .. URL .. '"},"error":{"code":400,"message":"x","type":"y"}}}'
         for _ = 1, 3000 do
             local at, length = random(#good), random(6) - 1
-            local junk = values[random(#values)]
+            local junk = one_of(values)
             check(200, good:sub(1,
                 at) .. (random(2) == 1 and junk or string.char(random(256) - 1)) .. good:sub(at + length + 1))
             check(200, good:sub(1, at))

@@ -2,6 +2,7 @@
 -- against the emulator's ledger. The emulator lives here, in the process of the specs, and survives.
 local cjson = require "cjson"
 local service = require "support.service"
+local shell = require "support.shell"
 
 local SUBMIT = "/api/v1/images/generations"
 local ROUNDS = tonumber(os.getenv "SPOOL_ROUNDS") or 15 -- kills at random moments; `make soak` does a hundred
@@ -64,11 +65,8 @@ describe("a program that is killed", function()
     --- Starts a program. Its process id is what `exec` keeps; what it says can be read from `pipe`.
     local function start(program, prefix)
         local child = { file = os.tmpname() }
-        local out = assert(io.open(child.file, "w"))
-        out:write(HEAD, program)
-        out:close()
-        local lua = os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua"
-        child.pipe = assert(io.popen(("echo $$; %s exec '%s' '%s' '%s' '%s' '%s' 2>&1"):format(prefix or "", lua, child.file,
+        service.write(child.file, HEAD .. program)
+        child.pipe = assert(io.popen(("echo $$; %s exec '%s' '%s' '%s' '%s' '%s' 2>&1"):format(prefix or "", shell.interpreter(), child.file,
             emu.url, emu.api_key, dir)))
         child.pid = assert(child.pipe:read "*l")
         children[#children + 1] = child
@@ -92,11 +90,8 @@ describe("a program that is killed", function()
         local found = {}
         for _, name in ipairs(service.list(dir)) do
             -- One that is gone between the listing and the reading is none.
-            local file = name:find "%.json$" and io.open(dir .. "/" .. name, "rb")
-            if file then
-                found[#found + 1] = cjson.decode(file:read "*a")
-                file:close()
-            end
+            local bytes = name:find "%.json$" and service.read_if_there(dir .. "/" .. name)
+            if bytes then found[#found + 1] = cjson.decode(bytes) end
         end
         return found
     end
@@ -186,7 +181,7 @@ describe("a program that is killed", function()
         kill(child)
         local said = run(COLLECT)
         assert.same(ledger(), ids_of(said.saved))
-        assert.is_nil(io.open(dir .. "/half.png"))
+        assert.is_false(service.exists(dir .. "/half.png"))
         for _, name in ipairs(service.list(dir)) do
             if name:find "%.part$" then os.remove(dir .. "/" .. name) end
         end
@@ -235,7 +230,7 @@ describe("a program that is killed", function()
                 ]]):format(go))
                 assert.equal("ready", heirs[i].pipe:read "*l")
             end
-            assert(io.open(go, "w")):close()
+            service.write(go, "")
             local got = {}
             for _, heir in ipairs(heirs) do
                 for line in heir.pipe:lines() do

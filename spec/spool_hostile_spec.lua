@@ -2,6 +2,7 @@
 -- no byte of what it cannot read, and finds what is whole beside it. Seeded; HOSTILE_ROUNDS and HOSTILE_SEED for more.
 local cjson = require "cjson"
 local flux2 = require "flux2"
+local seeded = require "support.seeded"
 local service = require "support.service"
 local text = require "flux2.text"
 
@@ -9,12 +10,8 @@ local ROUNDS = tonumber(os.getenv "HOSTILE_ROUNDS") or 25
 local IN_A_ROUND = 30
 local DEAD = "00000000000000aa"
 
-local seed = tonumber(os.getenv "HOSTILE_SEED") or 20240229
-local function random(n)
-    seed = (seed * 16807) % 2147483647
-    return seed % n + 1
-end
-local function one_of(list) return list[random(#list)] end
+local draw = seeded.new(os.getenv "HOSTILE_SEED")
+local random, one_of = draw.random, draw.one_of
 
 local VALUES = {
     "null", "true", "-1", "1e999", "NaN", '""', '"x"', "[]", "{}", "[[[[]]]]", '"\\u0000"', '"\255\254"', '"\\ud800"',
@@ -63,11 +60,7 @@ describe("a spool that was damaged", function()
         service.remove(dir)
     end)
 
-    local function write(name, bytes)
-        local out = assert(io.open(dir .. "/" .. name, "wb"))
-        out:write(bytes)
-        out:close()
-    end
+    local function write(name, bytes) service.write(dir .. "/" .. name, bytes) end
 
     --- How often each content is there, whatever the files are called.
     local function contents()
@@ -93,7 +86,7 @@ describe("a spool that was damaged", function()
     it("gives what is whole, keeps what is not, and never raises", function()
         local counts = { found = 0, unknown = 0, damaged = 0, records = 0 }
         for round = 1, ROUNDS do
-            local from = seed
+            local from = draw.seed()
             service.remove(dir)
             client = service.client(emu, { spool = dir })
             for i = 1, IN_A_ROUND do
@@ -138,7 +131,7 @@ describe("a spool that was damaged", function()
 
     it("of parts that a crash left loses no id that is whole", function()
         for round = 1, ROUNDS do
-            local from = seed
+            local from = draw.seed()
             service.remove(dir)
             client = service.client(emu, { spool = dir })
             local ids = {}

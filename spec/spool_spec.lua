@@ -3,21 +3,15 @@ local cjson = require "cjson"
 local core = require "flux2.core"
 local flux2 = require "flux2"
 local service = require "support.service"
+local shell = require "support.shell"
 
 local SUBMIT = "/api/v1/images/generations"
 local DEAD = "00000000000000aa" -- an owner that never lived
 
-local function shell(command)
-    local pipe = assert(io.popen(command))
-    local out = pipe:read "*a"
-    pipe:close()
-    return (out:gsub("%s+$", ""))
-end
-
-local function write(path, bytes)
-    local file = assert(io.open(path, "wb"))
-    file:write(bytes)
-    file:close()
+--- The permissions of a file, by either kind of `stat`.
+local function mode_of(path)
+    local _, printed = shell.run(("stat -c %%a '%s' 2>/dev/null || stat -f %%Lp '%s'"):format(path, path))
+    return printed:match "^%d+"
 end
 
 describe("the spool", function()
@@ -54,7 +48,7 @@ describe("the spool", function()
         }
         for name, value in pairs(fields or {}) do record[name] = value end
         local path = ("%s/task-%s-%04d.json"):format(dir, owner or DEAD, number)
-        write(path, cjson.encode(record))
+        service.write(path, cjson.encode(record))
         return path
     end
 
@@ -96,8 +90,8 @@ describe("the spool", function()
             assert.equal("aio_***", record.request.keys[1])
             assert.equal(prompt, task.request.prompt)
             assert.truthy(select(2, text:gsub("\n", "\n")) >= 6, "one member a line: " .. text)
-            assert.equal("600", shell(("stat -c %%a '%s' 2>/dev/null || stat -f %%Lp '%s'"):format(path, path)))
-            assert.equal("700", shell(("stat -c %%a '%s' 2>/dev/null || stat -f %%Lp '%s'"):format(dir, dir)))
+            assert.equal("600", mode_of(path))
+            assert.equal("700", mode_of(dir))
             task:cancel()
         end)
 
@@ -312,7 +306,7 @@ describe("the spool", function()
             local tasks = assert(client:recover())
             assert.equal(1, #tasks)
             assert.equal("here", tasks[1].id)
-            assert.truthy(io.open(path))
+            assert.is_true(service.exists(path))
         end)
 
         it("the others when one is damaged, and puts that one aside", function()
@@ -324,7 +318,7 @@ describe("the spool", function()
                 cjson.encode { task_id = "a", base_url = emu.url, submitted = "x", request = {}, price = "z" },
                 cjson.encode { task_id = ("a"):rep(513), base_url = emu.url, submitted = "x", request = {} },
             }
-            for i, bytes in ipairs(bad) do write(("%s/task-%s-%04d.json"):format(dir, DEAD, 100 + i), bytes) end
+            for i, bytes in ipairs(bad) do service.write(("%s/task-%s-%04d.json"):format(dir, DEAD, 100 + i), bytes) end
             local tasks, unknown, damaged = assert(client:recover())
             assert.equal(1, #tasks)
             assert.equal("good", tasks[1].id)
@@ -343,8 +337,8 @@ describe("the spool", function()
             leave_behind(1)
             local part = leave_behind(1, { task_id = "just in time" }, "bb")
             os.rename(part, ("%s/.task-%s-0001.json.00ff.part"):format(dir, DEAD))
-            write(("%s/.task-%s-0002.json.00ff.part"):format(dir, DEAD), "{ never se")
-            write(("%s/owner-%s.lock"):format(dir, DEAD), "")
+            service.write(("%s/.task-%s-0002.json.00ff.part"):format(dir, DEAD), "{ never se")
+            service.write(("%s/owner-%s.lock"):format(dir, DEAD), "")
             local tasks, unknown = assert(client:recover())
             assert.equal(1, #tasks)
             assert.equal("just in time", tasks[1].id)
@@ -409,7 +403,7 @@ describe("the spool", function()
     describe("that cannot be written", function()
         it("is a clear error of flux2.new", function()
             for _, bad in ipairs { dir .. "/not/there", dir .. "/file" } do
-                write(dir .. "/file", "")
+                service.write(dir .. "/file", "")
                 local nothing, err = flux2.new { api_key = "aio_k", base_url = emu.url, spool = bad }
                 assert.is_nil(nothing)
                 assert.equal("io", err.kind)
@@ -465,8 +459,7 @@ describe("the spool", function()
         end)
 
         local function mount(path)
-            local command = "mount -t tmpfs -o size=64k,nr_inodes=4 tmpfs '%s' >/dev/null 2>&1 && echo mounted"
-            return shell(command:format(path)) == "mounted"
+            return shell.run(("mount -t tmpfs -o size=64k,nr_inodes=4 tmpfs '%s'"):format(path)) == 0
         end
 
         it("because the disk is full costs nothing, and an id finds its place on it all the same", function()
@@ -477,7 +470,7 @@ describe("the spool", function()
             post_fault { delay = 0.5 }
             local task = assert(full:submit "the last one")
             service.pump_until(function() return emu:faults()[1].seen == 1 end)
-            write(dir .. "/another", "")
+            service.write(dir .. "/another", "")
             assert.equal("submitting", task.state)
             service.pump_until(function() return task.id end)
             assert.equal(task.id, records()[1].task_id)

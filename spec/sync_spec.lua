@@ -171,10 +171,9 @@ describe("a record that holds an answer", function()
     end)
 
     local function leave_behind(answer, id)
-        local file = assert(io.open(dir .. "/task-00000000000000aa-0001.json", "wb"))
-        file:write(([[{"task_id":"%s","answer":%s,"submitted":"2026-01-31T12:00:00Z","base_url":"%s","request":{}}]])
-            :format(id or "", answer, emu.url))
-        file:close()
+        service.write(dir .. "/task-00000000000000aa-0001.json",
+            ([[{"task_id":"%s","answer":%s,"submitted":"2026-01-31T12:00:00Z","base_url":"%s","request":{}}]])
+                :format(id or "", answer, emu.url))
     end
 
     it("counts as unknown unless there is a picture in it", function()

@@ -6,6 +6,7 @@ local flux2 = require "flux2"
 local json = require "flux2.json"
 local page = require "support.tester_page"
 local service = require "support.service"
+local shell = require "support.shell"
 local tester = require "flux2.tester"
 
 local testers = {}
@@ -181,12 +182,8 @@ describe("the same request", function()
         local snippet = code(start(emu).url, request).curl
         assert.is_nil(snippet:find(emu.api_key, 1, true))
         local file = os.tmpname()
-        local out = assert(io.open(file, "w"))
-        out:write(snippet)
-        out:close()
-        local pipe = io.popen(("FLUX2_API_KEY=%s sh '%s' -s 2>&1"):format(emu.api_key, file))
-        local answer = pipe:read "*a"
-        pipe:close()
+        service.write(file, snippet)
+        local _, answer = shell.run(("FLUX2_API_KEY=%s sh '%s' -s"):format(emu.api_key, file))
         os.remove(file)
         local sent = assert(emu:ledger()[1], answer)
         assert.equal(ODD, sent.prompt)

@@ -56,22 +56,13 @@ describe("a request", function()
 
     -- In a process of its own: the environment is everybody's.
     local function generate_with(environment, base_url, api_key)
-        local lua = os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua"
         local script = ([[
             local client = assert(require("flux2").new{ api_key = %q, base_url = %q, max_retries = 0,
                 insecure_http = true, connect_timeout = 5, timeout = 10 })
             local task = assert(client:submit "a red fox")
             local _, err = task:wait()
             io.write(task.id and "accepted" or err.kind)]]):format(api_key, base_url)
-        local path = os.tmpname()
-        local file = assert(io.open(path, "w"))
-        file:write(script)
-        file:close()
-        local pipe = assert(io.popen(environment .. " '" .. lua .. "' " .. path .. " 2>&1"))
-        local printed = pipe:read "*a"
-        pipe:close()
-        os.remove(path)
-        return printed
+        return (select(2, service.run_lua(script, "", environment)))
     end
 
     it("goes through the proxy that the environment names, unless that excepts the host", function()

@@ -1,18 +1,10 @@
 // From typing to a picture, and what can be done with it afterwards.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { openBrowser, openPage, pasted, startHost } from "./support.mjs";
+import { test } from "node:test";
+import { openPage, pasted, setUp } from "./support.mjs";
 
-let browser, host;
-before(async () => {
-    browser = await openBrowser();
-    host = await startHost();
-});
-after(async () => {
-    await browser.close();
-    await host.stop();
-});
+const { browser, host } = await setUp();
 
 const choose = (page, name, value) => page.locator(`input[name="${name}"][value="${value}"]`).check({ force: true });
 

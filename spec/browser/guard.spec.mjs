@@ -1,18 +1,10 @@
 // What other pages can do to the tester in a browser: nothing.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { openBrowser, openPage, startHost } from "./support.mjs";
+import { test } from "node:test";
+import { openPage, setUp } from "./support.mjs";
 
-let browser, host;
-before(async () => {
-    browser = await openBrowser();
-    host = await startHost();
-});
-after(async () => {
-    await browser.close();
-    await host.stop();
-});
+const { browser, host } = await setUp();
 
 const REQUEST = JSON.stringify({ request: { prompt: "bought by somebody else" } });
 

@@ -7,6 +7,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { after } from "node:test";
 
 export const root = path.resolve(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname), "../..");
 const require = createRequire(path.join(root, "build/browser/"));
@@ -73,6 +74,20 @@ export async function startHost(options = {}) {
             if (code !== 0 || complaints !== "") throw new Error(`the Lua process: ${code ?? signal} ${complaints}`);
         },
     };
+}
+
+// What a whole file of specs needs, before its first test; gone after its last.
+export async function setUp(options) {
+    const browser = await openBrowser();
+    const host = await startHost(options).catch(async (error) => {
+        await browser.close();
+        throw error;
+    });
+    after(async () => {
+        await browser.close();
+        await host.stop();
+    });
+    return { browser, host };
 }
 
 // A fresh page at the tester. Whatever it complains of, and whatever it asks another host for, is in `complaints`.

@@ -1,18 +1,10 @@
 // What goes wrong is told, with its kind, what was said and what to do; what mends itself is seen to.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { openBrowser, openPage, startHost } from "./support.mjs";
+import { test } from "node:test";
+import { openPage, setUp, startHost } from "./support.mjs";
 
-let browser, host;
-before(async () => {
-    browser = await openBrowser();
-    host = await startHost({ emulator: { image_bytes: 600 } });
-});
-after(async () => {
-    await browser.close();
-    await host.stop();
-});
+const { browser, host } = await setUp({ emulator: { image_bytes: 600 } });
 
 async function send(page, prompt) {
     await page.fill("#prompt", prompt);

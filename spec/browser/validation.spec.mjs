@@ -1,18 +1,10 @@
 // Each mistake that a request can hold is told at its field, before anything is sent.
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { openBrowser, openPage, startHost } from "./support.mjs";
+import { test } from "node:test";
+import { openPage, setUp } from "./support.mjs";
 
-let browser, host;
-before(async () => {
-    browser = await openBrowser();
-    host = await startHost();
-});
-after(async () => {
-    await browser.close();
-    await host.stop();
-});
+const { browser, host } = await setUp();
 
 const shown = (page, id, text) => page.locator(`#${id}`).filter({ hasText: text }).waitFor();
 

@@ -2,6 +2,8 @@
 -- Owns the kinds of fences there may be. A block runs in a folder of its own, with an emulator that it knows by
 -- FLUX2_API_KEY and FLUX2_BASE_URL; `examples` in that folder are the project's.
 
+local service = require "support.service"
+
 local blocks = {}
 
 --- The fences that there are; any other one is a mistake.
@@ -89,15 +91,9 @@ end
 vim.cmd "qa!"
 ]]
 
-local function write(path, text)
-    local file = assert(io.open(path, "wb"))
-    file:write(text)
-    file:close()
-end
-
 local function lua_program(folder, block)
     -- In one line, so that a message names the line of the block.
-    write(folder .. "/block.lua", PRELUDE:gsub("\n", " ") .. block.code)
+    service.write(folder .. "/block.lua", PRELUDE:gsub("\n", " ") .. block.code)
     return '"$FLUX2_TEST_LUA" block.lua'
 end
 
@@ -107,21 +103,21 @@ local MAKE = {
 
 MAKE["lua love"] = function(folder, block)
     os.execute("mkdir -p '" .. folder .. "/game'")
-    write(folder .. "/game/main.lua", block.code .. GAME)
-    write(folder .. "/game/conf.lua", 'function love.conf(t) t.identity = "flux2-block" t.modules.audio = false end\n')
+    service.write(folder .. "/game/main.lua", block.code .. GAME)
+    service.write(folder .. "/game/conf.lua", 'function love.conf(t) t.identity = "flux2-block" t.modules.audio = false end\n')
     -- What LÖVE's libraries say about a machine without sound is none of the block's.
     return "SDL_AUDIODRIVER=dummy xvfb-run -a -s '-screen 0 800x600x24' love game 2>love.err || { cat love.err >&2; exit 1; }"
 end
 
 MAKE["lua neovim"] = function(folder, block)
-    write(folder .. "/block.lua", block.code)
-    write(folder .. "/editor.lua", EDITOR)
+    service.write(folder .. "/block.lua", block.code)
+    service.write(folder .. "/editor.lua", EDITOR)
     return "nvim --headless -u NONE -i NONE -n -S editor.lua </dev/null >nvim.out 2>&1 || { cat nvim.out >&2; exit 1; }"
 end
 
 MAKE.sh = function(folder, block)
-    write(folder .. "/prompts.txt", "a lighthouse in a storm\na paper boat in a gutter\n")
-    write(folder .. "/block.sh", block.code)
+    service.write(folder .. "/prompts.txt", "a lighthouse in a storm\na paper boat in a gutter\n")
+    service.write(folder .. "/block.sh", block.code)
     return "sh -eu block.sh"
 end
 
@@ -168,12 +164,6 @@ local function check_make(words, targets)
     end
 end
 
-local function exists(path)
-    local file = io.open(path, "rb")
-    if file then file:close() end
-    return file ~= nil
-end
-
 local function check_command(words, root, targets)
     while words[1] == "sudo" or (words[1] or ""):find "^[%u_]+=" do table.remove(words, 1) end
     if words[1] == "make" then return check_make(words, targets) end
@@ -181,7 +171,7 @@ local function check_command(words, root, targets)
         return "nobody knows the command '" .. tostring(words[1]) .. "'"
     end
     for _, word in ipairs(words) do
-        if word:find "/" and not word:find "^%-" and not exists(root .. word) then return "there is no file " .. word end
+        if word:find "/" and not word:find "^%-" and not service.exists(root .. word) then return "there is no file " .. word end
     end
 end
 

@@ -1,18 +1,14 @@
 --- Runs bin/flux2 as a user would: in a process of its own, in a folder of its own, against an emulator.
 local service = require "support.service"
+local shell = require "support.shell"
 
 local program = {}
-
-local function quote(word)
-    return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
-end
-program.quote = quote
 
 local here = io.popen("pwd"):read "*l"
 
 --- The words that start it, to be put into a shell's line.
 function program.command()
-    return quote(os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua") .. " " .. quote(here .. "/bin/flux2")
+    return shell.join { shell.interpreter(), here .. "/bin/flux2" }
 end
 
 --- What a shell needs in its environment: `emu` answers, records go to `dir`.
@@ -23,7 +19,7 @@ function program.environment(emu, dir, more)
     if emu then env.FLUX2_BASE_URL, env.FLUX2_API_KEY = emu.url, emu.api_key end
     for name, value in pairs(more or {}) do env[name] = value end
     local words = {}
-    for name, value in pairs(env) do words[#words + 1] = name .. "=" .. quote(value) end
+    for name, value in pairs(env) do words[#words + 1] = name .. "=" .. shell.quote(value) end
     table.sort(words)
     return "env -u NO_COLOR " .. table.concat(words, " ")
 end
@@ -31,16 +27,10 @@ end
 --- Runs `flux2 WORDS` in `dir`, neither of its outputs a terminal. Returns the exit status, stdout and stderr.
 function program.run(emu, dir, words, options)
     options = options or {}
-    local quoted = {}
-    for i, word in ipairs(words) do quoted[i] = quote(word) end
     local out, err = dir .. "/.stdout", dir .. "/.stderr"
-    if options.stdin then
-        local file = assert(io.open(dir .. "/.stdin", "wb"))
-        file:write(options.stdin)
-        file:close()
-    end
-    local pipe = assert(io.popen(("cd %s && %s timeout -k 5 60 %s %s <%s >%s 2>%s; echo $?"):format(quote(dir),
-        program.environment(emu, dir, options.env), program.command(), table.concat(quoted, " "),
+    if options.stdin then service.write(dir .. "/.stdin", options.stdin) end
+    local pipe = assert(io.popen(("cd %s && %s timeout -k 5 60 %s %s <%s >%s 2>%s; echo $?"):format(shell.quote(dir),
+        program.environment(emu, dir, options.env), program.command(), shell.join(words),
         options.stdin and ".stdin" or "/dev/null", out, err)))
     local code = tonumber(pipe:read "*l")
     pipe:close()
@@ -49,10 +39,8 @@ end
 
 --- Starts `flux2 WORDS` beside the spec. Returns its process id.
 function program.start(emu, dir, words)
-    local quoted = {}
-    for i, word in ipairs(words) do quoted[i] = quote(word) end
-    local pipe = assert(io.popen(("cd %s && { { %s %s %s </dev/null >.stdout 2>.stderr & } && echo $!; }"):format(quote(dir),
-        program.environment(emu, dir), program.command(), table.concat(quoted, " "))))
+    local pipe = assert(io.popen(("cd %s && { { %s %s %s </dev/null >.stdout 2>.stderr & } && echo $!; }"):format(shell.quote(dir),
+        program.environment(emu, dir), program.command(), shell.join(words))))
     local pid = tonumber(pipe:read "*l")
     pipe:close()
     return pid
@@ -79,11 +67,8 @@ end
 function program.records(spool)
     local json, list = require "flux2.json", {}
     for _, name in ipairs(require "flux2.core".list(spool) or {}) do
-        local bytes = name:find "^task.*json$" and io.open(spool .. "/" .. name)
-        if bytes then
-            list[#list + 1] = json.decode(bytes:read "*a")
-            bytes:close()
-        end
+        local bytes = name:find "^task.*json$" and service.read_if_there(spool .. "/" .. name)
+        if bytes then list[#list + 1] = json.decode(bytes) end
     end
     return list
 end

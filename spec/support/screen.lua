@@ -1,14 +1,12 @@
 --- A terminal that nobody sees: tmux draws it, and tells what stands on it.
 local core = require "flux2.core"
+local service = require "support.service"
+local shell = require "support.shell"
 
 local screen = {}
 
 local Screen = {}
 Screen.__index = Screen
-
-local function quote(word)
-    return "'" .. word:gsub("'", "'\\''") .. "'"
-end
 
 local function tmux(self, words)
     local pipe = assert(io.popen(("env -u TMUX tmux -L %s -f /dev/null %s 2>&1"):format(self.socket, words)))
@@ -20,11 +18,9 @@ end
 --- A shell on a screen of so many columns, in `dir`. `setup` is what it runs first.
 function screen.open(dir, setup, columns, rows)
     local self = setmetatable({ socket = "flux2-" .. core.token() }, Screen)
-    local file = assert(io.open(dir .. "/.shell", "w"))
-    file:write("PS1='$ '\n", setup, "\n")
-    file:close()
-    local said = tmux(self, ("new-session -d -x %d -y %d -c %s %s"):format(columns or 100, rows or 30, quote(dir),
-        quote("exec bash --noprofile --rcfile " .. quote(dir .. "/.shell") .. " -i")))
+    service.write(dir .. "/.shell", "PS1='$ '\n" .. setup .. "\n")
+    local said = tmux(self, ("new-session -d -x %d -y %d -c %s %s"):format(columns or 100, rows or 30, shell.quote(dir),
+        shell.quote("exec bash --noprofile --rcfile " .. shell.quote(dir .. "/.shell") .. " -i")))
     assert(said == "", said)
     self:wait "^%$ $"
     return self
@@ -37,7 +33,7 @@ end
 
 --- Types a line.
 function Screen:type(line)
-    tmux(self, "send-keys -l " .. quote(line))
+    tmux(self, "send-keys -l " .. shell.quote(line))
     tmux(self, "send-keys Enter")
 end
 

@@ -1,6 +1,7 @@
---- What nearly every spec needs: an emulator, a client for it, and waiting for a condition.
+--- What nearly every spec needs: an emulator, a client for it, waiting for a condition, files, and programs in Lua.
 local emulator = require "flux2.emulator"
 local flux2 = require "flux2"
+local shell = require "support.shell"
 
 local service = {}
 
@@ -75,29 +76,41 @@ function service.list(path)
     return names
 end
 
-function service.read(path)
-    local file = assert(io.open(path, "rb"))
+--- What a file holds; nil and the reason if it cannot be opened.
+function service.read_if_there(path)
+    local file, reason = io.open(path, "rb")
+    if not file then return nil, reason end
     local bytes = file:read "*a"
     file:close()
     return bytes
+end
+
+function service.read(path)
+    return assert(service.read_if_there(path))
+end
+
+function service.write(path, bytes)
+    local file = assert(io.open(path, "wb"))
+    assert(file:write(bytes))
+    assert(file:close())
+end
+
+function service.exists(path)
+    local file = io.open(path, "rb")
+    if file then file:close() end
+    return file ~= nil
 end
 
 --- Runs a Lua program in an interpreter like the one that runs the specs; `prefix` goes before the command. Returns
 --- its exit code and what it printed, errors too.
 function service.run_lua(program, arguments, prefix)
     local file = os.tmpname()
-    local out = assert(io.open(file, "w"))
-    out:write(program)
-    out:close()
+    service.write(file, program)
     os.execute("chmod 644 " .. file) -- PREFIX may make it another user's
-    local lua = os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua"
-    local command = ("%s timeout -k 5 60 '%s' '%s' %s 2>&1; echo \"exit:$?\""):format(prefix or "", lua, file, arguments or "")
-    local pipe = assert(io.popen(command))
-    local printed = pipe:read "*a"
-    pipe:close()
+    local code, printed = shell.run(("%s timeout -k 5 60 '%s' '%s' %s"):format(prefix or "", shell.interpreter(), file,
+        arguments or ""))
     os.remove(file)
-    local before, code = printed:match "^(.*)exit:(%d+)%s*$"
-    return tonumber(code), before
+    return code, printed
 end
 
 local libraries = {}

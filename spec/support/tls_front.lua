@@ -1,5 +1,6 @@
 --- nginx in front of an emulator: TLS and HTTP/2, with a certificate of its own making.
 local service = require "support.service"
+local shell = require "support.shell"
 
 local tls_front = {}
 
@@ -33,10 +34,7 @@ http {
 ]]
 
 local function run(command)
-    local pipe = assert(io.popen("(" .. command .. ") 2>&1; echo \"exit:$?\""))
-    local printed = pipe:read "*a"
-    pipe:close()
-    local code = tonumber(printed:match "exit:(%d+)%s*$")
+    local code, printed = shell.run(command)
     return code == 0, printed
 end
 
@@ -58,9 +56,7 @@ commonName = supplied
 --- A certificate that signs itself: for two days from now, or for a day long ago.
 function tls_front.make_certificate(dir, options)
     local name = options.name or "subjectAltName=IP:127.0.0.1,DNS:localhost"
-    local out = assert(io.open(dir .. "/ca.cnf", "w"))
-    out:write(CA_CONFIG, (name:gsub("=", " = ", 1)), "\n")
-    out:close()
+    service.write(dir .. "/ca.cnf", CA_CONFIG .. name:gsub("=", " = ", 1) .. "\n")
     local dates = options.expired and "-startdate 20200101000000Z -enddate 20200102000000Z" or "-days 2"
     assert(run(("cd '%s' && touch index && echo 01 > serial && "
         .. "openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout key.pem -out request.pem "
@@ -88,12 +84,10 @@ function tls_front.start(emu, options)
             dir = front.dir, port = front.port, behind = emu.port, http2 = options.http2 ~= false and "http2" or "",
             keepalive = options.keepalive or 100000,
         }
-        local out = assert(io.open(front.dir .. "/nginx.conf", "w"))
-        out:write((CONFIG:gsub("%%%((%w+)%)", function(name)
+        service.write(front.dir .. "/nginx.conf", (CONFIG:gsub("%%%((%w+)%)", function(name)
             local value = values[name]
             return type(value) == "number" and ("%d"):format(value) or value
         end)))
-        out:close()
         local started, printed = run(("PATH=$PATH:/usr/sbin nginx -p '%s' -c '%s/nginx.conf'"):format(front.dir, front.dir))
         if started then
             front.url = ("https://127.0.0.1:%d"):format(front.port)

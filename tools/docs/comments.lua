@@ -7,6 +7,7 @@
 --     ---@return type name what it means
 --     -- Example: `code`, and what it gives
 
+local read_file = require("docs.file").read
 local types = require "docs.types"
 
 local comments = {}
@@ -182,11 +183,7 @@ end
 ---  by_line: the comment by the line of the code behind it; about: the comment that the file begins with
 -- Example: `comments.read("lua/flux2/init.lua").by_line[40]`
 function comments.read(file, text)
-    if not text then
-        local handle = assert(io.open(file, "rb"))
-        text = handle:read "*a"
-        handle:close()
-    end
+    text = text or assert(read_file(file))
     local reader = { file = file, blocks = {}, by_line = {}, classes = {}, aliases = {}, problems = {} }
     local all, i, long = lines_of(text), 1, nil
     while i <= #all do

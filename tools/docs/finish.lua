@@ -4,20 +4,8 @@
 
 package.path = "tools/?.lua;" .. package.path
 
+local file = require "docs.file"
 local guides = require "docs.guides"
-
-local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local text = file:read "*a"
-    file:close()
-    return text
-end
-
-local function write(path, text)
-    local file = assert(io.open(path, "wb"))
-    assert(file:write(text))
-    assert(file:close())
-end
 
 --- The replacement as it is, whatever percent signs it holds.
 local function put(text, from, to, with)
@@ -64,7 +52,7 @@ end
 
 --- A guide's title, and the first sentence of it.
 local function introduce(name)
-    local page = read(root .. "/topics/" .. name .. ".md.html")
+    local page = assert(file.read(root .. "/topics/" .. name .. ".md.html"))
     local body = page:match 'id="content".*'
     local title, lead = body:match "<h1>(.-)</h1>%s*<p>(.-)</p>"
     lead = (lead .. " "):match "^(.-[%.:])%s" or lead
@@ -105,9 +93,7 @@ local function finish(page, own, is_index)
     return (page:gsub("<h2>Topics</h2>", "<h2>Guides</h2>"))
 end
 
-local pipe = assert(io.popen("find '" .. root .. "' -name '*.html'"))
-for path in pipe:lines() do
+for _, path in ipairs(file.lines_of("find '" .. root .. "' -name '*.html'")) do
     local own = path:match "/topics/([%w%-]+)%.md%.html$"
-    write(path, finish(read(path), own, path == root .. "/index.html"))
+    file.write(path, finish(assert(file.read(path)), own, path == root .. "/index.html"))
 end
-pipe:close()

@@ -1,6 +1,8 @@
 --- The table of docs/errors.md: every kind of error, what it means, what to do. Made from lua/flux2/errors.lua.
 -- Owns the lines between its heading and `<!-- end -->`.
 
+local file = require "docs.file"
+
 local kinds = {}
 
 local HEADING = "| `err.kind` | what it means | what to do |\n|---|---|---|\n"
@@ -40,12 +42,8 @@ end
 ---@param path string
 ---@param errors table flux2.errors
 function kinds.write(path, errors)
-    local file = assert(io.open(path, "rb"))
-    local before, _, after = parts(file:read "*a")
-    file:close()
-    file = assert(io.open(path, "wb"))
-    assert(file:write(before, rows(errors), after))
-    assert(file:close())
+    local before, _, after = parts(assert(file.read(path)))
+    file.write(path, before .. rows(errors) .. after)
 end
 
 return kinds

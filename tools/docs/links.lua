@@ -2,20 +2,16 @@
 --
 --     lua tools/docs/links.lua DIR
 
-local root = arg[1]
+package.path = "tools/?.lua;" .. package.path
 
-local function read(path)
-    local file = io.open(path, "rb")
-    if not file then return nil end
-    local text = file:read "*a"
-    file:close()
-    return text
-end
+local file = require "docs.file"
+
+local root = arg[1]
 
 local texts = {}
 
 local function page(path)
-    if texts[path] == nil then texts[path] = read(path) or false end
+    if texts[path] == nil then texts[path] = file.read(path) or false end
     return texts[path]
 end
 
@@ -55,11 +51,9 @@ local function follow(from, link)
     end
 end
 
-local pipe, pages = assert(io.popen("find '" .. root .. "' -name '*.html' | LC_ALL=C sort")), 0
-for path in pipe:lines() do
-    pages = pages + 1
+local pages = file.lines_of("find '" .. root .. "' -name '*.html' | LC_ALL=C sort")
+for _, path in ipairs(pages) do
     for link in page(path):gmatch '%s[hs]re?[fc]="([^"]*)"' do follow(path, link) end
 end
-pipe:close()
-if pages == 0 then complain(root, "*.html", "finds no page") end
+if #pages == 0 then complain(root, "*.html", "finds no page") end
 os.exit(dead == 0 and 0 or 1)

@@ -12,6 +12,7 @@ local errors = require "flux2.errors"
 local exports = require "docs.exports"
 local guides = require "docs.guides"
 local kinds = require "docs.kinds"
+local lines_of = require("docs.file").lines_of
 local names = require "docs.names"
 local surface = require "docs.surface"
 local tree = require "docs.tree"
@@ -19,17 +20,10 @@ local tree = require "docs.tree"
 local MARKDOWN = { "README.md", "CONTRIBUTING.md", "bench/README.md" }
 local TABLE = "docs/errors.md"
 
-local function files_of(command)
-    local list, pipe = {}, assert(io.popen(command))
-    for file in pipe:lines() do list[#list + 1] = file end
-    pipe:close()
-    return list
-end
-
 -- Exports -------------------------------------------------------------------------------------------------------------
 
 local function check_exports()
-    local files = files_of "find lua -name '*.lua' | LC_ALL=C sort"
+    local files = lines_of "find lua -name '*.lua' | LC_ALL=C sort"
     local check = exports.new("", errors.kinds, surface.options())
     check:check_lists(files, surface.public, surface.internal)
     for _, file in ipairs(files) do check:read(file) end
@@ -38,7 +32,7 @@ local function check_exports()
         local file = package.searchpath(module.name, "lua/?.lua;lua/?/init.lua")
         pages.modules[#pages.modules + 1] = check:check_module(module.name, module.value, file)
     end
-    local directory = files_of("mktemp -d")[1]
+    local directory = lines_of("mktemp -d")[1]
     local classes, close = surface.classes(directory)
     for _, class in ipairs(classes) do
         pages.classes[#pages.classes + 1] = check:check_class(class.name, class.methods, class.objects)
@@ -86,7 +80,7 @@ local function check_names(check, pages)
     local named = names.new(known)
     local listed = {}
     for _, name in ipairs(guides) do listed["docs/" .. name .. ".md"] = true end
-    for _, file in ipairs(files_of "LC_ALL=C ls docs/*.md") do
+    for _, file in ipairs(lines_of "LC_ALL=C ls docs/*.md") do
         if not listed[file] then named:problem(file, 1, "this guide is not in the list of tools/docs/guides.lua") end
         listed[file] = nil
         named:check_markdown(file, known.read(file))
@@ -121,5 +115,5 @@ local found = complain(check.problems)
 if found == 0 then found = complain(check_names(check, pages)) end
 if found > 0 then os.exit(1) end
 if arg[1] == "site" then
-    require("docs.site").write(arg[2], pages, files_of "LC_ALL=C ls docs/*.md")
+    require("docs.site").write(arg[2], pages, lines_of "LC_ALL=C ls docs/*.md")
 end

@@ -1,7 +1,7 @@
 --- Writes what LDoc reads: a page of LDoc comments for each module and class, and the guides as its topics.
 -- Owns the way from our comments (LuaCATS) to LDoc's tags. Never checks anything: it is given pages that were checked.
 
-
+local file = require "docs.file"
 local surface = require "docs.surface"
 
 local site = {}
@@ -181,21 +181,6 @@ local function topic(text, links)
     return table.concat(out, "\n")
 end
 
--- Files ---------------------------------------------------------------------------------------------------------------
-
-local function write(path, text)
-    local file = assert(io.open(path, "wb"))
-    assert(file:write(text))
-    assert(file:close())
-end
-
-local function read(path)
-    local file = assert(io.open(path, "rb"))
-    local text = file:read "*a"
-    file:close()
-    return text
-end
-
 --- Writes everything into a folder with the folders `lua` and `topics`.
 ---@param directory string
 ---@param pages { modules: table[], classes: table[] }
@@ -204,14 +189,13 @@ function site.write(directory, pages, guides)
     local links, n = collect_links(pages), 0
     local function write_page(name, lines)
         n = n + 1 -- LDoc sorts by the names of the files
-        write(("%s/lua/%02d-%s.lua"):format(directory, n, name), table.concat(lines, "\n") .. "\n")
+        file.write(("%s/lua/%02d-%s.lua"):format(directory, n, name), table.concat(lines, "\n") .. "\n")
     end
     for _, page in ipairs(pages.modules) do write_page(page.name, module_page(page, links)) end
     for _, page in ipairs(pages.classes) do write_page(page.name, class_page(page, links)) end
     for _, guide in ipairs(guides) do
-        write(directory .. "/topics/" .. guide:match "[^/]+$", topic(read(guide), links))
+        file.write(directory .. "/topics/" .. guide:match "[^/]+$", topic(assert(file.read(guide)), links))
     end
 end
-
 
 return site

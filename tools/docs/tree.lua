@@ -1,22 +1,9 @@
 --- What the project's folder holds: files, make targets, headings, variables of the environment.
--- Knows no Lua module.
+-- Knows no Lua module of flux2.
+
+local file = require "docs.file"
 
 local tree = {}
-
-local function lines_of(command)
-    local list, pipe = {}, assert(io.popen(command))
-    for line in pipe:lines() do list[#list + 1] = line end
-    pipe:close()
-    return list
-end
-
-local function read(path)
-    local file = io.open(path, "rb")
-    if not file then return nil end
-    local text = file:read "*a"
-    file:close()
-    return text
-end
 
 local function set(words)
     local members = {}
@@ -52,8 +39,8 @@ end
 ---@return table known files, targets, environment, folders, has_file, has_name, has_place, read
 function tree.read(root)
     local paths, names, folders = {}, {}, {}
-    local found = lines_of(("cd '%s' && find . \\( -name .git -o -path ./build -o -path ./demo \\) -prune -o -print")
-        :format(root))
+    local listing = "cd '%s' && find . \\( -name .git -o -path ./build -o -path ./demo \\) -prune -o -print"
+    local found = file.lines_of(listing:format(root))
     for _, path in ipairs(found) do
         path = path:gsub("^%./", "")
         paths[path], names[path:match "[^/]+$"] = true, true
@@ -65,12 +52,12 @@ function tree.read(root)
         extensions = set "c h html json jsonl lua love md mjs pem png sh so svg txt",
         source_extensions = set "c h lua md mjs",
     }
-    function known.read(path) return read(root .. path) end
+    function known.read(path) return file.read(root .. path) end
     local makefile = "\n" .. (known.read "Makefile" or "")
     for target in makefile:gmatch "\n([%l][%w%-]*):[^=]" do known.targets[target] = true end
     local variables = ("cd '%s' && grep -rhoE --include='*.lua' --include='*.c' --include='*.sh' --include=Makefile " ..
         "--exclude-dir=.git --exclude-dir=build 'FLUX2_[A-Z0-9_]+' . | sort -u"):format(root)
-    for _, name in ipairs(lines_of(variables)) do known.environment[name] = true end
+    for _, name in ipairs(file.lines_of(variables)) do known.environment[name] = true end
     function known.has_place(path, place)
         for line in ((known.read(path) or "") .. "\n"):gmatch "(.-)\r?\n" do
             local heading = line:match "^#+%s+(.-)%s*$"
