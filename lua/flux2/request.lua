@@ -196,7 +196,8 @@ function request.build(given, level)
     local unknown = find_unknown(given)
     if unknown ~= nil then return invalid(unknown, unknown_message(unknown)) end
     local payload = { model = MODEL }
-    for _, field in ipairs(request.fields) do
+    for i = 1, #request.fields do
+        local field = request.fields[i]
         local value = given[field.name]
         if value ~= nil or field.required then
             local message, index
