@@ -207,6 +207,7 @@ int flux2_platform_socket(int family, int type, int protocol, int *fd)
 /* --- files ------------------------------------------------------------------------------------ */
 
 #define NAME_TRIES 16
+#define TRY_LASTS 1.0 /* seconds */
 
 /* "dir/.name.0123456789abcdef.part", so that a person sees what it is and whose. */
 static char *temporary_name(const char *target)
@@ -232,9 +233,9 @@ static int target_usable(const char *target)
         return ENOENT;
     if (target[n - 1] == '/')
         return EISDIR;
-    if (stat(target, &st) == 0 && S_ISDIR(st.st_mode))
-        return EISDIR;
-    return 0;
+    if (stat(target, &st) != 0)
+        return errno == ENAMETOOLONG ? errno : 0;
+    return S_ISDIR(st.st_mode) ? EISDIR : 0;
 }
 
 int flux2_platform_file_open(struct flux2_file *file, const char *target, unsigned mode)
@@ -279,16 +280,20 @@ int flux2_platform_file_write(struct flux2_file *file, const void *data, size_t 
     return 0;
 }
 
+/* The directory that PATH is in, to be freed; NULL without memory. */
+static char *directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
 /* A rename lives in its directory: without this a power cut can undo it. */
 static int sync_directory(const char *path)
 {
-    char *dir = strdup(path);
+    char *dir = directory_of(path);
     if (!dir)
         return ENOMEM;
-    char *slash = strrchr(dir, '/');
-    if (slash)
-        slash[slash == dir ? 1 : 0] = '\0';
-    int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = fd < 0 || fsync(fd) != 0 ? errno : 0;
     if (fd >= 0)
         close(fd);
@@ -353,13 +358,33 @@ bool flux2_platform_file_readable(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0;
 }
 
+static bool is_same_directory(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_mode == b->st_mode &&
+           a->st_uid == b->st_uid && a->st_gid == b->st_gid;
+}
+
 int flux2_platform_file_try(const char *target)
 {
+    static _Thread_local struct stat tried; /* where that succeeded last, ... */
+    static _Thread_local double until;      /* ... and how long that is believed */
+    struct stat at;
     struct flux2_file file;
+    char *dir = directory_of(target);
+    bool is_known = dir && stat(dir, &at) == 0;
+    free(dir);
+    double now = flux2_platform_now();
+    if (is_known && now < until && is_same_directory(&at, &tried))
+        return target_usable(target);
     int rc = flux2_platform_file_open(&file, target, 0666);
-    if (rc == 0)
-        flux2_platform_file_discard(&file);
-    return rc;
+    if (rc != 0)
+        return rc;
+    flux2_platform_file_discard(&file);
+    if (is_known) {
+        tried = at;
+        until = now + TRY_LASTS;
+    }
+    return 0;
 }
 
 /* --- directories and locks -------------------------------------------------------------------- */

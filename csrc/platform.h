@@ -78,7 +78,8 @@ void flux2_platform_file_remove(const char *path);
 
 /* True if PATH can be read as a regular file. */
 bool flux2_platform_file_readable(const char *path);
-/* Says whether TARGET could be written: creates and removes a temporary file beside it. 0 or an errno value. */
+/* Says whether TARGET could be written: creates and removes a temporary file beside it. Not again within a second in a
+ * directory that looks as it did: who saves a hundred files would make two hundred. 0 or an errno value. */
 int flux2_platform_file_try(const char *target);
 
 /* Makes the directory PATH, for its owner only, unless it is there. Returns 0 or an errno value. */

@@ -55,6 +55,8 @@ void flux2_sketch_sum(struct flux2_sketch *s)
     int i;
     for (i = 0; i < FLUX2_SKETCH_BINS; i++) {
         double mass = (double)s->mass[i], at = i + 0.5;
+        if (mass <= 0) /* as in most bins */
+            continue;
         sum += mass;
         mean += mass * at;
         squares += mass * at * at;

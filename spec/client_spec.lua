@@ -69,7 +69,31 @@ describe("a client", function()
         image, err = client:generate("a fox", { save = dir })
         assert.is_nil(image)
         assert.equal("io", err.kind)
+        image, err = client:generate("a fox", { save = dir .. "/" .. ("x"):rep(300) .. ".png" })
+        assert.is_nil(image)
+        assert.equal("io", err.kind)
         assert.equal(before, #emu:ledger())
+    end)
+
+    it("tries a folder not anew for each of many pictures, and another one at once", function()
+        local marker, other = service.directory() .. "/marker", service.directory()
+        local function is_left_alone()
+            assert(core.check_file(dir .. "/a.png"))
+            os.execute(("sleep 0.02; touch '%s'; sleep 0.02"):format(marker))
+            assert(core.check_file(dir .. "/b.png"))
+            local newer = os.execute(("test '%s' -nt '%s'"):format(dir, marker))
+            return newer ~= true and newer ~= 0
+        end
+        local left_alone = false
+        -- More than a second may have passed between the two.
+        for _ = 1, 20 do left_alone = left_alone or is_left_alone() end
+        assert.is_true(left_alone)
+        assert.is_nil((core.check_file "/proc/a.png"))
+        assert(core.check_file(other .. "/a.png"))
+        assert.is_nil((core.check_file(other)))
+        service.remove(other)
+        assert.is_nil((core.check_file(other .. "/a.png")))
+        service.remove((marker:gsub("/marker$", "")))
     end)
 
     it("shows the life of a task", function()

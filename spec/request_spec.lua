@@ -252,6 +252,9 @@ describe("extra", function()
         { { a = wide }, "too large" }, { { a = 2 ^ 53 }, "14 digits" }, { { a = coroutine.create(function() end) },
             "a thread" },
         { { a = io.stdout }, "a userdata" },
+        { { a = { { b = 1 }, { b = { c = print } } } }, "extra.a[2].b.c is a function" },
+        { { a = { { ["\255"] = 1 } } }, "a name in extra.a[1] is not valid UTF-8 (byte 1)" },
+        { { a = { { 1, nil, 3 } } }, "extra.a[1][2] is missing" },
     }
     for i, case in ipairs(bad) do
         it("refuses what JSON cannot hold, " .. i .. ": " .. case[2], function()
@@ -270,6 +273,20 @@ describe("request.encode", function()
         assert.same(payload, cjson.decode(body))
         assert.is_truthy(body:find("\"input_urls\":[", 1, true))
         assert.is_truthy(body:find("4294967295", 1, true))
+    end)
+
+    it("writes what was built as it is: nothing passes request.build that it would refuse", function()
+        for _, given in ipairs {
+            "a fox", { prompt = "f\195\182x \226\130\172", type = "flex", aspect_ratio = "16:9", resolution = "2K" },
+            { prompt = "a fox", input_urls = { "https://a.example/\195\182" }, extra = { a = { { b = { 1, 0.5 } } } } },
+        } do
+            local payload = assert(request.build(given))
+            assert.same(payload, cjson.decode(request.encode(payload)))
+            assert.same(payload, cjson.decode(request.encode(payload, true)))
+        end
+        local body, err = request.encode({ x = 0 / 0 }, true)
+        assert.is_nil(body)
+        assert.equal("invalid_request", err.kind)
     end)
 
     it("answers nil and an error for what cannot be written", function()

@@ -83,7 +83,7 @@ local function submit(self, given, opts, level)
     local payload, err = request.build(given, level + 1)
     if not payload then return nil, err end
     local body
-    body, err = request.encode(payload)
+    body, err = request.encode(payload, true)
     if not body then return nil, err end
     return send(self, payload, body, opts)
 end

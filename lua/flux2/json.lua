@@ -62,66 +62,76 @@ function json.decode(body)
     return value
 end
 
-local function refuse(reason)
-    error({ reason = reason }, 0)
+--- What is being looked at, as people write it: "extra.seeds[2]". Only for a refusal: it costs more than a copy.
+---@param walk table `root` is what the whole is called; then the keys that lead to where the copy stands
+---@param depth integer how many of them
+local function place(walk, depth)
+    local parts = { walk.root }
+    for i = 1, depth do
+        local key = walk[i]
+        parts[i + 1] = type(key) == "number" and "[" .. text.number(key) .. "]" or "." .. text.clean(key, 60)
+    end
+    return table.concat(parts)
+end
+
+--- `lead` comes before the place, if it is given.
+local function refuse(walk, depth, complaint, lead)
+    error({ reason = (lead or "") .. place(walk, depth) .. complaint }, 0)
 end
 
 --- cjson writes 14 digits. A rounded float is a rounded float; a rounded integer is another seed.
-local function check_number(n, where)
+local function check_number(n, walk, depth)
     if n ~= n or n == math.huge or n == -math.huge then
-        refuse(where .. " is not a finite number, which JSON cannot hold")
+        refuse(walk, depth, " is not a finite number, which JSON cannot hold")
     end
     if n % 1 == 0 and (n >= 1e14 or n <= -1e14) and codec.decode(codec.encode({ n }))[1] ~= n then
-        refuse(where .. " has more than the 14 digits that can be sent exactly: give it as a string")
+        refuse(walk, depth, " has more than the 14 digits that can be sent exactly: give it as a string")
     end
     return n
 end
 
-local function check_string(s, where)
+local function check_string(s, walk, depth, lead)
     local valid, position = text.length(s)
-    if not valid then refuse(where .. " is not valid UTF-8 (byte " .. position .. ")") end
+    if not valid then refuse(walk, depth, " is not valid UTF-8 (byte " .. position .. ")", lead) end
     return s
 end
 
-local function check_keys(t, where)
+local function check_keys(t, walk, depth)
     local count, strings = 0, 0
     for key in next, t do
         count = count + 1
         if type(key) == "string" then
             strings = strings + 1
+            check_string(key, walk, depth, "a name in ")
         elseif type(key) ~= "number" then
-            refuse(where .. " has a key that is " .. text.show(key) .. ": keys are strings, or 1 to n")
+            refuse(walk, depth, " has a key that is " .. text.show(key) .. ": keys are strings, or 1 to n")
         end
     end
     if strings == count then return end
-    if strings > 0 then refuse(where .. " mixes names and numbers as keys, which JSON cannot hold") end
+    if strings > 0 then refuse(walk, depth, " mixes names and numbers as keys, which JSON cannot hold") end
     for i = 1, count do
-        if rawget(t, i) == nil then refuse(where .. "[" .. i .. "] is missing: an array has no holes") end
+        if rawget(t, i) == nil then refuse(walk, depth, "[" .. i .. "] is missing: an array has no holes") end
     end
 end
 
-local function copy(value, where, depth, seen)
-    seen.values = seen.values + 1
-    if seen.values > MAX_VALUES_OUT then refuse(where .. " is too large: more than 10000 values") end
+--- `depth` keys of `walk` lead to `value`.
+local function copy(value, walk, depth)
+    walk.values = walk.values + 1
+    if walk.values > MAX_VALUES_OUT then refuse(walk, depth, " is too large: more than 10000 values") end
     local kind = type(value)
     if kind == "boolean" or value == json.null then return value end
-    if kind == "number" then return check_number(value, where) end
-    if kind == "string" then return check_string(value, where) end
-    if kind ~= "table" then refuse(where .. " is a " .. kind .. ", which JSON cannot hold") end
-    if depth > MAX_DEPTH_OUT then
-        refuse(where:sub(1, 60) .. "... is nested deeper than " .. MAX_DEPTH_OUT .. " levels (does it hold itself?)")
+    if kind == "number" then return check_number(value, walk, depth) end
+    if kind == "string" then return check_string(value, walk, depth) end
+    if kind ~= "table" then refuse(walk, depth, " is a " .. kind .. ", which JSON cannot hold") end
+    if depth >= MAX_DEPTH_OUT then
+        error({ reason = place(walk, depth):sub(1, 60) .. "... is nested deeper than " .. MAX_DEPTH_OUT
+            .. " levels (does it hold itself?)" }, 0)
     end
-    check_keys(value, where)
+    check_keys(value, walk, depth)
     local out = {}
     for key, member in next, value do
-        local inner
-        if type(key) == "number" then
-            inner = where .. "[" .. text.number(key) .. "]"
-        else
-            check_string(key, "a name in " .. where)
-            inner = where .. "." .. text.clean(key, 60)
-        end
-        out[key] = copy(member, inner, depth + 1, seen)
+        walk[depth + 1] = key
+        out[key] = copy(member, walk, depth + 1)
     end
     return out
 end
@@ -132,9 +142,21 @@ end
 ---@return any copy nil with a reason; beware that `false` is a value
 ---@return string? reason
 function json.copy(value, where)
-    local ok, result = pcall(copy, value, where, 1, { values = 0 })
+    local ok, result = pcall(copy, value, { root = where, values = 0 }, 0)
     if ok then return result end
     return nil, type(result) == "table" and result.reason or tostring(result)
+end
+
+--- Encodes what `json.copy` has returned, or what is put together of such values: it is not looked at again. Never
+--- raises.
+---@param value any
+---@return string? encoded
+---@return string? reason
+function json.write(value)
+    follow_locale()
+    local ok, encoded = pcall(codec.encode, value)
+    if not ok then return nil, text.clean(tostring(encoded), 200) end
+    return encoded
 end
 
 --- Encodes a value. Never raises, and never changes what it says: holes, mixed keys and NaN are refused.
@@ -143,12 +165,9 @@ end
 ---@return string? encoded
 ---@return string? reason
 function json.encode(value, where)
-    follow_locale()
     local checked, reason = json.copy(value, where)
     if reason then return nil, reason end
-    local ok, encoded = pcall(codec.encode, checked)
-    if not ok then return nil, text.clean(tostring(encoded), 200) end
-    return encoded
+    return json.write(checked)
 end
 
 -- Path -> its steps. The paths are those of flux2.shapes, and each answer is tried on more than a hundred of them:

@@ -73,9 +73,8 @@ end
 ---@return userdata? kind nil: nothing can be known, in a forked child
 function Learning:kind(base_url, payload)
     local inputs = type(payload.input_urls) == "table" and #payload.input_urls > 0
-    local name = table.concat({
-        base_url, word(payload.type, "pro"), word(payload.resolution, "1K"), inputs and "inputs" or "prompt",
-    }, " ")
+    local name = base_url .. " " .. word(payload.type, "pro") .. " " .. word(payload.resolution, "1K")
+        .. (inputs and " inputs" or " prompt")
     local kind = self._kinds[name] or self._memory:kind(name)
     self._kinds[name] = kind
     return kind

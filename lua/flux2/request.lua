@@ -196,7 +196,8 @@ function request.build(given, level)
     local unknown = find_unknown(given)
     if unknown ~= nil then return invalid(unknown, unknown_message(unknown)) end
     local payload = { model = MODEL }
-    for _, field in ipairs(request.fields) do
+    for i = 1, #request.fields do
+        local field = request.fields[i]
         local value = given[field.name]
         if value ~= nil or field.required then
             local message, index
@@ -219,12 +220,18 @@ function request.build(given, level)
 end
 
 --- Encodes a payload as JSON.
----@param payload table as request.build returns it
+---@param payload table
+---@param is_built? boolean it is as request.build returned it, and has been checked
 ---@return string? body
 ---@return flux2.Error? err kind "invalid_request" for what JSON cannot hold
-function request.encode(payload)
+function request.encode(payload, is_built)
     if type(payload) ~= "table" then return invalid(nil, must_be("the request", "a table", payload)) end
-    local body, reason = json.encode(payload, "request")
+    local body, reason
+    if is_built then
+        body, reason = json.write(payload)
+    else
+        body, reason = json.encode(payload, "request")
+    end
     if not body then return invalid(nil, reason) end
     return body
 end

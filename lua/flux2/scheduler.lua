@@ -248,11 +248,20 @@ end
 ---@field open boolean
 ---@field waiters table[] those who wait: coroutines, and functions to be called
 
-local NOBODY = {} -- waits for a latch that is open; opening one needs no memory
+local NOBODY = {} -- waits for a latch that is new, or open; opening one needs no memory
 
 ---@return flux2.Latch
 function scheduler.latch()
-    return { open = false, waiters = {} }
+    return { open = false, waiters = NOBODY }
+end
+
+local function enlist(latch, waiter)
+    local waiters = latch.waiters
+    if waiters == NOBODY then
+        latch.waiters = { waiter }
+    else
+        waiters[#waiters + 1] = waiter
+    end
 end
 
 --- A coroutine is resumed only while it is suspended in *our* yield and for this very wait. It may be dead, or have
@@ -326,7 +335,7 @@ function scheduler.when(latch, fn)
     if latch.open then
         wake(waiter, "open")
     else
-        latch.waiters[#latch.waiters + 1] = waiter
+        enlist(latch, waiter)
     end
     return function() remove(latch.waiters, waiter) end
 end
@@ -369,11 +378,15 @@ local function must_block(co)
     return blocking_threads[co]
 end
 
+--- Whether a wait in `co`, which is running, would yield rather than block.
+local function may_yield(co)
+    return co ~= nil and not must_block(co) and is_yieldable()
+end
+
 --- Whether a wait made here would yield rather than block.
 ---@return boolean
 function scheduler.can_yield()
-    local co = coroutine.running()
-    return co ~= nil and not must_block(co) and is_yieldable()
+    return may_yield(coroutine.running())
 end
 
 ---@class flux2.Host a scheduler of coroutines that is not ours
@@ -403,8 +416,7 @@ function scheduler.starter()
     return host and host.start
 end
 
-local function await_yielding(latch, timeout)
-    local co = coroutine.running()
+local function await_yielding(co, latch, timeout)
     local host, token = find_host()
     local waiter = { co = co, latch = latch, host = host, token = token }
     if timeout then
@@ -414,7 +426,7 @@ local function await_yielding(latch, timeout)
             wake(waiter, "timeout")
         end, true)
     end
-    latch.waiters[#latch.waiters + 1] = waiter
+    enlist(latch, waiter)
     local before = waiting[co]
     waiting[co] = waiter
     -- Anybody can resume a coroutine. Only the pump's reason counts.
@@ -451,7 +463,7 @@ function scheduler.await(latch, timeout)
         scheduler.update()
         return latch.open, "timeout"
     end
-    if scheduler.can_yield() then return await_yielding(latch, timeout) end
+    if may_yield(co) then return await_yielding(co, latch, timeout) end
     return await_blocking(latch, timeout)
 end
 
