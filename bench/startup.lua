@@ -1,4 +1,4 @@
---- What it costs to begin: `require "flux2"`, then the first flux2.new, each in a fresh process, with files in the cache.
+--- What it costs to begin: `require "flux2"`, then the first flux2.new, each in a fresh process, files in the cache.
 --   BENCH_STARTUP=51 lua bench/startup.lua          rounds
 -- Run as `startup.lua one` it is that process.
 
