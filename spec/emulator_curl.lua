@@ -2,7 +2,7 @@
 
 local curl = {}
 
-local MOST_SECONDS = ("%d"):format(20 * (tonumber(os.getenv "FLUX2_TEST_SLACK") or 1))
+local MOST_SECONDS = ("%d"):format(require "support.bound"(20))
 
 local function quote(text)
     return "'" .. text:gsub("'", "'\\''") .. "'"

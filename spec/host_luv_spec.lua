@@ -4,7 +4,7 @@ local uv = require "luv"
 local flux2 = require "flux2"
 local reports = require "flux2.reports"
 
-local BOUND = 30 * (tonumber(os.getenv "FLUX2_TEST_SLACK") or 1) -- seconds: longer is a hang
+local BOUND = require "support.bound"(30) -- seconds: longer is a hang
 
 local function interpreter()
     local given = os.getenv "FLUX2_TEST_LUA"
@@ -157,7 +157,7 @@ describe("the host for luv", function()
                 timer:close()
                 coroutine.resume(co)
             end)
-            second = { handle:join(20) }
+            second = { handle:join(BOUND) }
         end)
         timer:start(BOUND * 2000, 0, function() end) -- alive until the join has timed out
         assert.equal(0, flux2.pending())

@@ -6,7 +6,7 @@ if not rawget(_G, "jit") or (os.getenv "FLUX2_BUILD" or ""):find "/[at]san$" the
 
 local json = require "cjson"
 
-local BOUND = 60 -- seconds: longer is a hang
+local BOUND = require "support.bound"(60) -- seconds: longer is a hang
 
 -- What every script begins with. It ends by leave(), which hands its report over.
 local PRELUDE = [[

@@ -2,7 +2,7 @@
 
 local service = require "support.service"
 
-local BOUND = 60 -- seconds: longer is a hang
+local BOUND = require "support.bound"(60) -- seconds: longer is a hang
 
 local PNG = "\137PNG\r\n\26\n"
 

@@ -9,7 +9,7 @@ local service = require "support.service"
 if _VERSION ~= "Lua 5.4" or (os.getenv "FLUX2_BUILD" or ""):find "san$" then return end
 
 local FOLDER = "build/openai-sdk"
-local BOUND = 60 -- seconds: longer is a hang
+local BOUND = require "support.bound"(60) -- seconds: longer is a hang
 
 local function exists(path)
     local file = io.open(path)

@@ -3,7 +3,7 @@
 
 local service = require "support.service"
 
-local BOUND = 120 -- seconds: longer is a hang
+local BOUND = require "support.bound"(120) -- seconds: longer is a hang
 
 --- Runs a shell command: its exit code and what it printed.
 local function shell(command)

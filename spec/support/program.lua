@@ -1,4 +1,5 @@
 --- Runs bin/flux2 as a user would: in a process of its own, in a folder of its own, against an emulator.
+local bound = require "support.bound"
 local service = require "support.service"
 
 local program = {}
@@ -39,8 +40,8 @@ function program.run(emu, dir, words, options)
         file:write(options.stdin)
         file:close()
     end
-    local pipe = assert(io.popen(("cd %s && %s timeout -k 5 60 %s %s <%s >%s 2>%s; echo $?"):format(quote(dir),
-        program.environment(emu, dir, options.env), program.command(), table.concat(quoted, " "),
+    local pipe = assert(io.popen(("cd %s && %s timeout -k 5 %d %s %s <%s >%s 2>%s; echo $?"):format(quote(dir),
+        program.environment(emu, dir, options.env), bound(60), program.command(), table.concat(quoted, " "),
         options.stdin and ".stdin" or "/dev/null", out, err)))
     local code = tonumber(pipe:read "*l")
     pipe:close()
@@ -62,13 +63,14 @@ end
 function program.stop(pid, signal)
     os.execute(("kill -%s %d"):format(signal, pid))
     -- One that nobody has waited for yet stays as a zombie.
-    os.execute(("for i in $(seq 500); do case $(ps -o stat= -p %d) in ''|Z*) exit 0;; esac; sleep 0.02; done"):format(pid))
+    os.execute(("for i in $(seq %d); do case $(ps -o stat= -p %d) in ''|Z*) exit 0;; esac; sleep 0.02; done"):format(
+        bound(500), pid))
 end
 
---- Waits for a condition that no event announces; fails after ten seconds.
+--- Waits for a condition that no event announces; fails after ten seconds, or more where all is slow.
 function program.until_(condition)
     local core = require "flux2.core"
-    local end_ = core.now() + 10
+    local end_ = core.now() + bound(10)
     while not condition() do
         assert(core.now() < end_, "still waiting")
         os.execute "sleep 0.02"
