@@ -58,7 +58,7 @@ describe("a clock that is set", function()
             local client = new()
             lasts(0.3, "a sleep", function() flux2.sleep(0.3) end)
             lasts(0.3, "a generation", function() assert(client:generate "a fox") end)
-            local never = new { poll = { interval = 3 } }
+            local never = new { poll = { interval = bound(3) } }
             lasts(0.3, "a wait with a time-out", function()
                 local result, err = assert(never:submit "a fox"):wait(0.3)
                 assert(not result and err.kind == "timeout", tostring(err))
