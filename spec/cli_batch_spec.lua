@@ -41,6 +41,7 @@ describe("flux2 batch", function()
     end
 
     local function records() return program.records(dir .. "/out/.flux2-spool") end
+    local function accepted() return program.accepted(dir .. "/out/.flux2-spool") end
 
     it("makes a picture for each prompt, and a manifest that tells what each is and cost", function()
         local code, out, err = batch()
@@ -328,7 +329,7 @@ describe("flux2 batch", function()
         emu:set { duration = 60 }
         write("list.txt", LIST)
         local pid = program.start(emu, dir, { "batch", "list.txt", "--out", "out", "--concurrency", "2" })
-        program.until_(function() return #emu:ledger() == 2 and #records() == 2 end)
+        program.until_(function() return accepted() == 2 end)
         os.execute("kill -INT " .. pid)
         program.until_(function() return service.read(dir .. "/.stderr"):find "Stopping" end)
         emu:finish()
@@ -340,7 +341,7 @@ describe("flux2 batch", function()
         assert.equal(2, #emu:ledger())
 
         pid = program.start(emu, dir, { "batch", "list.txt", "--out", "out" })
-        program.until_(function() return #emu:ledger() == 3 and #records() == 1 end)
+        program.until_(function() return #emu:ledger() == 3 and accepted() == 1 end)
         os.execute("kill -INT " .. pid)
         program.until_(function() return service.read(dir .. "/.stderr"):find "Stopping" end)
         local before = core.now()

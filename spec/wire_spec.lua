@@ -60,10 +60,10 @@ describe("a request", function()
         local lua = os.getenv "FLUX2_TEST_LUA" or arg and arg[-1] or "lua"
         local script = ([[
             local client = assert(require("flux2").new{ api_key = %q, base_url = %q, max_retries = 0,
-                insecure_http = true, connect_timeout = bound(5), timeout = bound(10) })
+                insecure_http = true, connect_timeout = %d, timeout = %d })
             local task = assert(client:submit "a red fox")
             local _, err = task:wait()
-            io.write(task.id and "accepted" or err.kind)]]):format(api_key, base_url)
+            io.write(task.id and "accepted" or err.kind)]]):format(api_key, base_url, bound(5), bound(10))
         local path = os.tmpname()
         local file = assert(io.open(path, "w"))
         file:write(script)

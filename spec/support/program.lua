@@ -90,16 +90,20 @@ function program.records(spool)
     return list
 end
 
+--- How many records of a spool are of tasks that are known to be accepted: a program that is ended before leaves an
+--- unknown outcome.
+function program.accepted(spool)
+    local with_id = 0
+    for _, record in ipairs(program.records(spool)) do
+        if record.task_id ~= "" then with_id = with_id + 1 end
+    end
+    return with_id
+end
+
 --- Starts `flux2 WORDS`, kills it once `count` of its tasks have been accepted and recorded, and gives the id of the last.
 function program.abandon(emu, dir, words, spool, count)
     local pid = program.start(emu, dir, words)
-    program.until_(function()
-        local with_id = 0
-        for _, record in ipairs(program.records(spool)) do
-            if record.task_id ~= "" then with_id = with_id + 1 end
-        end
-        return with_id >= (count or 1)
-    end)
+    program.until_(function() return program.accepted(spool) >= (count or 1) end)
     program.stop(pid, "KILL")
     local ledger = emu:ledger()
     return ledger[#ledger].task_id
