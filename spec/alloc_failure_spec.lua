@@ -43,6 +43,8 @@ describe("a Lua state without memory", function()
     it("goes on or says so, wherever one allocation fails", function() fail_each(1, step) end)
     it("sends nothing that it then does not know of", function() fail_each(_VERSION == "Lua 5.1" and 1 or 2, 1, "submit") end)
 
+    it("leaves nobody waiting", function() fail_each(_VERSION == "Lua 5.1" and 1 or 2, 1, "wait") end)
+
     -- Lua 5.1 and LuaJIT do not try again.
     if _VERSION ~= "Lua 5.1" then
         it("goes on or says so, wherever an allocation and its repetition fail", function() fail_each(2, step) end)

@@ -1,4 +1,5 @@
 -- The budget: what may be submitted, what was spent, and that no outcome is counted twice or forgotten.
+local bound = require "support.bound"
 local core = require "flux2.core"
 local flux2 = require "flux2"
 local service = require "support.service"
@@ -130,7 +131,7 @@ describe("the budget", function()
         emu:set { duration = 60 }
         service.pump_until(function() return flux2.stats().jobs == 0 and core.engine():ready() == 0 end)
         local late = assert(client:submit "accepted meanwhile")
-        local until_ = core.now() + 20
+        local until_ = core.now() + bound(20)
         while #emu:ledger() < 2 or core.engine():ready() == 0 do assert(core.now() < until_) end
         assert.equal("submitting", late.state)
         late:cancel()

@@ -1,4 +1,5 @@
 -- From prompt to picture, over real sockets.
+local bound = require "support.bound"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local flux2 = require "flux2"
@@ -137,7 +138,7 @@ describe("a client", function()
     end)
 
     it("leaves a task alone whose wait timed out", function()
-        local slow = service.start { duration = 0.4 }
+        local slow = service.start { duration = 60 }
         local other = service.client(slow)
         local task = assert(other:submit "a slow snail")
         service.pump_until(function() return task.id end)
@@ -147,20 +148,22 @@ describe("a client", function()
         assert.equal(task.id, err.task_id)
         assert.is_true(err.retryable)
         assert.equal("running", task.state)
-        assert(task:wait(10))
+        slow:finish()
+        assert(task:wait(bound(10)))
         assert.equal(1, #slow:ledger())
     end)
 
     it("takes polling up again after its own time-out", function()
-        local slow = service.start { duration = 0.5 }
+        local slow = service.start { duration = 60 }
         local other = service.client(slow)
-        local task = assert(other:submit("a slow snail", { timeout = 0.15 }))
+        local task = assert(other:submit("a slow snail", { timeout = bound(0.5) }))
         local result, err = task:wait()
         assert.is_nil(result)
         assert.equal("timeout", err.kind)
         assert.equal("failed", task.state)
         assert.equal("string", type(err.task_id))
-        task._timeout = 10
+        task._timeout = bound(10)
+        slow:finish()
         assert(task:wait())
         assert.equal(1, #slow:ledger(), "and never submits again")
     end)

@@ -9,7 +9,7 @@ local blocks = require "support.blocks"
 local errors = require "flux2.errors"
 local service = require "support.service"
 
-local BOUND = 60 -- seconds: longer is a hang
+local BOUND = require "support.bound"(60) -- seconds: longer is a hang
 local HOSTED = { ["lua love"] = true, ["lua neovim"] = true }
 local is_jit = rawget(_G, "jit") ~= nil
 local root = os.getenv "PWD"

@@ -4,7 +4,7 @@ local shell = require "support.shell"
 
 local curl = {}
 
-local MOST_SECONDS = ("%d"):format(20 * (tonumber(os.getenv "FLUX2_TEST_SLACK") or 1))
+local MOST_SECONDS = ("%d"):format(require "support.bound"(20))
 
 --- Runs curl; `exit` is its exit code, `output` what it wrote.
 function curl.run(...)

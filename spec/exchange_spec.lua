@@ -1,4 +1,5 @@
 -- `on_exchange`: every single request that is made for a task, in order, with how it was answered.
+local bound = require "support.bound"
 local flux2 = require "flux2"
 local service = require "support.service"
 
@@ -108,7 +109,7 @@ describe("on_exchange", function()
         service.pump_until(function() return task.id end)
         local heard = {}
         local same = assert(client:task(task.id, {
-            timeout = 0.2, on_exchange = function(_, e) heard[#heard + 1] = e end,
+            timeout = bound(0.5), on_exchange = function(_, e) heard[#heard + 1] = e end,
         }))
         assert.is_nil(same:wait())
         local before = #heard

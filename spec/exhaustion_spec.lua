@@ -1,5 +1,6 @@
 -- A machine that has run out of something: descriptors, room on the disk, the right to write. A clear error each, nothing
 -- half-written, nothing sent that could not be kept, and it works again when the cause is gone.
+local bound = require "support.bound"
 local core = require "flux2.core"
 local service = require "support.service"
 local shell = require "support.shell"
@@ -7,6 +8,7 @@ local shell = require "support.shell"
 local HEAD = [[
 local url, dir, library = arg[1], arg[2], arg[3]
 local core, flux2 = require "flux2.core", require "flux2"
+local bound = require "support.bound"
 local function load_c(name) return assert(package.loadlib(library, name)) end
 local use_up, free = load_c "descriptors_use_up", load_c "descriptors_free"
 local function new(options)
@@ -21,7 +23,7 @@ local function fails(kind, words, value, err)
     return err
 end
 local function pump(condition)
-    local until_ = core.now() + 10
+    local until_ = core.now() + bound(10)
     while not condition() do
         assert(core.now() < until_, "waited for too long")
         flux2.update()
@@ -334,7 +336,7 @@ describe("in a directory that may not be written", function()
         assert(os.execute(("umount '%s'"):format(dir)))
         assert(client:generate "again")
         assert.equal(2, #emu:ledger())
-        local until_ = core.now() + 5
+        local until_ = core.now() + bound(5)
         while #service.list(dir) > 1 do assert(core.now() < until_, table.concat(service.list(dir), " ")) end
     end)
 end)

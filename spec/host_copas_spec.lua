@@ -3,7 +3,7 @@
 
 local has_copas, copas = pcall(require, "copas")
 
-local BOUND = 30 -- seconds: longer is a hang
+local BOUND = require "support.bound"(30) -- seconds: longer is a hang
 
 if not has_copas then
     describe("the host for copas", function()

@@ -3,7 +3,7 @@
 
 local has_cqueues, cqueues = pcall(require, "cqueues")
 
-local BOUND = 30 -- seconds: longer is a hang
+local BOUND = require "support.bound"(30) -- seconds: longer is a hang
 
 if not has_cqueues then
     describe("the host for cqueues", function()

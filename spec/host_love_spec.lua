@@ -6,7 +6,7 @@ if not rawget(_G, "jit") then return end
 local service = require "support.service"
 local shell = require "support.shell"
 
-local BOUND = 40 -- seconds: longer is a hang
+local BOUND = require "support.bound"(40) -- seconds: longer is a hang
 local HELD_UP = 150 -- milliseconds of flux2.update() in one frame: no noise, something blocks
 local PICTURES = 100 -- colours in a grid of points across a card that shows a picture; without one there are 20
 local SHARE = 0.2 -- milliseconds of flux2.update() that half of all frames stay below

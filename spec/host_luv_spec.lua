@@ -6,7 +6,7 @@ local reports = require "flux2.reports"
 local service = require "support.service"
 local shell = require "support.shell"
 
-local BOUND = 30 * (tonumber(os.getenv "FLUX2_TEST_SLACK") or 1) -- seconds: longer is a hang
+local BOUND = require "support.bound"(30) -- seconds: longer is a hang
 
 --- Runs Lua code or a file in a process of its own: its exit status, and its output.
 local function run_lua(arguments)
@@ -136,7 +136,7 @@ describe("the host for luv", function()
                 timer:close()
                 coroutine.resume(co)
             end)
-            second = { handle:join(20) }
+            second = { handle:join(BOUND) }
         end)
         timer:start(BOUND * 2000, 0, function() end) -- alive until the join has timed out
         assert.equal(0, flux2.pending())

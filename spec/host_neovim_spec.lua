@@ -8,7 +8,7 @@ local json = require "cjson"
 local service = require "support.service"
 local shell = require "support.shell"
 
-local BOUND = 60 -- seconds: longer is a hang
+local BOUND = require "support.bound"(60) -- seconds: longer is a hang
 
 -- What every script begins with. It ends by leave(), which hands its report over.
 local PRELUDE = [[

@@ -3,7 +3,7 @@
 --
 -- nginx speaks LuaJIT, whatever Lua runs this file: the specs run with a Lua that has its ABI, for whose build they are.
 
-local BOUND = 60 -- seconds: longer is a hang
+local BOUND = require "support.bound"(60) -- seconds: longer is a hang
 
 local function lines_of(command)
     local pipe = assert(io.popen(command))
@@ -234,7 +234,7 @@ describe("the host for nginx", function()
             local sleeper = flux2.spawn(function() return select(2, flux2.sleep(60)).kind end)
             assert(sleeper:cancel().state == "cancelled")
         ]])
-        assert.is_true(now() - before < 10)
+        assert.is_true(now() - before < BOUND)
         server.signal "QUIT"
         assert.equal(0, server.status())
         check_log()
@@ -259,7 +259,7 @@ describe("the host for nginx", function()
         ]])
         wait_until("the callback has come", function() return inside "assert(_G.said)" == "ok\n" end)
         assert.equal("ok\n", inside "assert(_G.said == 'succeeded')")
-        assert.is_true(now() - before < 10)
+        assert.is_true(now() - before < BOUND)
         server.signal "QUIT"
         assert.equal(0, server.status())
     end)
@@ -277,7 +277,7 @@ describe("the host for nginx", function()
             assert(flux2.sleep(0.01))
             assert(ngx.timer.at == at)
         ]])
-        assert.is_true(now() - before < 10)
+        assert.is_true(now() - before < BOUND)
         server.signal "QUIT"
         assert.equal(0, server.status())
     end)
@@ -336,6 +336,6 @@ describe("the host for nginx", function()
         local before = now()
         server.signal "TERM"
         assert.equal(0, server.status())
-        assert.is_true(now() - before < 10)
+        assert.is_true(now() - before < BOUND)
     end)
 end)

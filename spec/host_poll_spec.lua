@@ -3,7 +3,7 @@
 local service = require "support.service"
 local shell = require "support.shell"
 
-local BOUND = 60 -- seconds: longer is a hang
+local BOUND = require "support.bound"(60) -- seconds: longer is a hang
 
 local PNG = "\137PNG\r\n\26\n"
 

@@ -1,6 +1,7 @@
 -- HTTP/2 from a service that resets streams, goes away, or breaks the rules: whatever it does, a poll does not end a task.
 -- A submission is not sent by HTTP/2 at all: libcurl repeats by itself what a server calls "refused", and of what a server
 -- had not looked at when it went away nobody behind libcurl can tell.
+local bound = require "support.bound"
 local flux2 = require "flux2"
 local h2_service = require "support.h2_service"
 local service = require "support.service"
@@ -27,7 +28,7 @@ describe("over HTTP/2, a service that", function()
     local function start(plan)
         h2 = h2_service.start(emu.url .. "/picture.png", plan)
         return service.client(emu, {
-            base_url = h2.url, ca_file = h2.ca_file, max_retries = 2, timeout = 30, exchange_timeout = 1,
+            base_url = h2.url, ca_file = h2.ca_file, max_retries = 2, timeout = bound(30), exchange_timeout = bound(1),
         })
     end
 

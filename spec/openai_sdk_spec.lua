@@ -11,7 +11,7 @@ local shell = require "support.shell"
 if _VERSION ~= "Lua 5.4" or (os.getenv "FLUX2_BUILD" or ""):find "san$" then return end
 
 local FOLDER = "build/openai-sdk"
-local BOUND = 60 -- seconds: longer is a hang
+local BOUND = require "support.bound"(60) -- seconds: longer is a hang
 
 local is_installed = service.exists(FOLDER .. "/node_modules/openai/package.json")
 

@@ -1,5 +1,6 @@
 -- The shape of OpenAI's Images API over the client: what its fields become, what its answer looks like, what is refused.
 local base64 = require "flux2.base64"
+local bound = require "support.bound"
 local cjson = require "cjson"
 local flux2 = require "flux2"
 local openai = require "flux2.openai"
@@ -61,7 +62,7 @@ describe("flux2.openai", function()
         service.pump_until(function() return #emu:ledger() == 6 end) -- while not one of them has ended
         local ledger, known = emu:ledger(), {}
         for i = 6, 1, -1 do emu:finish(ledger[i].task_id) end
-        local answer = assert(handle:join(20))
+        local answer = assert(handle:join(bound(20)))
         assert.equal(6, #answer.data)
         for _, entry in ipairs(ledger) do known[entry.task_id] = true end
         for i, id in ipairs(answer.task_ids) do
@@ -210,7 +211,7 @@ describe("flux2.openai", function()
 
         it("names the tasks that go on when the time is up", function()
             emu:set { duration = 60 }
-            local answer, err = generate({ n = 2 }, { timeout = 0.5 })
+            local answer, err = generate({ n = 2 }, { timeout = bound(1) })
             assert.is_nil(answer)
             assert.equal("timeout", err.kind)
             assert.equal(2, #err.task_ids)
@@ -245,7 +246,7 @@ describe("flux2.openai", function()
                 turns = turns + 1
             end
         end)
-        assert.equal(2, #assert(handle:join(10)).data)
+        assert.equal(2, #assert(handle:join(bound(10))).data)
         service.pump_until(function() return turns >= 5 end)
 
         emu:set { duration = 60 }

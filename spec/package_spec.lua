@@ -4,7 +4,7 @@
 local service = require "support.service"
 local shell = require "support.shell"
 
-local BOUND = 120 -- seconds: longer is a hang
+local BOUND = require "support.bound"(120) -- seconds: longer is a hang
 
 local function run(command) return shell.run(("timeout -k 5 %d sh -c %s"):format(BOUND, shell.quote(command))) end
 

@@ -1,4 +1,5 @@
 -- Polling that learns: the sketch of durations, the schedule drawn from it, what it keeps, and who polls first.
+local bound = require "support.bound"
 local core = require "flux2.core"
 local flux2 = require "flux2"
 local learning = require "flux2.learning"
@@ -204,7 +205,7 @@ describe("the polls of a client", function()
         -- Without the hint it would not look before minutes have passed.
         for _ = 1, 30 do pure.learn(known, 600, 601) end
         local task = assert(client:submit "a task")
-        assert(task:wait(20))
+        assert(task:wait(bound(20)))
     end)
 end)
 

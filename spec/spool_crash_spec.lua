@@ -12,7 +12,7 @@ local HEAD = [[
     local core = require "flux2.core"
     local flux2 = require "flux2"
     local url, key, dir = arg[1], arg[2], arg[3]
-    local give_up = core.now() + 60
+    local give_up = core.now() + require "support.bound"(60)
     local function say(...) io.write(table.concat({ ... }, " "), "\n") io.flush() end
     local function block(condition)
         while not (condition and condition()) do
@@ -32,7 +32,7 @@ local RECOVER = [[
 
 local COLLECT = RECOVER .. [[
     for _, task in ipairs(tasks) do
-        local result, err = task:wait(30)
+        local result, err = task:wait(require "support.bound"(30))
         if not result then say("failed", task.id, tostring(err)) end
         say("saved", task.id, assert(result.images[1]:save(dir .. "/" .. task.id .. ".png")))
     end

@@ -1,4 +1,5 @@
 -- The spool in one process: what is on disk and when, what leaves it, and what recover makes of what it finds.
+local bound = require "support.bound"
 local cjson = require "cjson"
 local core = require "flux2.core"
 local flux2 = require "flux2"
@@ -98,7 +99,7 @@ describe("the spool", function()
         it("the id before anybody is told it, however busy the host is", function()
             emu:set { duration = 60 }
             local task = assert(client:submit "blocked")
-            local until_ = core.now() + 20
+            local until_ = core.now() + bound(20)
             while not (records()[1] and records()[1].task_id ~= "") do assert(core.now() < until_) end
             assert.equal("submitting", task.state)
             assert.is_nil(task.id)
@@ -219,7 +220,7 @@ describe("the spool", function()
             service.pump_until(function() return task.id end)
             task:cancel()
             assert.equal(2, #names())
-            _, err = assert(client:submit("late", { timeout = 0.3 })):wait()
+            _, err = assert(client:submit("late", { timeout = bound(0.5) })):wait()
             assert.equal("timeout", err.kind)
             assert.equal(3, #names())
         end)

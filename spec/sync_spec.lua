@@ -94,7 +94,7 @@ for _, way in ipairs { "url", "b64_json" } do
                     local flux2 = require "flux2"
                     local client = assert(flux2.new { base_url = arg[1], api_key = arg[2], spool = arg[3] })
                     local task = assert(client:submit { prompt = "killed {answer} {id}", type = "flex" })
-                    local give_up = core.now() + 30
+                    local give_up = core.now() + require "support.bound"(30)
                     local function answered()
                         for _, name in ipairs(core.list(arg[3])) do
                             local file = name:find "%.json$" and name:find "^task" and io.open(arg[3] .. "/" .. name)

@@ -4,6 +4,7 @@ local curl = require "emulator_curl"
 local emulator = require "flux2.emulator"
 local flux2 = require "flux2"
 local json = require "flux2.json"
+local bound = require "support.bound"
 local page = require "support.tester_page"
 local service = require "support.service"
 local shell = require "support.shell"
@@ -128,7 +129,7 @@ describe("the tester", function()
 
     it("cancels a task, and takes one up again that was given up", function()
         local emu = service.start { duration = 60 }
-        local url = start(emu, { timeout = 0.2 }).url
+        local url = start(emu, { timeout = bound(0.5) }).url
         local first = page.submit(url, { prompt = "a red fox" })
         local task = page.finish(url, first)
         assert.equal("timeout", task.error.kind)

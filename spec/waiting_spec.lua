@@ -1,4 +1,5 @@
 -- Coroutines that wait, and everything that may wake them wrongly.
+local bound = require "support.bound"
 local core = require "flux2.core"
 local flux2 = require "flux2"
 local scheduler = require "flux2.scheduler"
@@ -207,7 +208,7 @@ describe("waiting", function()
             return #service.list "/proc/self/fd"
         end
         local quick = service.start { duration = 0.2, image_bytes = 400 }
-        local many = service.client(quick, { poll = { interval = 1 }, timeout = 120 })
+        local many = service.client(quick, { poll = { interval = 1 }, timeout = bound(120) })
         local function round(n)
             local done = 0
             for i = 1, n do
@@ -354,7 +355,7 @@ describe("the pump", function()
         local inner
         scheduler.after(0.001, function()
             scheduler.after(0.001, function() inner = true end)
-            local until_ = core.now() + 5
+            local until_ = core.now() + bound(5)
             while not inner and core.now() < until_ do
                 scheduler.block(0.1)
                 flux2.update()

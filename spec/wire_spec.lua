@@ -1,4 +1,5 @@
 -- What leaves this machine with each request, and by which way: headers, compression, proxies of the environment.
+local bound = require "support.bound"
 local core = require "flux2.core"
 local service = require "support.service"
 local version = require "flux2.version"
@@ -50,7 +51,7 @@ describe("a request", function()
         }
         local task = assert(service.client(emu):submit "a red fox")
         task:on("status", function(t) words[#words + 1] = t.status end)
-        assert(task:wait(10))
+        assert(task:wait(bound(10)))
         assert.equal("PACKED", words[2] or words[1])
     end)
 
@@ -58,10 +59,10 @@ describe("a request", function()
     local function generate_with(environment, base_url, api_key)
         local script = ([[
             local client = assert(require("flux2").new{ api_key = %q, base_url = %q, max_retries = 0,
-                insecure_http = true, connect_timeout = 5, timeout = 10 })
+                insecure_http = true, connect_timeout = %d, timeout = %d })
             local task = assert(client:submit "a red fox")
             local _, err = task:wait()
-            io.write(task.id and "accepted" or err.kind)]]):format(api_key, base_url)
+            io.write(task.id and "accepted" or err.kind)]]):format(api_key, base_url, bound(5), bound(10))
         return (select(2, service.run_lua(script, "", environment)))
     end
 
@@ -116,7 +117,7 @@ describe("a polled answer that is what the last one was", function()
         local emu = service.start { duration = 0.4, progress = "none" }
         local task, told = assert(service.client(emu, { poll = { interval = 0.01 } }):submit "a red fox"), 0
         task:on("status", function() told = told + 1 end)
-        assert(task:wait(10))
+        assert(task:wait(bound(10)))
         assert.is_true(emu:task(task.id).polls > 5)
         assert.equal("succeeded", task.state)
         assert.is_true(told >= 1)

@@ -29,12 +29,15 @@ local function cancel_all(list)
     for i = 1, #list do list[i]:cancel() end
 end
 
---- Calls `ended(i)` for each that has ended or ends; waits until it has returned true, or for the timeout.
+--- Calls `ended(i)` for each that has ended or ends, once more if want of memory has ended it; waits until it has
+--- returned true, or for the timeout.
 local function watch(list, timeout, ended)
-    local latch, forget = scheduler.latch(), {}
+    local latch, forget, heard, enough = scheduler.latch(), {}, {}, false
     for i = 1, #list do
+        heard[i] = false
         forget[i] = scheduler.when(list[i]._latch, function()
-            if not latch.open and ended(i) then scheduler.open(latch) end
+            if not enough and not heard[i] then enough, heard[i] = ended(i), true end
+            if enough then scheduler.open(latch) end
         end)
     end
     local open, reason = true, nil
@@ -64,12 +67,12 @@ function combine.all(list, opts)
     local results, left, failed = {}, #list, nil
     local open, reason = watch(list, opts.timeout, function(i)
         local value, err = list[i]:_outcome()
-        left = left - 1
         if value == nil and err ~= nil then
             if type(err) == "table" then err.index = i end
             failed = err
         end
         results[i] = value
+        left = left - 1
         return failed ~= nil or left == 0
     end)
     if not open then failed = not_open("flux2.all", reason, opts.timeout or 0, #list - left, #list) end

@@ -40,7 +40,7 @@ local function new_state(iterable, opts, generate)
     }
 end
 
-local function deliver(state, index, image, err)
+local function keep(state, index, image, err)
     local entry = { index, image, err }
     if state.ordered then
         state.finished[index] = entry
@@ -48,7 +48,6 @@ local function deliver(state, index, image, err)
         state.finished[#state.finished + 1] = entry
     end
     state.finished_count = state.finished_count + 1
-    scheduler.open(state.news)
 end
 
 --- One worker. An error that it raises is one of the caller's: it belongs to this item, and not to the others.
@@ -56,11 +55,15 @@ local function start(state, index, item)
     local handle = spawn.spawn(state.generate, item, index)
     state.running[index] = handle
     scheduler.when(handle._latch, function()
-        local image, err = handle:join()
-        state.running[index] = nil
-        state.alive = state.alive - 1
-        if not image and not errors.is(err) then err = errors.new("invalid_request", tostring(err)) end
-        if not state.closed then deliver(state, index, image, err) end
+        -- Called again when want of memory has ended it: what is counted is counted last.
+        if state.running[index] then
+            local image, err = handle:join()
+            if not image and not errors.is(err) then err = errors.new("invalid_request", tostring(err)) end
+            keep(state, index, image, err)
+            state.running[index] = nil
+            state.alive = state.alive - 1
+        end
+        if not state.closed then scheduler.open(state.news) end
     end)
 end
 

@@ -37,10 +37,10 @@ end
 
 local function get_engine()
     if not engine then
-        local reason
-        engine, reason = core.engine()
-        if not engine then return nil, reason end
-        count_ready = engine:reader()
+        local new, reason = core.engine()
+        if not new then return nil, reason end
+        count_ready = new:reader()
+        engine = new
     end
     return engine
 end
@@ -175,9 +175,7 @@ end
 
 -- What handlers call is guarded, so that nothing but want of memory ends one early. It is told once more then: the id
 -- of a paid task would be lost, or somebody would wait for ever.
-local function dispatch(id, kind, event)
-    local handler = handlers[id]
-    if not handler or pcall(hand_out, handler, id, kind, event) then return end
+local function tell_again(handler, id, kind, event)
     local ok, e = xpcall(function() hand_out(handler, id, kind, event) end, reports.with_traceback)
     if not ok then reports.report(e) end
 end
@@ -196,7 +194,9 @@ function scheduler.update(seconds)
     for i = 1, n do
         local id, kind, event = engine:next()
         if not id then return i - 1 end
-        dispatch(id, kind, event)
+        local handler = handlers[id]
+        -- No deeper than the call before, and so without need of memory for itself: nothing can come between.
+        if handler and not pcall(hand_out, handler, id, kind, event) then tell_again(handler, id, kind, event) end
         -- At least an eighth, so that what is left does not pile up.
         if began and core.now() - began >= seconds and 8 * i >= n then return i end
     end
@@ -247,12 +247,13 @@ end
 ---@class flux2.Latch something that is closed and opens once
 ---@field open boolean
 ---@field waiters table[] those who wait: coroutines, and functions to be called
+---@field called? table[]|false those who waited when it was opened, until each has been woken
 
 local NOBODY = {} -- waits for a latch that is new, or open; opening one needs no memory
 
 ---@return flux2.Latch
 function scheduler.latch()
-    return { open = false, waiters = NOBODY }
+    return { open = false, waiters = NOBODY, called = false }
 end
 
 local function enlist(latch, waiter)
@@ -302,36 +303,42 @@ local function insist(fn, ...)
     return fn(...)
 end
 
+-- What want of memory interrupts here is done when it is called again, and what has been done is not repeated. Even the
+-- call of a function may need memory: a collection of Lua 5.2 frees all the room for calls that is not in use.
 local function wake(waiter, reason)
-    if waiter.woken then return end
-    waiter.woken = reason
-    if waiter.call then return insist(reports.guard, waiter.call) end
+    if waiter.done then return end
+    waiter.woken = waiter.woken or reason
     if waiter.timer then
         pcall(scheduler.cancel, waiter.timer) -- one that is left finds the waiter woken
         waiter.timer = nil
     end
-    if waiter.host then
+    if waiter.call then
+        if not pcall(waiter.call) then insist(reports.guard, waiter.call) end
+    elseif waiter.host then
         insist(reports.guard, waiter.host.wake, waiter.token)
     elseif insist(is_suspended_for, waiter) then
         scheduler.resume(waiter.co)
     end
+    waiter.done = true
 end
 
---- Opens a latch and resumes everyone who waits for it, in the order in which they came.
+--- Opens a latch and resumes everyone who waits for it, in the order in which they came. Called again, it goes on with
+--- those whom want of memory has kept from being woken.
 ---@param latch flux2.Latch
 function scheduler.open(latch)
-    if latch.open then return end
-    local waiters = latch.waiters
-    latch.open, latch.waiters = true, NOBODY
-    for i = 1, #waiters do wake(waiters[i], "open") end
+    if not latch.open then latch.open, latch.called, latch.waiters = true, latch.waiters, NOBODY end
+    local called = latch.called
+    if not called then return end
+    for i = 1, #called do wake(called[i], "open") end
+    latch.called = false
 end
 
 --- Calls `fn` when the latch opens; at once if it is open.
 ---@param latch flux2.Latch
----@param fn function
+---@param fn function one that want of memory may end anywhere: it is then called again
 ---@return function forget call it to be left alone
 function scheduler.when(latch, fn)
-    local waiter = { call = fn }
+    local waiter = { call = fn, done = false }
     if latch.open then
         wake(waiter, "open")
     else
@@ -418,7 +425,7 @@ end
 
 local function await_yielding(co, latch, timeout)
     local host, token = find_host()
-    local waiter = { co = co, latch = latch, host = host, token = token }
+    local waiter = { co = co, latch = latch, host = host, token = token, woken = false, done = false }
     if timeout then
         waiter.timer = scheduler.after(timeout, function()
             waiter.timer = nil

@@ -37,8 +37,8 @@ end
 
 local function body(self, fn, ...)
     local results = pack(fn(...))
-    scheduler.disown(self._co)
     if self.state == "running" then finish(self, "done", results) end
+    scheduler.disown(self._co) -- not before: want of memory may end `finish`, and then `fail` has to tell
 end
 
 local function fail(self, e, traceback)

@@ -3,6 +3,7 @@
 local flux2 = require "flux2"
 assert(flux2.new) -- and so all that is loaded when it is first asked for
 local errors = require "flux2.errors"
+local map = require "flux2.map"
 
 -- Whoever waits is told of what went wrong for lack of memory, at the latest by this time-out.
 local PATIENCE = 5
@@ -42,6 +43,16 @@ local function in_steps(client, path)
     return true
 end
 
+-- Runs fn in a coroutine, to its end: what is left when nothing is pending any more waits for ever.
+local function run(fn)
+    local co
+    flux2.run(function()
+        co = coroutine.running()
+        fn()
+    end)
+    if coroutine.status(co) == "suspended" then return "lost: one who waits was never told" end
+end
+
 -- At once, in coroutines: yields.
 local function in_coroutines(client, path)
     local function generate(save)
@@ -50,20 +61,53 @@ local function in_coroutines(client, path)
         return true
     end
     local ok, err
-    flux2.run(function()
+    local lost = run(function()
         local one, two = flux2.spawn(generate, path), flux2.spawn(generate)
         ok, err = one:join(PATIENCE)
         if ok then ok, err = two:join(PATIENCE) end
     end)
-    return ok, type(err) == "table" and show(err) or err
+    return ok, lost or type(err) == "table" and show(err) or err
 end
 
-return function(base_url, api_key, path, only_submit)
+-- Nothing but coroutines that wait for each other: whatever a wait needs memory for, it does not wait for ever. What a
+-- collection gives back, the frames of Lua's own calls too, is needed again at once.
+local function waits()
+    local function sleep(seconds)
+        flux2.sleep(seconds)
+        collectgarbage()
+        return seconds
+    end
+    local ok, err = true, nil
+    local lost = run(function()
+        local handles = {}
+        for i = 1, 3 do handles[i] = flux2.spawn(sleep, 0.001 * i) end
+        local results, why = flux2.all(handles)
+        if not results then ok, err = nil, show(why) end
+        for i = 1, 3 do
+            local value, reason = flux2.spawn(function() return handles[i]:join() end):join(PATIENCE)
+            if not value then ok, err = nil, type(reason) == "table" and show(reason) or reason end
+        end
+        local each = map.new({ 0.001, 0.002, 0.003 }, { concurrency = 2 }, sleep)
+        for _ = 1, 3 do
+            local i, value, reason = each()
+            if not value then ok, err = nil, i and show(reason) or "lost: one of those that map was given" end
+        end
+    end)
+    if lost then return nil, lost end
+    return ok, err
+end
+
+return function(base_url, api_key, path, only)
     local reported
     flux2.on_error = function(message) reported = message end
     local client, err = flux2.new { base_url = base_url, api_key = api_key, poll = { interval = 0.02 }, timeout = PATIENCE }
     if not client then return nil, show(err) end
-    if only_submit then
+    if only == "wait" then
+        local ok, why = waits()
+        if reported and not tostring(why):find "^lost" then return nil, "reported: " .. tostring(reported) end
+        return ok, why
+    end
+    if only == "submit" then
         local task, why = submit(client)
         return task ~= nil, task and "fine" or show(why)
     end
@@ -71,6 +115,7 @@ return function(base_url, api_key, path, only_submit)
     ok, err = in_steps(client, path)
     if ok then ok, err = in_coroutines(client, path) end
     -- Told to nobody who could act on it, and the one who waits has waited in vain.
+    if not ok and tostring(err):find "^lost" then return nil, err end
     if reported and not ok and tostring(err):find("^timeout") then return nil, "lost: " .. err end
     if reported then return nil, "reported: " .. tostring(reported) .. "; " .. tostring(err or "it went on") end
     return ok, err

@@ -1,4 +1,5 @@
 --- Runs bin/flux2 as a user would: in a process of its own, in a folder of its own, against an emulator.
+local bound = require "support.bound"
 local service = require "support.service"
 local shell = require "support.shell"
 
@@ -29,8 +30,8 @@ function program.run(emu, dir, words, options)
     options = options or {}
     local out, err = dir .. "/.stdout", dir .. "/.stderr"
     if options.stdin then service.write(dir .. "/.stdin", options.stdin) end
-    local pipe = assert(io.popen(("cd %s && %s timeout -k 5 60 %s %s <%s >%s 2>%s; echo $?"):format(shell.quote(dir),
-        program.environment(emu, dir, options.env), program.command(), shell.join(words),
+    local pipe = assert(io.popen(("cd %s && %s timeout -k 5 %d %s %s <%s >%s 2>%s; echo $?"):format(shell.quote(dir),
+        program.environment(emu, dir, options.env), bound(60), program.command(), shell.join(words),
         options.stdin and ".stdin" or "/dev/null", out, err)))
     local code = tonumber(pipe:read "*l")
     pipe:close()
@@ -50,13 +51,14 @@ end
 function program.stop(pid, signal)
     os.execute(("kill -%s %d"):format(signal, pid))
     -- One that nobody has waited for yet stays as a zombie.
-    os.execute(("for i in $(seq 500); do case $(ps -o stat= -p %d) in ''|Z*) exit 0;; esac; sleep 0.02; done"):format(pid))
+    os.execute(("for i in $(seq %d); do case $(ps -o stat= -p %d) in ''|Z*) exit 0;; esac; sleep 0.02; done"):format(
+        bound(500), pid))
 end
 
---- Waits for a condition that no event announces; fails after ten seconds.
+--- Waits for a condition that no event announces; fails after ten seconds, or more where all is slow.
 function program.until_(condition)
     local core = require "flux2.core"
-    local end_ = core.now() + 10
+    local end_ = core.now() + bound(10)
     while not condition() do
         assert(core.now() < end_, "still waiting")
         os.execute "sleep 0.02"
@@ -73,16 +75,20 @@ function program.records(spool)
     return list
 end
 
+--- How many records of a spool are of tasks that are known to be accepted: a program that is ended before leaves an
+--- unknown outcome.
+function program.accepted(spool)
+    local with_id = 0
+    for _, record in ipairs(program.records(spool)) do
+        if record.task_id ~= "" then with_id = with_id + 1 end
+    end
+    return with_id
+end
+
 --- Starts `flux2 WORDS`, kills it once `count` of its tasks have been accepted and recorded, and gives the id of the last.
 function program.abandon(emu, dir, words, spool, count)
     local pid = program.start(emu, dir, words)
-    program.until_(function()
-        local with_id = 0
-        for _, record in ipairs(program.records(spool)) do
-            if record.task_id ~= "" then with_id = with_id + 1 end
-        end
-        return with_id >= (count or 1)
-    end)
+    program.until_(function() return program.accepted(spool) >= (count or 1) end)
     program.stop(pid, "KILL")
     local ledger = emu:ledger()
     return ledger[#ledger].task_id

@@ -1,4 +1,5 @@
 --- A terminal that nobody sees: tmux draws it, and tells what stands on it.
+local bound = require "support.bound"
 local core = require "flux2.core"
 local service = require "support.service"
 local shell = require "support.shell"
@@ -42,9 +43,9 @@ function Screen:press(key)
     tmux(self, "send-keys " .. key)
 end
 
---- Waits until a pattern stands there; fails after `seconds`. Returns the screen.
+--- Waits until a pattern stands there; fails after `seconds`, or more where all is slow. Returns the screen.
 function Screen:wait(pattern, seconds)
-    local until_ = core.now() + (seconds or 15)
+    local until_ = core.now() + bound(seconds or 15)
     while true do
         local text = self:text()
         if text:find(pattern) then return text end

@@ -1,4 +1,5 @@
 --- What nearly every spec needs: an emulator, a client for it, waiting for a condition, files, and programs in Lua.
+local bound = require "support.bound"
 local emulator = require "flux2.emulator"
 local flux2 = require "flux2"
 local shell = require "support.shell"
@@ -19,7 +20,7 @@ end
 --- A client for EMU that polls often; options override.
 function service.client(emu, options)
     local settings = {
-        api_key = emu.api_key, base_url = emu.url, poll = { interval = 0.02 }, timeout = 20,
+        api_key = emu.api_key, base_url = emu.url, poll = { interval = 0.02 }, timeout = bound(20),
         max_submissions_per_second = 1e6,
     }
     for name, value in pairs(options or {}) do settings[name] = value end
@@ -33,13 +34,14 @@ function service.stop_all()
     end
 end
 
---- Pumps until `condition()` is true; fails after `seconds`.
+--- Pumps until `condition()` is true; fails after `seconds`, or more where all is slow.
 function service.pump_until(condition, seconds)
     local core = require "flux2.core"
     local scheduler = require "flux2.scheduler"
-    local until_ = core.now() + (seconds or 10)
+    seconds = bound(seconds or 10)
+    local until_ = core.now() + seconds
     while not condition() do
-        if core.now() > until_ then error("still waiting after " .. (seconds or 10) .. " s", 2) end
+        if core.now() > until_ then error("still waiting after " .. seconds .. " s", 2) end
         scheduler.block(0.01)
         scheduler.update()
     end
@@ -107,8 +109,8 @@ function service.run_lua(program, arguments, prefix)
     local file = os.tmpname()
     service.write(file, program)
     os.execute("chmod 644 " .. file) -- PREFIX may make it another user's
-    local code, printed = shell.run(("%s timeout -k 5 60 '%s' '%s' %s"):format(prefix or "", shell.interpreter(), file,
-        arguments or ""))
+    local code, printed = shell.run(("%s timeout -k 5 %d '%s' '%s' %s"):format(prefix or "", bound(60), shell.interpreter(),
+        file, arguments or ""))
     os.remove(file)
     return code, printed
 end

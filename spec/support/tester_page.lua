@@ -1,4 +1,5 @@
 --- The tester asked as its page asks it, with the curl program.
+local bound = require "support.bound"
 local core = require "flux2.core"
 local curl = require "emulator_curl"
 local json = require "flux2.json"
@@ -32,7 +33,7 @@ end
 --- Asks for news until `enough(task, events)` is true of the task ID; gives both.
 function page.follow(url, id, enough)
     local version, events, task = 0, {}, nil
-    local until_ = core.now() + 20
+    local until_ = core.now() + bound(20)
     repeat
         assert(core.now() < until_, "still waiting for the task")
         local news = assert(json.decode(page.get(url, "news?after=" .. ("%d"):format(version)).body))
