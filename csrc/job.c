@@ -282,7 +282,7 @@ static bool asks_again(struct flux2_job *j, const struct flux2_outcome *o, doubl
     return flux2_job_is_polling(j) ? outlives(j, o, now, random) : tries_again(j, o, now, random);
 }
 
-/* Its last word, with all that the exchange brought. Without memory for that, NULL: whoever has the answer has it still, and
+/* Its last word, with all that the exchange brought. Without memory for that, NULL: the server has it still, and
  * what may be asked for again waits for that; else the job has ended, see flux2_job_end_answered. */
 static struct flux2_event *end_with(struct flux2_job *j, struct flux2_transfer *t,
                                     const struct flux2_outcome *outcome, double now, uint64_t *random)

@@ -1,5 +1,5 @@
--- One allocation on the engine's thread fails, each in turn: what is paid arrives all the same, and no submission is sent
--- twice. Whoever runs out of memory, libcurl and jansson included. ALLOC_STEP=1 (make test-alloc) is for every n.
+-- One allocation on the engine's thread fails, each in turn, also libcurl's: what is paid arrives all the
+-- same, and no submission is sent twice. ALLOC_STEP=1 (make test-alloc) is for every n.
 local service = require "support.service"
 
 -- In so many programs, each of which may take a minute, when every n is asked for.
