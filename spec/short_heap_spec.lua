@@ -5,7 +5,7 @@ local service = require "support.service"
 -- In so many programs, each of which may take a minute, when every n is asked for.
 local programs = tonumber(os.getenv "ALLOC_STEP") == 1 and 17 or 1
 local step = programs > 1 and programs or tonumber(os.getenv "ALLOC_STEP") or 17
-local sanitized = (os.getenv "FLUX2_BUILD" or ""):find "build/%w" or (os.getenv "FLUX2_TEST_LUA" or ""):find "valgrind"
+local sanitized = (os.getenv "FLUX2_BUILD" or ""):find "build/%w+/*$" or (os.getenv "FLUX2_TEST_LUA" or ""):find "valgrind"
 
 local HEAD = [[
 local url, dir, library, step = arg[1], arg[2], arg[3], tonumber(arg[4])
