@@ -210,7 +210,7 @@ test-browser: ## runs the specs of the tester's page in Chromium: LUA=luajit SPE
 
 .PHONY: test-alloc
 test-alloc: ## fails every single allocation of a generation in turn, not just some: minutes
-	+@ALLOC_STEP=1 $(MAKE) --no-print-directory test SPEC=spec/alloc_failure_spec.lua
+	+@ALLOC_STEP=1 $(MAKE) --no-print-directory test SPEC="spec/alloc_failure_spec.lua spec/short_heap_spec.lua"
 
 .PHONY: soak
 soak: ## 20,000 tasks at a service in which everything breaks, then 100 kills with a spool: the books must agree

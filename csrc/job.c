@@ -135,23 +135,21 @@ static struct flux2_event *new_event(struct flux2_job *j, enum flux2_event_kind 
     return e;
 }
 
-/* Turns the body of a good answer into Base64: here, where it holds nobody up. */
-static void encode_body(struct flux2_event *e)
+/* The body of a good answer as Base64: made here, where it holds nobody up. False without memory. */
+static bool encode_body(struct flux2_event *e, const struct flux2_sink *sink)
 {
-    size_t size = FLUX2_BASE64_SIZE(e->body_size);
+    size_t size = FLUX2_BASE64_SIZE(sink->received);
     char *text = malloc(size + 1);
-    if (!text) {
-        e->outcome.failure = FLUX2_FAILURE_MEMORY;
-        return;
-    }
-    flux2_base64_encode(e->body, e->body_size, text);
+    if (!text)
+        return false;
+    flux2_base64_encode(sink->data, sink->received, text);
     text[size] = '\0';
-    free(e->body);
     e->body = text;
     e->body_size = size;
+    return true;
 }
 
-/* An event with all that the exchange brought. */
+/* An event with all that the exchange brought; NULL without memory. */
 static struct flux2_event *exchange_event(struct flux2_job *j, enum flux2_event_kind kind,
                                           struct flux2_transfer *t, const struct flux2_outcome *outcome,
                                           double now)
@@ -167,17 +165,13 @@ static struct flux2_event *exchange_event(struct flux2_job *j, enum flux2_event_
         return NULL;
     e->signature = t->sink.signature;
     e->received = t->sink.received;
-    e->body = flux2_sink_take(&t->sink, &e->body_size);
-    if (j->base64 && e->body && is_success(outcome))
-        encode_body(e);
+    if (!j->base64 || !t->sink.data || !is_success(outcome)) {
+        e->body = flux2_sink_take(&t->sink, &e->body_size);
+    } else if (!encode_body(e, &t->sink)) {
+        flux2_event_free(e);
+        return NULL;
+    }
     return e;
-}
-
-static struct flux2_event *end_with(struct flux2_job *j, struct flux2_transfer *t,
-                                    const struct flux2_outcome *outcome, double now)
-{
-    j->phase = FLUX2_PHASE_ENDED;
-    return exchange_event(j, FLUX2_EVENT_ENDED, t, outcome, now);
 }
 
 struct flux2_event *flux2_job_end(struct flux2_job *j, const struct flux2_outcome *outcome,
@@ -187,6 +181,13 @@ struct flux2_event *flux2_job_end(struct flux2_job *j, const struct flux2_outcom
     flux2_job_drop(j, outcome->sent);
     j->phase = FLUX2_PHASE_ENDED;
     return new_event(j, FLUX2_EVENT_ENDED, &texts, outcome, now);
+}
+
+struct flux2_event *flux2_job_end_answered(struct flux2_job *j, struct flux2_transfer *t,
+                                           const struct flux2_outcome *outcome, double now)
+{
+    j->phase = FLUX2_PHASE_ENDED;
+    return exchange_event(j, FLUX2_EVENT_ENDED, t, outcome, now);
 }
 
 void flux2_job_drop(struct flux2_job *j, bool sent)
@@ -243,6 +244,55 @@ struct flux2_event *flux2_job_wake(struct flux2_job *j, double now)
     }
     j->phase = FLUX2_PHASE_READY;
     return NULL;
+}
+
+/* --- asking again --------------------------------------------------------------------------------------- */
+
+static void back_off(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    wait_until(j, now + flux2_schedule_pause(&j->profile->backoff, j->attempts, o->retry_after, random));
+}
+
+/* A poll failed in a way that says nothing about the task: what is paid for is not given up for that. False if that was
+ * once too often. */
+static bool outlives(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    /* "Slow down" comes from a service that works: it costs time, not patience. */
+    bool slow_down = o->failure == FLUX2_FAILURE_NONE && o->status == 429;
+    if (!slow_down && ++j->failures >= j->profile->poll_failures)
+        return false;
+    back_off(j, o, now, random);
+    return true;
+}
+
+/* A request that is no poll failed: sends it once more after a while, if it may be and there is an attempt left. */
+static bool tries_again(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    bool may = flux2_schedule_may_retry(j->opening ? FLUX2_ONCE : j->nature, o);
+    /* What may be repeated was certainly not acted upon. */
+    flux2_job_drop(j, o->sent && !may);
+    if (!may || j->attempts >= j->profile->max_attempts)
+        return false;
+    back_off(j, o, now, random);
+    return true;
+}
+
+static bool asks_again(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
+{
+    return flux2_job_is_polling(j) ? outlives(j, o, now, random) : tries_again(j, o, now, random);
+}
+
+/* Its last word, with all that the exchange brought. Without memory for that, NULL: the server has it still, and
+ * what may be asked for again waits for that; else the job has ended, see flux2_job_end_answered. */
+static struct flux2_event *end_with(struct flux2_job *j, struct flux2_transfer *t,
+                                    const struct flux2_outcome *outcome, double now, uint64_t *random)
+{
+    static const struct flux2_outcome lost = {
+        .failure = FLUX2_FAILURE_MEMORY, .sent = true, .retry_after = -1};
+    struct flux2_event *e = exchange_event(j, FLUX2_EVENT_ENDED, t, outcome, now);
+    if (e || !asks_again(j, &lost, now, random))
+        j->phase = FLUX2_PHASE_ENDED;
+    return e;
 }
 
 /* --- answers ------------------------------------------------------------------------------------------ */
@@ -328,10 +378,12 @@ static struct flux2_event *opened(struct flux2_job *j, struct flux2_transfer *t,
     flux2_probe_read(&j->profile->watch, t->sink.data, t->sink.received, true, &reading);
     record_opening(j, t, &reading);
     if (reading.verdict != FLUX2_VERDICT_RUNNING || !fill_in_id(j, reading.id))
-        return end_with(j, t, o, now);
+        return end_with(j, t, o, now, random);
     memcpy(j->status, reading.status, sizeof j->status);
     struct flux2_event_texts texts = {.message = t->error, .id = reading.id};
     struct flux2_event *e = new_event(j, FLUX2_EVENT_OPENED, &texts, o, now);
+    if (!e) /* nobody would learn its id: then whoever asked for it has to read the answer, and begin to poll */
+        return end_with(j, t, o, now, random);
     free(j->opening);
     free(j->body);
     j->opening = j->body = NULL;
@@ -357,27 +409,10 @@ static bool note_change(struct flux2_job *j, const struct flux2_reading *r)
     return changed;
 }
 
-static void back_off(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
-{
-    wait_until(j, now + flux2_schedule_pause(&j->profile->backoff, j->attempts, o->retry_after, random));
-}
-
-/* A poll failed in a way that says nothing about the task: what is paid for is not given up for that. False if that was
- * once too often. */
-static bool outlives(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
-{
-    /* "Slow down" comes from a service that works: it costs time, not patience. */
-    bool slow_down = o->failure == FLUX2_FAILURE_NONE && o->status == 429;
-    if (!slow_down && ++j->failures >= j->profile->poll_failures)
-        return false;
-    back_off(j, o, now, random);
-    return true;
-}
-
 static struct flux2_event *bad_poll(struct flux2_job *j, struct flux2_transfer *t,
                                     const struct flux2_outcome *o, double now, uint64_t *random)
 {
-    return outlives(j, o, now, random) ? NULL : end_with(j, t, o, now);
+    return outlives(j, o, now, random) ? NULL : end_with(j, t, o, now, random);
 }
 
 static void still_runs(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
@@ -389,16 +424,18 @@ static void still_runs(struct flux2_job *j, const struct flux2_outcome *o, doubl
 
 /* The task has ended, with LINKS or NULL; takes them over. */
 static struct flux2_event *finished(struct flux2_job *j, struct flux2_transfer *t,
-                                    const struct flux2_outcome *o, struct flux2_links *links, double now)
+                                    const struct flux2_outcome *o, struct flux2_links *links, double now,
+                                    uint64_t *random)
 {
+    struct flux2_event *e = end_with(j, t, o, now, random);
+    if (!e) {
+        free(links);
+        return NULL;
+    }
+    e->links = links;
     /* Two looks tell no more than that it ended between them. */
     if (j->durations && j->opened)
         flux2_kind_learn(j->durations, j->alive_at - j->polling_since, now - j->polling_since, now);
-    struct flux2_event *e = end_with(j, t, o, now);
-    if (e)
-        e->links = links;
-    else
-        free(links);
     return e;
 }
 
@@ -412,7 +449,7 @@ static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
                        j->failures + 1 < NOT_FOUND_MAX;
         if (not_yet || flux2_schedule_may_retry(FLUX2_SAFE, o))
             return bad_poll(j, t, o, now, random);
-        return end_with(j, t, o, now);
+        return end_with(j, t, o, now, random);
     }
     uint64_t digest = flux2_probe_digest(t->sink.data, t->sink.received);
     if (digest == j->answer) {
@@ -424,7 +461,7 @@ static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
         return bad_poll(j, t, o, now, random);
     bool changed = note_change(j, &reading);
     if (reading.verdict == FLUX2_VERDICT_ENDED)
-        return finished(j, t, o, reading.links, now);
+        return finished(j, t, o, reading.links, now, random);
     j->answer = digest;
     if (reading.has_progress)
         flux2_schedule_note(&j->trend, now - j->polling_since, reading.progress);
@@ -434,32 +471,18 @@ static struct flux2_event *polled(struct flux2_job *j, struct flux2_transfer *t,
     return new_event(j, FLUX2_EVENT_CHANGED, NULL, o, now);
 }
 
-/* A request that is no poll failed: sends it once more after a while, if it may be and there is an attempt left. */
-static bool tries_again(struct flux2_job *j, const struct flux2_outcome *o, double now, uint64_t *random)
-{
-    bool may = flux2_schedule_may_retry(j->opening ? FLUX2_ONCE : j->nature, o);
-    /* What may be repeated was certainly not acted upon. */
-    flux2_job_drop(j, o->sent && !may);
-    if (!may || j->attempts >= j->profile->max_attempts)
-        return false;
-    back_off(j, o, now, random);
-    return true;
-}
-
 struct flux2_event *flux2_job_answered(struct flux2_job *j, struct flux2_transfer *t,
                                        const struct flux2_outcome *o, double now, uint64_t *random)
 {
     if (flux2_job_is_polling(j))
         return polled(j, t, o, now, random);
     if (is_success(o))
-        return j->opening ? opened(j, t, o, now, random) : end_with(j, t, o, now);
-    return tries_again(j, o, now, random) ? NULL : end_with(j, t, o, now);
+        return j->opening ? opened(j, t, o, now, random) : end_with(j, t, o, now, random);
+    return tries_again(j, o, now, random) ? NULL : end_with(j, t, o, now, random);
 }
 
 struct flux2_event *flux2_job_starved(struct flux2_job *j, double now, uint64_t *random)
 {
     static const struct flux2_outcome starved = {.failure = FLUX2_FAILURE_MEMORY, .retry_after = -1};
-    bool goes_on =
-        flux2_job_is_polling(j) ? outlives(j, &starved, now, random) : tries_again(j, &starved, now, random);
-    return goes_on ? NULL : flux2_job_end(j, &starved, strerror(ENOMEM), now);
+    return asks_again(j, &starved, now, random) ? NULL : flux2_job_end(j, &starved, strerror(ENOMEM), now);
 }

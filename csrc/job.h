@@ -110,9 +110,14 @@ bool flux2_job_is_polling(const struct flux2_job *job);
  * record of it could not be written: then it must not leave. */
 int flux2_job_request(struct flux2_job *job, struct flux2_request *request);
 
-/* Its exchange ended. Returns a list of events (through ->next), NULL for none. */
+/* Its exchange ended. Returns a list of events (through ->next), NULL for none; of a job that has ENDED that is want of
+ * memory, and then flux2_job_end_answered is due. */
 struct flux2_event *flux2_job_answered(struct flux2_job *job, struct flux2_transfer *transfer,
                                        const struct flux2_outcome *outcome, double now, uint64_t *random);
+
+/* Ends it with OUTCOME, and with all that TRANSFER still holds. NULL without memory: nothing is lost yet, try again. */
+struct flux2_event *flux2_job_end_answered(struct flux2_job *job, struct flux2_transfer *transfer,
+                                           const struct flux2_outcome *outcome, double now);
 
 /* Its exchange did not begin, for want of memory; nothing was sent. Returns as flux2_job_answered. */
 struct flux2_event *flux2_job_starved(struct flux2_job *job, double now, uint64_t *random);
@@ -129,7 +134,7 @@ void flux2_job_drop(struct flux2_job *job, bool sent);
 /* Its time has come: WAITING becomes READY, or a timer ends. */
 struct flux2_event *flux2_job_wake(struct flux2_job *job, double now);
 
-/* Ends it from outside, with OUTCOME as the reason. */
+/* Ends it from outside, with OUTCOME as the reason. NULL without memory: may be called again. */
 struct flux2_event *flux2_job_end(struct flux2_job *job, const struct flux2_outcome *outcome,
                                   const char *message, double now);
 

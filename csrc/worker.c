@@ -12,6 +12,8 @@ enum {
     SHARED_CONNECTIONS = 4,   /* to one host, when all that is under way can share them */
     LONGEST_SLEEP_MS = 60000, /* without anything to do */
     POOL_TRIES = 8,           /* transfers that are looked at for one that has the right options */
+    INSIST_MS = 10,           /* between two tries to get memory for what must be told, ... */
+    INSIST_TRIES = 1000,      /* ... of which there are so many */
     OBSERVED_BACKLOG = 1024,  /* events: a host that fell so far behind observes no more until it caught up */
 };
 
@@ -41,16 +43,17 @@ static void queue_out(struct flux2_worker *w, struct flux2_event *events)
 }
 
 /* The last event of a job must come, or somebody waits for ever. Without memory for it the worker stalls, until there
- * is some. */
-static struct flux2_event *insist_on_end(struct flux2_worker *w, const struct flux2_job *job)
+ * is some. While TRANSFER (NULL: none) still holds an answer, that comes along: an opening's cannot be had again. */
+static struct flux2_event *insist_on_end(struct flux2_worker *w, struct flux2_job *job,
+                                         struct flux2_transfer *t, const struct flux2_outcome *outcome)
 {
     struct flux2_event *event;
     int tries = 0;
-    while (!(event = flux2_event_new(job->id, FLUX2_EVENT_ENDED, NULL)) && tries++ < 1000)
-        flux2_lines_sleep(&w->lines, 10);
-    if (event)
-        event->outcome =
-            (struct flux2_outcome){.failure = FLUX2_FAILURE_MEMORY, .sent = true, .retry_after = -1};
+    do {
+        double now = flux2_platform_now();
+        event = t ? flux2_job_end_answered(job, t, outcome, now)
+                  : flux2_job_end(job, outcome, strerror(ENOMEM), now);
+    } while (!event && tries++ < INSIST_TRIES && (flux2_lines_sleep(&w->lines, INSIST_MS), true));
     return event;
 }
 
@@ -71,7 +74,9 @@ static void settle(struct flux2_worker *w, struct flux2_job *job, struct flux2_e
         if (event->kind == FLUX2_EVENT_CHANGED)
             event->slot = &job->queued_change;
     if (job->phase == FLUX2_PHASE_ENDED) {
-        queue_out(w, events ? events : insist_on_end(w, job));
+        static const struct flux2_outcome lost = {
+            .failure = FLUX2_FAILURE_MEMORY, .sent = true, .retry_after = -1};
+        queue_out(w, events ? events : insist_on_end(w, job, NULL, &lost));
         flux2_agenda_remove(&w->agenda, job);
         bury(w, job);
         return;
@@ -206,6 +211,8 @@ static void collect(struct flux2_worker *w)
                                            ? flux2_job_observe(job, t, &outcome, now)
                                            : NULL;
         struct flux2_event *events = flux2_job_answered(job, t, &outcome, now, &w->random);
+        if (!events && job->phase == FLUX2_PHASE_ENDED)
+            events = insist_on_end(w, job, t, &outcome);
         flux2_job_conclude(job, observed, now);
         queue_out(w, observed);
         release(w, job, &outcome);
@@ -223,7 +230,7 @@ void flux2_worker_begin(struct flux2_worker *w, struct flux2_job *job)
         return;
     }
     struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_MEMORY, .retry_after = -1};
-    queue_out(w, flux2_job_end(job, &outcome, strerror(ENOMEM), flux2_platform_now()));
+    queue_out(w, insist_on_end(w, job, NULL, &outcome));
     bury(w, job);
 }
 

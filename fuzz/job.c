@@ -1,7 +1,8 @@
 /* job.c - fuzzes a whole generation (csrc/job.c): a submission, then polls, each answered by the input.
  *
  * Input: one part for each answer, separated by bytes of 0xFF: one byte that picks the status, one for Retry-After and
- * transport failures, then the body. Once the input is used up, every answer is the end. */
+ * transport failures, want of memory among them, then the body. An exchange that did not begin has no more than the two
+ * bytes. Once the input is used up, every answer is the end. */
 #include <curl/curl.h>
 #include <math.h>
 
@@ -42,7 +43,10 @@ static struct flux2_outcome answer(struct input *in)
     struct flux2_outcome outcome = {
         .status = statuses[status & 15], .retry_after = pauses[more & 7], .sent = true};
     if (outcome.status == 0)
-        outcome.failure = more & 8 ? FLUX2_FAILURE_TIMEOUT : FLUX2_FAILURE_NETWORK;
+        outcome.failure = more & 16  ? FLUX2_FAILURE_MEMORY
+                          : more & 8 ? FLUX2_FAILURE_TIMEOUT
+                                     : FLUX2_FAILURE_NETWORK;
+    outcome.sent = outcome.failure != FLUX2_FAILURE_MEMORY || !(more & 32);
     flux2_headers_clear(&transfer->headers);
     flux2_sink_clear(&transfer->sink);
     if (outcome.failure == FLUX2_FAILURE_NONE && part.size > 0)
@@ -102,7 +106,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         check_request(&request, opened);
         job->phase = FLUX2_PHASE_IN_FLIGHT;
         struct flux2_outcome outcome = answer(&in);
-        check_events(flux2_job_answered(job, transfer, &outcome, now, &random), job, &opened);
+        bool began = outcome.sent;
+        check_events(began ? flux2_job_answered(job, transfer, &outcome, now, &random)
+                           : flux2_job_starved(job, now, &random),
+                     job, &opened);
         if (job->phase == FLUX2_PHASE_ENDED)
             break;
         PROMISE(opened > 0 || may_send_again(&outcome));

@@ -1,0 +1,106 @@
+-- One allocation on the engine's thread fails, each in turn, also libcurl's: what is paid arrives all the
+-- same, and no submission is sent twice. ALLOC_STEP=1 (make test-alloc) is for every n.
+local service = require "support.service"
+
+-- In so many programs, each of which may take a minute, when every n is asked for.
+local programs = tonumber(os.getenv "ALLOC_STEP") == 1 and 17 or 1
+local step = programs > 1 and programs or tonumber(os.getenv "ALLOC_STEP") or 17
+local sanitized = (os.getenv "FLUX2_BUILD" or ""):find "build/%w+/*$" or (os.getenv "FLUX2_TEST_LUA" or ""):find "valgrind"
+
+local HEAD = [[
+local url, dir, library, step = arg[1], arg[2], arg[3], tonumber(arg[4])
+local first = tonumber(arg[5])
+local core, flux2 = require "flux2.core", require "flux2"
+local fail_at = assert(package.loadlib(library, "fail_at"))
+local client = assert(flux2.new {
+    api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.01 }, timeout = 20,
+    max_submissions_per_second = 1e6,
+})
+flux2.sleep(0.01) -- the engine's thread is known
+local function pump(condition)
+    local until_ = core.now() + 20
+    while not condition() do
+        assert(core.now() < until_, "waited for too long")
+        flux2.update()
+    end
+end
+local function is_at_rest() return flux2.stats().jobs == 0 end
+--- Calls fn(n) for n = first, first + step, ... until the n-th allocation is not reached.
+local function each(fn)
+    local n, runs = first, 0
+    while true do
+        fn(n)
+        pump(is_at_rest)
+        runs = runs + 1
+        if fail_at(0) < n then break end
+        n = n + step
+    end
+    assert(runs > 2, "it was never tried")
+    print(runs .. " runs up to allocation " .. n)
+end
+]]
+
+describe("without memory on the engine's thread", function()
+    local emu, dir
+    before_each(function()
+        emu = service.start { duration = 0.03 }
+        dir = service.directory()
+    end)
+    after_each(function()
+        service.stop_all()
+        service.remove(dir)
+    end)
+
+    local function run(body)
+        if sanitized then return pending "a sanitizer has a heap of its own" end
+        local library = service.lua_library "short_heap"
+        local runs = 0
+        for first = 1, programs do
+            local arguments = ("'%s' '%s' '%s' %d %d"):format(emu.url, dir, library, step, first)
+            local code, printed = service.run_lua(HEAD .. body, arguments, ("LD_PRELOAD='%s'"):format(library))
+            assert.equal(0, code, printed)
+            runs = runs + tonumber(printed:match "(%d+) runs")
+        end
+        return runs
+    end
+
+    it("an accepted task ends with its picture saved", function()
+        local runs = run [[
+            each(function(n)
+                local task = assert(client:submit "a fox")
+                pump(function() return task.id end)
+                fail_at(n)
+                local result = assert(task:wait(20))
+                assert(result.images[1]:save(dir .. "/" .. n .. ".png"))
+            end)
+        ]]
+        if not runs then return end
+        assert.equal(runs, #emu:ledger())
+        assert.equal(runs, #service.list(dir))
+    end)
+
+    it("a submission is accepted once and known, or says that it may have been", function()
+        run [[
+            each(function(n)
+                fail_at(n)
+                local task = assert(client:submit { prompt = "fox " .. n })
+                local result, err = task:wait(20)
+                assert(result and task.id or err and err.kind, "neither a picture nor an error")
+                local f = assert(io.open(dir .. "/" .. n, "w"))
+                f:write(result and "known" or task.id and "known" or err.kind)
+                f:close()
+            end)
+        ]]
+        if sanitized then return end
+        local paid = {}
+        for _, task in ipairs(emu:ledger()) do paid[task.prompt] = (paid[task.prompt] or 0) + 1 end
+        local names = service.list(dir)
+        assert.is_true(#names > 2)
+        for _, name in ipairs(names) do
+            local outcome, sold = service.read(dir .. "/" .. name), paid["fox " .. name] or 0
+            assert.is_true(sold <= 1, "sold " .. sold .. " times: " .. name)
+            assert.is_true(sold == 0 or outcome == "known" or outcome == "unknown_outcome", name .. ": " .. outcome)
+            assert.is_true(outcome ~= "known" or sold == 1, name .. ": " .. outcome)
+        end
+    end)
+end)
