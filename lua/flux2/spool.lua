@@ -192,7 +192,10 @@ end
 local function read_file(path)
     local file = io.open(path, "rb")
     if not file then return nil end
-    local bytes = file:read(MOST_BYTES)
+    -- Lua takes the memory for as many bytes as it is asked to read, and there may be thousands of records.
+    local size = file:seek "end"
+    file:seek "set"
+    local bytes = file:read(math.min(size or MOST_BYTES, MOST_BYTES))
     file:close()
     return bytes or ""
 end
