@@ -9,6 +9,7 @@ local pricing = require "flux2.pricing"
 local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
+local yielding = require "flux2.yielding"
 
 ---@class flux2
 local flux2 = {}
@@ -16,7 +17,7 @@ local flux2 = {}
 -- LÖVE may run the whole game in a coroutine of its own, which takes any yield for the end of a frame. It is known by
 -- what it began with.
 if rawget(_G, "love") then
-    scheduler.block_in(function()
+    yielding.block_in(function()
         local level, info, outermost = 2, debug.getinfo(2, "S"), nil
         while info do
             level, outermost = level + 1, info.source

@@ -4,6 +4,7 @@
 
 local core = require "flux2.core"
 local reports = require "flux2.reports"
+local yielding = require "flux2.yielding"
 
 local scheduler = {}
 
@@ -15,8 +16,6 @@ local quiet = {} -- job id -> true: nobody counts it as work (the time-out of a 
 local work = 0 -- jobs that count
 local most = 0 -- the largest `work` since the tables were made
 local waiting = setmetatable({}, { __mode = "k" }) -- coroutine -> the waiter it is suspended for
-local blocking_threads = setmetatable({}, { __mode = "k" }) -- coroutine -> whether its waits block, where that is known
-local is_hosts_own -- tells whether the running coroutine is one that a host runs everything in
 local owners = setmetatable({}, { __mode = "k" }) -- coroutine -> who wants to know of its error
 local hosts = {} -- schedulers of others whose coroutines must wait in their way
 local cancelled = setmetatable({}, { __mode = "k" }) -- coroutines whose waits end at once
@@ -347,55 +346,6 @@ function scheduler.when(latch, fn)
     return function() remove(latch.waiters, waiter) end
 end
 
-local is_yieldable = coroutine.isyieldable
-if not is_yieldable then
-    -- Lua 5.1 and 5.2 cannot tell. What can be seen is a function of C on the stack, which on 5.1 none may yield
-    -- across, and on 5.2 only those that were written for it. LuaJIT can tell, but nginx takes that function away: it
-    -- yields across these two, iterators and metamethods.
-    local luajit = jit ~= nil
-    local transparent = _VERSION == "Lua 5.2" and { [pcall] = true, [xpcall] = true, [dofile] = true }
-        or luajit and { [pcall] = true, [xpcall] = true } or {}
-    function is_yieldable()
-        local co, main = coroutine.running()
-        if not co or main then return false end
-        for level = 2, math.huge do
-            local info = debug.getinfo(level, "Snf")
-            if not info then return true end
-            if info.what == "C" and not transparent[info.func] then return false end
-            if _VERSION == "Lua 5.1" and not luajit and info.name == "(for generator)" then return false end
-        end
-    end
-end
-
---- Makes waits in the running coroutine block, as on the main one: for hosts that run everything in a coroutine of
---- their own, which does not know what to do with a yield.
-function scheduler.block_here()
-    local co = coroutine.running()
-    if co then blocking_threads[co] = true end
-end
-
---- The same for every coroutine of which `is_theirs` says that it is one of these. Asked once in each, where it waits.
----@param is_theirs fun(): boolean
-function scheduler.block_in(is_theirs)
-    is_hosts_own = is_theirs
-end
-
-local function must_block(co)
-    if blocking_threads[co] == nil and is_hosts_own then blocking_threads[co] = is_hosts_own() end
-    return blocking_threads[co]
-end
-
---- Whether a wait in `co`, which is running, would yield rather than block.
-local function may_yield(co)
-    return co ~= nil and not must_block(co) and is_yieldable()
-end
-
---- Whether a wait made here would yield rather than block.
----@return boolean
-function scheduler.can_yield()
-    return may_yield(coroutine.running())
-end
-
 ---@class flux2.Host a scheduler of coroutines that is not ours
 ---@field running fun(): any a token if the running coroutine belongs to the host, otherwise nil or false
 ---@field suspend fun(token: any) suspends it in the host's way; it may come back without reason
@@ -470,7 +420,7 @@ function scheduler.await(latch, timeout)
         scheduler.update()
         return latch.open, "timeout"
     end
-    if may_yield(co) then return await_yielding(co, latch, timeout) end
+    if yielding.may(co) then return await_yielding(co, latch, timeout) end
     return await_blocking(latch, timeout)
 end
 

@@ -53,6 +53,7 @@ surface.internal = {
     "flux2.text",
     "flux2.url",
     "flux2.version",
+    "flux2.yielding",
 }
 
 --- Classes that only describe a table that users make.

@@ -15,6 +15,7 @@
 local copas = require "copas"
 local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
+local yielding = require "flux2.yielding"
 
 local host = {}
 
@@ -73,7 +74,7 @@ end
 
 local function run()
     -- A callback may wait. If it did so in copas' way, nobody would be left to wake it.
-    scheduler.block_here()
+    yielding.block_here()
     while has_work() do
         pump.looked = false
         copas.receive(pump, 1)

@@ -17,6 +17,7 @@ local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local Task = require "flux2.task"
 local text = require "flux2.text"
+local yielding = require "flux2.yielding"
 
 local host = {}
 
@@ -33,7 +34,7 @@ end
 
 local function run(cq, pump, fd)
     -- A callback may wait. If it did so in cqueues' way, nobody would be left to wake it.
-    scheduler.block_here()
+    yielding.block_here()
     local readable = { pollfd = fd, events = "r" }
     while has_work(pump) do
         cqueues.poll(readable, pump.news)

@@ -20,6 +20,7 @@ local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"
 local Task = require "flux2.task"
 local text = require "flux2.text"
+local yielding = require "flux2.yielding"
 
 local love = rawget(_G, "love") or error("flux2.host.love: this is not LÖVE", 0)
 
@@ -41,7 +42,7 @@ local resting = {}
 
 --- Lets what comes next be in another frame.
 local function rest()
-    if not scheduler.can_yield() then return true end
+    if not yielding.may(coroutine.running()) then return true end
     local latch = scheduler.latch()
     resting[#resting + 1] = latch
     return scheduler.await(latch)

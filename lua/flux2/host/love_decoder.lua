@@ -5,6 +5,7 @@
 local errors = require "flux2.errors"
 local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
+local yielding = require "flux2.yielding"
 
 local love = rawget(_G, "love") or error("flux2.host.love: this is not LÖVE", 0)
 require "love.thread"
@@ -163,7 +164,7 @@ end
 ---@return love.Image? texture
 ---@return flux2.Error? err
 function decoder.await(entry)
-    if scheduler.can_yield() then
+    if yielding.may(coroutine.running()) then
         if not scheduler.await(entry.latch) then
             entry.dropped = true
             return nil, errors.new("cancelled", "the coroutine that waits for a texture was cancelled")
