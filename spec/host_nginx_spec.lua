@@ -52,7 +52,7 @@ describe("the host for nginx", function()
             .. ("echo $? >%s.new; mv %s.new %s\n"):format(job.ended, job.ended, job.ended))
         os.execute("sh " .. script .. " 2>/dev/null &")
         wait_until(name .. " starts", function() return service.exists(folder .. "/" .. name .. ".pid") end)
-        function job.output() return service.read(job.out) end
+        function job.output() return service.read_if_there(job.out) or "" end
         function job.signal(signal)
             os.execute(("kill -%s $(cat %s/%s.pid) 2>/dev/null"):format(signal, folder, name))
         end

@@ -253,7 +253,7 @@ describe("what was learned", function()
         local emu = service.start { duration = 0.05 }
         local client = service.client(emu, { poll = { memory = path, interval = 0.02 } })
         assert(assert(client:submit "a task"):wait())
-        service.pump_until(function() return service.read(path) ~= nil end, 10)
+        service.pump_until(function() return service.exists(path) end)
         local other = learning.open(path):kind(emu.url, {})
         assert.near(1, (pure.known(other)), 0.01)
         -- What the next run reads.

@@ -187,9 +187,13 @@ describe("a spool that was damaged", function()
             task = nil
             assert.is_nil(task)
             client = nil
-            collectgarbage()
-            collectgarbage()
-            local tasks = assert(service.client(emu, { spool = dir }):recover())
+            -- The record is let go when the collector finds it: LuaJIT may keep what a trace has left behind for a while.
+            local again, tasks = service.client(emu, { spool = dir }), nil
+            service.pump_until(function()
+                collectgarbage()
+                tasks = assert(again:recover())
+                return #tasks > 0
+            end)
             assert.equal(1, #tasks)
             assert.equal(id, tasks[1].id)
             assert.equal(request.prompt, tasks[1].request.prompt)
