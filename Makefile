@@ -169,7 +169,7 @@ test-tsan: ## runs all specs under ThreadSanitizer: ten minutes
 	+@TEST_TIMEOUT=3600 $(MAKE) --no-print-directory test RUNS=lua5.4:tsan
 
 .PHONY: test-valgrind
-test-valgrind: ## runs all specs in valgrind: half an hour
+test-valgrind: ## runs all specs in valgrind: an hour or more
 	@tools/deps valgrind
 	+@TEST_TIMEOUT=7200 $(MAKE) --no-print-directory test RUNS=lua5.4:valgrind
 
