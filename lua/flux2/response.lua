@@ -16,7 +16,8 @@ local response = {}
 ---@field status? string the service's own word
 ---@field progress? number 0 to 1
 ---@field images flux2.Picture[]
----@field raw? table the decoded answer; nil where nobody had to decode it
+---@field raw? table the decoded answer; where nobody had to decode it there is `body` instead
+---@field body? string
 ---@field credits? number
 ---@field error? flux2.Error when failed: task_failed, moderated or rejected
 
@@ -205,7 +206,10 @@ end
 function response.poll(event)
     if not event.images then return response.task(event.http_status, event.body, event) end
     local credits = event.credits and text.integer(event.credits)
-    return { state = "succeeded", status = event.status, progress = 1, images = event.images, credits = credits }
+    return {
+        state = "succeeded", status = event.status, progress = 1, images = event.images, credits = credits,
+        body = event.body,
+    }
 end
 
 local function submission_info(info)

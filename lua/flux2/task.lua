@@ -146,8 +146,7 @@ local function refresher(self, index)
     end
 end
 
---- `body` is the answer as it came, where `answer.raw` is not there.
-local function succeed(self, answer, body)
+local function succeed(self, answer)
     local images = {}
     if self._record then self._record:expect(#answer.images) end
     for i, picture in ipairs(answer.images) do
@@ -157,15 +156,15 @@ local function succeed(self, answer, body)
     note(self, answer.status, 1)
     finish(self, "succeeded", setmetatable({
         images = images, raw = answer.raw, elapsed = core.now() - self._began,
-        credits = answer.credits or self._price, _body = body,
+        credits = answer.credits or self._price, _body = answer.body,
     }, Result))
 end
 
 --- The service has had its last word, or something else ended the polling; then the task may still be well.
-local function settle(self, answer, err, body)
+local function settle(self, answer, err)
     -- Also of a submission whose outcome was unknown until its id was asked for.
     if answer then accepted(self) end
-    if answer and answer.state == "succeeded" then return succeed(self, answer, body) end
+    if answer and answer.state == "succeeded" then return succeed(self, answer) end
     if answer and answer.state == "failed" then
         self._settled = true
         self:discard()
@@ -249,8 +248,7 @@ end
 local function polling_ended(self, event)
     if not event.failure then
         event.task_id = self.id
-        local answer, err = response.poll(event)
-        return settle(self, answer, err, event.body)
+        return settle(self, response.poll(event))
     end
     local err = exchange.failure(event, context_of(self))
     if err.kind == "timeout" then
