@@ -8,11 +8,7 @@ local set = assert(package.loadlib(library, "set_clock"))
 local core, flux2 = require "flux2.core", require "flux2"
 local bound = require "support.bound"
 local YEAR = 365 * 86400
-local function new(options)
-    local all = { api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 }, timeout = bound(20) }
-    for name, value in pairs(options or {}) do all[name] = value end
-    return assert(flux2.new(all))
-end
+local new = require("support.child").clients(url, { timeout = bound(20) })
 -- Calls fn while the clock jumps about; it must take at least, and not much more than, so many seconds.
 local function lasts(least, what, fn)
     for _, years in ipairs { 20, -1 / 365 } do
@@ -46,9 +42,7 @@ describe("a clock that is set", function()
     end)
 
     local function run(body)
-        local library = service.lua_library "clock"
-        local code, printed = service.run_lua(HEAD .. body, ("'%s' '%s' '%s'"):format(emu.url, dir, library),
-            ("FLUX2_TEST_PRELOAD='%s' LD_PRELOAD='%s'"):format(library, library))
+        local code, printed = service.run_preloaded("clock", HEAD .. body, emu, dir)
         assert.equal(0, code, printed)
         return printed
     end

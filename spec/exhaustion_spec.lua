@@ -11,24 +11,9 @@ local core, flux2 = require "flux2.core", require "flux2"
 local bound = require "support.bound"
 local function load_c(name) return assert(package.loadlib(library, name)) end
 local use_up, free = load_c "descriptors_use_up", load_c "descriptors_free"
-local function new(options)
-    local all = { api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 }, max_retries = 1 }
-    for name, value in pairs(options or {}) do all[name] = value end
-    return assert(flux2.new(all))
-end
-local function fails(kind, words, value, err)
-    assert(not value, "it worked")
-    assert(err.kind == kind, tostring(err))
-    assert(tostring(err):find(words, 1, true), tostring(err))
-    return err
-end
-local function pump(condition)
-    local until_ = core.now() + bound(10)
-    while not condition() do
-        assert(core.now() < until_, "waited for too long")
-        flux2.update()
-    end
-end
+local child = require "support.child"
+local new, fails = child.clients(url, { max_retries = 1 }), child.fails
+local function pump(condition) child.pump(condition, bound(10)) end
 ]]
 
 describe("without descriptors", function()

@@ -12,18 +12,10 @@ local url, dir, library, step = arg[1], arg[2], arg[3], tonumber(arg[4])
 local first = tonumber(arg[5])
 local core, flux2 = require "flux2.core", require "flux2"
 local fail_at = assert(package.loadlib(library, "fail_at"))
-local client = assert(flux2.new {
-    api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.01 }, timeout = 20,
-    max_submissions_per_second = 1e6,
-})
+local child = require "support.child"
+local client = child.clients(url) { poll = { interval = 0.01 }, timeout = 20, max_submissions_per_second = 1e6 }
 flux2.sleep(0.01) -- the engine's thread is known
-local function pump(condition)
-    local until_ = core.now() + 20
-    while not condition() do
-        assert(core.now() < until_, "waited for too long")
-        flux2.update()
-    end
-end
+local function pump(condition) child.pump(condition, 20) end
 local function is_at_rest() return flux2.stats().jobs == 0 end
 --- Calls fn(n) for n = first, first + step, ... until the n-th allocation is not reached.
 local function each(fn)
@@ -53,11 +45,9 @@ describe("without memory on the engine's thread", function()
 
     local function run(body)
         if sanitized then return pending "a sanitizer has a heap of its own" end
-        local library = service.lua_library "short_heap"
         local runs = 0
         for first = 1, programs do
-            local arguments = ("'%s' '%s' '%s' %d %d"):format(emu.url, dir, library, step, first)
-            local code, printed = service.run_lua(HEAD .. body, arguments, ("LD_PRELOAD='%s'"):format(library))
+            local code, printed = service.run_preloaded("short_heap", HEAD .. body, emu, dir, ("%d %d"):format(step, first))
             assert.equal(0, code, printed)
             runs = runs + tonumber(printed:match "(%d+) runs")
         end

@@ -6,18 +6,9 @@ local HEAD = [[
 local url, dir, library = arg[1], arg[2], arg[3]
 local core, flux2 = require "flux2.core", require "flux2"
 local starve = assert(package.loadlib(library, "starve"))
-local function new(options)
-    local all = { api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 } }
-    for name, value in pairs(options or {}) do all[name] = value end
-    return assert(flux2.new(all))
-end
-local function pump(condition)
-    local until_ = core.now() + 20
-    while not condition() do
-        assert(core.now() < until_, "waited for too long")
-        flux2.update()
-    end
-end
+local child = require "support.child"
+local new, fails = child.clients(url), child.fails
+local function pump(condition) child.pump(condition, 20) end
 --- A task that is polled from now on.
 local function polled(client)
     local task = assert(client:submit "a fox")
@@ -25,11 +16,6 @@ local function polled(client)
     return task
 end
 local function has_struck() assert(starve("handle", 0) == 0, "it was never tried") end
-local function fails(kind, words, value, err)
-    assert(not value, "it worked")
-    assert(err.kind == kind and tostring(err):find(words, 1, true), tostring(err))
-    return err
-end
 ]]
 
 describe("without memory for libcurl", function()
@@ -44,9 +30,7 @@ describe("without memory for libcurl", function()
     end)
 
     local function run(body)
-        local library = service.lua_library "starved"
-        local code, printed = service.run_lua(HEAD .. body, ("'%s' '%s' '%s'"):format(emu.url, dir, library),
-            ("FLUX2_TEST_PRELOAD='%s' LD_PRELOAD='%s'"):format(library, library))
+        local code, printed = service.run_preloaded("starved", HEAD .. body, emu, dir)
         assert.equal(0, code, printed)
         assert.is_nil(printed:find("Sanitizer", 1, true), printed)
     end

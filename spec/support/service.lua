@@ -137,6 +137,14 @@ function service.lua_library(name)
     return service.library(name, ("-Wl,-z,nodelete $(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi))
 end
 
+--- Runs a Lua program with spec/support/NAME.c preloaded; its arguments are the emulator's address, a folder, the library,
+--- and `more`. Returns its exit code and what it printed.
+function service.run_preloaded(name, program, emu, dir, more)
+    local library = service.lua_library(name)
+    return service.run_lua(program, ("'%s' '%s' '%s' %s"):format(emu.url, dir, library, more or ""),
+        ("FLUX2_TEST_PRELOAD='%s' LD_PRELOAD='%s'"):format(library, library))
+end
+
 --- Lua cannot fork by itself, nor make another Lua state: a library of C functions that can.
 function service.process_library()
     return service.lua_library "process"

@@ -1,0 +1,33 @@
+--- What programs have in common that specs start in processes of their own, in order to break something there.
+local core = require "flux2.core"
+local flux2 = require "flux2"
+
+local child = {}
+
+--- Makes a function that makes clients for the emulator at `url`, which poll often; its options override `defaults`.
+function child.clients(url, defaults)
+    return function(options)
+        local all = { api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 } }
+        for name, value in pairs(defaults or {}) do all[name] = value end
+        for name, value in pairs(options or {}) do all[name] = value end
+        return assert(flux2.new(all))
+    end
+end
+
+--- Pumps until `condition()` is true; fails after `seconds`.
+function child.pump(condition, seconds)
+    local until_ = core.now() + seconds
+    while not condition() do
+        assert(core.now() < until_, "waited for too long")
+        flux2.update()
+    end
+end
+
+--- Sees to it that something failed: with this kind, and these words. Returns the error.
+function child.fails(kind, words, value, err)
+    assert(not value, "it worked")
+    assert(err.kind == kind and tostring(err):find(words, 1, true), tostring(err))
+    return err
+end
+
+return child
