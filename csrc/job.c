@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "base64.h"
 
 enum {
@@ -297,10 +298,9 @@ static struct flux2_event *end_with(struct flux2_job *j, struct flux2_transfer *
 
 /* --- answers ------------------------------------------------------------------------------------------ */
 
-static bool is_unreserved(unsigned char c)
+static bool is_unreserved(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '~' || c == '.';
+    return flux2_is_alphanumeric(c) || c == '-' || c == '_' || c == '~' || c == '.';
 }
 
 void flux2_job_escape(const char *text, size_t size, char *out)
@@ -311,7 +311,7 @@ void flux2_job_escape(const char *text, size_t size, char *out)
         dots++;
     for (i = 0; i < size; i++) {
         unsigned char c = (unsigned char)text[i];
-        if (is_unreserved(c) && dots < size) {
+        if (is_unreserved(text[i]) && dots < size) {
             *out++ = (char)c;
             continue;
         }

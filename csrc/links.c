@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascii.h"
+
 enum {
     LINKS_MAX = 16, /* a task has one picture, some have a few */
     DEPTH_MAX = 6,  /* as in flux2.pictures */
@@ -32,12 +34,6 @@ void flux2_places_free(struct flux2_places *p)
 
 /* --- texts -------------------------------------------------------------------------------------- */
 
-/* Not isalnum, which asks the host's locale. */
-static bool is_alphanumeric(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
 static bool ends_authority(char c)
 {
     return c == '\0' || c == '/' || c == '?' || c == '#';
@@ -63,7 +59,7 @@ static bool is_plain_url(const char *s, size_t size)
     for (i = 0; i < size; i++)
         if (s[i] <= ' ' || s[i] > '~' || s[i] == '\\')
             return false;
-    for (i = scheme; is_alphanumeric(s[i]) || s[i] == '-' || s[i] == '.'; i++)
+    for (i = scheme; flux2_is_alphanumeric(s[i]) || s[i] == '-' || s[i] == '.'; i++)
         ;
     return i > scheme && is_port(s + i);
 }
@@ -73,7 +69,7 @@ static bool is_media_type(const json_t *v)
     const char *s = json_string_value(v);
     if (!s || strncmp(s, "image/", 6) != 0 || s[6] == '\0')
         return false;
-    for (s += 6; is_alphanumeric(*s) || *s == '.' || *s == '+' || *s == '-'; s++)
+    for (s += 6; flux2_is_alphanumeric(*s) || *s == '.' || *s == '+' || *s == '-'; s++)
         ;
     return s == json_string_value(v) + json_string_length(v);
 }
@@ -199,8 +195,7 @@ static struct flux2_links *copy_links(const struct search *f)
         s = room;
         out->at[i].type = keep(f->at[i].type, &room);
         for (; s < room; s++)
-            if (*s >= 'A' && *s <= 'Z')
-                *s = (char)(*s - 'A' + 'a');
+            *s = flux2_lower(*s);
     }
     return out;
 }

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "platform.h"
 
 static const char HEAD[] = "flux2-durations 1\n";
@@ -224,7 +225,7 @@ static bool read_number(const char **at, const char *end, long most, long *out)
 {
     const char *p = *at;
     long n = 0;
-    for (; p < end && *p >= '0' && *p <= '9'; p++) {
+    for (; p < end && flux2_is_digit(*p); p++) {
         n = n * 10 + (*p - '0');
         if (n > most)
             return false;

@@ -5,15 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "ascii.h"
+
 enum {
     DIGITS_MAX = 19,         /* as many as a uint64_t holds; a double tells 17 apart */
     EXPONENT_MAX = 100000000 /* beyond it everything is 0 or infinite, however many digits there are */
 };
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
 
 /* Behind an "e": -1, 0 or more digits; *AT moves only if there are any. */
 static int read_exponent(const char **at)
@@ -25,9 +22,9 @@ static int read_exponent(const char **at)
     s++;
     if (*s == '+' || *s == '-')
         sign = *s++ == '-' ? -1 : 1;
-    if (!is_digit(*s))
+    if (!flux2_is_digit(*s))
         return 0;
-    for (; is_digit(*s); s++)
+    for (; flux2_is_digit(*s); s++)
         if (n < EXPONENT_MAX)
             n = n * 10 + (*s - '0');
     *at = s;
@@ -39,7 +36,7 @@ static int read_exponent(const char **at)
 static bool read_digits(const char **at, bool behind_point, uint64_t *value, int *digits, int *scale)
 {
     const char *s = *at;
-    for (; is_digit(*s); s++) {
+    for (; flux2_is_digit(*s); s++) {
         bool counts = *digits < DIGITS_MAX;
         if (counts)
             *value = *value * 10 + (uint64_t)(*s - '0');
@@ -64,7 +61,7 @@ double flux2_number_read(const char *text, const char **end)
     if (*s == '+' || *s == '-')
         sign = *s++ == '-' ? -1 : 1;
     bool any = read_digits(&s, false, &read, &digits, &scale);
-    if (*s == '.' && (any || is_digit(s[1]))) {
+    if (*s == '.' && (any || flux2_is_digit(s[1]))) {
         s++;
         any = read_digits(&s, true, &read, &digits, &scale) || any;
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "number.h"
 
 enum { VALUES_MAX = 100000 }; /* in one answer; a real one has a few dozen */
@@ -131,7 +132,7 @@ static void find_id(const struct flux2_watch *w, const json_t *root, struct flux
 static bool is_word(const char *text, const char *word)
 {
     for (; *word; text++, word++)
-        if ((*text >= 'A' && *text <= 'Z' ? *text - 'A' + 'a' : *text) != *word)
+        if (flux2_lower(*text) != *word)
             return false;
     return *text == '\0';
 }

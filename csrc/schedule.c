@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ascii.h"
 #include "number.h"
 
 double flux2_schedule_random(uint64_t *state)
@@ -72,7 +73,7 @@ bool flux2_schedule_retry_after(const char *value, time_t server_date, time_t no
     const char *end;
     while (*value == ' ' || *value == '\t')
         value++;
-    if (*value >= '0' && *value <= '9') {
+    if (flux2_is_digit(*value)) {
         double s = flux2_number_read(value, &end);
         while (*end == ' ' || *end == '\t')
             end++;
