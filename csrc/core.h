@@ -6,6 +6,8 @@
 #ifndef FLUX2_CORE_H
 #define FLUX2_CORE_H
 
+#include <stdbool.h>
+
 #include "compat.h"
 #include "memory.h"
 #include "profile.h"
@@ -30,12 +32,21 @@ void flux2_core_free(lua_State *L, void *block, size_t size);
 
 /* Bytes that Lua holds and does not copy; see core_buffer.c. */
 struct flux2_buffer;
-/* Pushes an empty buffer that is to hold SIZE bytes. */
-struct flux2_buffer *flux2_core_new_buffer(lua_State *L, size_t size);
+/* Pushes an empty one. */
+struct flux2_buffer *flux2_core_new_buffer(lua_State *L);
 /* Hands DATA over to it, which comes from malloc. Cannot fail. */
-void flux2_core_fill_buffer(struct flux2_buffer *buffer, char *data, size_t size);
+void flux2_core_fill_buffer(lua_State *L, struct flux2_buffer *buffer, char *data, size_t size);
 /* The string or the buffer at INDEX; raises if there is neither. */
 const char *flux2_core_check_bytes(lua_State *L, int index, size_t *size);
+
+/* The books of all buffers of a Lua state, which live as long as it does; see core_hoard.c. Pushes them, too. */
+struct flux2_hoard;
+struct flux2_hoard *flux2_core_push_hoard(lua_State *L);
+/* SIZE bytes more, or less. Neither can fail. */
+void flux2_core_hoard_add(lua_State *L, struct flux2_hoard *hoard, size_t size);
+void flux2_core_hoard_remove(struct flux2_hoard *hoard, size_t size);
+/* Lets the collector look for buffers that nobody holds any more, if there is reason to: for each call of the pump. */
+void flux2_core_relieve(lua_State *L, struct flux2_hoard *hoard);
 
 /* Pushes the list of pictures that LINKS are, as flux2.pictures makes it. */
 struct flux2_links;

@@ -1,7 +1,4 @@
-/* core_buffer.c - a block of bytes as the engine received it, for Lua: handed over without a copy.
- *
- * The userdata is as large as its block, and none of that is ever touched: the memory is never there, but Lua's
- * collector counts it, and so collects pictures as soon as if they were strings. */
+/* core_buffer.c - a block of bytes as the engine received it, for Lua: handed over without a copy. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +10,7 @@
 struct flux2_buffer {
     char *data; /* owned; NULL while it is empty */
     size_t size;
+    struct flux2_hoard *hoard; /* lives as long as the state */
 };
 
 static struct flux2_buffer *check_buffer(lua_State *L, int index)
@@ -20,19 +18,21 @@ static struct flux2_buffer *check_buffer(lua_State *L, int index)
     return luaL_checkudata(L, index, BUFFER_TYPE);
 }
 
-struct flux2_buffer *flux2_core_new_buffer(lua_State *L, size_t size)
+struct flux2_buffer *flux2_core_new_buffer(lua_State *L)
 {
-    struct flux2_buffer *b = lua_newuserdata(L, sizeof *b + size);
-    b->data = NULL;
-    b->size = 0;
+    struct flux2_hoard *hoard = flux2_core_push_hoard(L);
+    lua_pop(L, 1);
+    struct flux2_buffer *b = lua_newuserdata(L, sizeof *b);
+    *b = (struct flux2_buffer){.hoard = hoard};
     luaL_setmetatable(L, BUFFER_TYPE);
     return b;
 }
 
-void flux2_core_fill_buffer(struct flux2_buffer *b, char *data, size_t size)
+void flux2_core_fill_buffer(lua_State *L, struct flux2_buffer *b, char *data, size_t size)
 {
     b->data = data;
     b->size = size;
+    flux2_core_hoard_add(L, b->hoard, size);
 }
 
 const char *flux2_core_check_bytes(lua_State *L, int index, size_t *size)
@@ -49,12 +49,12 @@ static int buffer_new(lua_State *L)
 {
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);
-    struct flux2_buffer *b = flux2_core_new_buffer(L, size);
+    struct flux2_buffer *b = flux2_core_new_buffer(L);
     char *data = malloc(size + 1);
     if (!data)
         return luaL_error(L, "not enough memory");
     memcpy(data, text, size + 1);
-    flux2_core_fill_buffer(b, data, size);
+    flux2_core_fill_buffer(L, b, data, size);
     return 1;
 }
 
@@ -63,7 +63,9 @@ static int buffer_gc(lua_State *L)
     struct flux2_buffer *b = check_buffer(L, 1);
     char *data = b->data;
     size_t size = b->size;
-    flux2_core_fill_buffer(b, NULL, 0);
+    b->data = NULL;
+    b->size = 0;
+    flux2_core_hoard_remove(b->hoard, size);
     flux2_core_free(L, data, size);
     return 0;
 }

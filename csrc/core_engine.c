@@ -307,9 +307,9 @@ static void hand_over_body(lua_State *L, struct flux2_event *ev)
 {
     if (!ev->body || ev->signature < 0)
         return;
-    struct flux2_buffer *buffer = flux2_core_new_buffer(L, ev->body_size);
+    struct flux2_buffer *buffer = flux2_core_new_buffer(L);
     lua_setfield(L, -2, "buffer");
-    flux2_core_fill_buffer(buffer, ev->body, ev->body_size);
+    flux2_core_fill_buffer(L, buffer, ev->body, ev->body_size);
     ev->body = NULL;
 }
 
@@ -353,15 +353,18 @@ static int engine_ready(lua_State *L)
 static int read_ready(lua_State *L)
 {
     struct flux2_engine **box = lua_touserdata(L, lua_upvalueindex(1));
+    flux2_core_relieve(L, lua_touserdata(L, lua_upvalueindex(2)));
     return push_ready(L, *box);
 }
 
-/* engine:reader() -> a function that tells how many events wait */
+/* engine:reader() -> a function that tells how many events wait, and has the collector look for a while for pictures that
+ * nobody holds */
 static int engine_reader(lua_State *L)
 {
     luaL_checkudata(L, 1, ENGINE_TYPE);
     lua_settop(L, 1);
-    lua_pushcclosure(L, read_ready, 1);
+    flux2_core_push_hoard(L);
+    lua_pushcclosure(L, read_ready, 2);
     return 1;
 }
 
