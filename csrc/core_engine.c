@@ -135,9 +135,19 @@ static bool get_flag(lua_State *L, const char *name)
     return lua_toboolean(L, -1);
 }
 
+/* What follows a poll that ends well: the picture is fetched as a transfer with the profile `fetch` would. */
+static void read_fetch(lua_State *L, struct flux2_engine *e, struct flux2_job_spec *spec)
+{
+    lua_getfield(L, 4, "fetch");
+    if (lua_isnil(L, -1))
+        return;
+    spec->fetch_profile = flux2_core_check_profile(L, lua_gettop(L));
+    spec->fetch_id = flux2_engine_next_id(e);
+}
+
 /* engine:transfer(id, profile, { url, body, file, base64, once, check, deadline }) -> true | nil, message
- * engine:poll(id, profile, { url, opening, body, deadline, record_path, record_text, durations,
- *   observe }) -> true | nil, message */
+ * engine:poll(id, profile, { url, opening, body, deadline, record_path, record_text, durations, observe,
+ *   fetch, file, check }) -> true | nil, message */
 static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
 {
     struct flux2_job_spec spec = {.kind = kind};
@@ -150,10 +160,10 @@ static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
     spec.body = push_text(L, "body", &spec.body_size);
     spec.deadline = get_deadline(L);
     luaL_argcheck(L, spec.url, 4, "a url is needed");
+    spec.path = push_text(L, "file", NULL);
+    spec.check_signature = get_flag(L, "check");
     if (kind == FLUX2_JOB_TRANSFER) {
-        spec.path = push_text(L, "file", NULL);
         spec.nature = get_flag(L, "once") ? FLUX2_ONCE : FLUX2_SAFE;
-        spec.check_signature = get_flag(L, "check");
         spec.base64 = get_flag(L, "base64");
     } else {
         spec.opening = push_text(L, "opening", NULL);
@@ -162,6 +172,7 @@ static int start_exchanges(lua_State *L, enum flux2_job_kind kind)
         lua_getfield(L, 4, "durations");
         spec.durations = flux2_core_opt_kind(L, lua_gettop(L));
         spec.observed = get_flag(L, "observe");
+        read_fetch(L, e, &spec);
     }
     return start_job(L, e, profile, &spec);
 }
@@ -257,6 +268,8 @@ static void set_success(lua_State *L, const struct flux2_event *ev)
         set_number(L, "credits", ev->links->credits);
     flux2_core_push_links(L, ev->links);
     lua_setfield(L, -2, "images");
+    if (ev->fetch > 0)
+        set_integer(L, "fetch", ev->fetch);
 }
 
 static void push_end(lua_State *L, const struct flux2_event *ev)

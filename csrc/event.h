@@ -48,6 +48,8 @@ struct flux2_event {
     size_t body_size;
     struct flux2_links
         *links; /* the pictures of a task that ended well, owned; NULL: the body has to be read */
+    uint64_t
+        fetch; /* ENDED: the id of the job that fetches the first of them, which has begun; 0: none does */
 };
 
 /* An event that owns copies of TEXTS (NULL: none). NULL without memory. */

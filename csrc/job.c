@@ -39,6 +39,8 @@ struct flux2_job *flux2_job_new(uint64_t id, struct flux2_profile *profile, cons
     j->check_signature = spec->check_signature;
     j->base64 = spec->base64;
     j->observed = spec->observed;
+    j->fetch_profile = spec->fetch_profile ? flux2_profile_hold(spec->fetch_profile) : NULL;
+    j->fetch_id = spec->fetch_id;
     j->heap_index = SIZE_MAX;
     bool ok = copy(&j->url, spec->url) && copy(&j->opening, spec->opening) && copy(&j->path, spec->path) &&
               flux2_record_init(&j->record, spec->record_path, spec->record_text);
@@ -63,7 +65,9 @@ void flux2_job_free(struct flux2_job *j)
     if (!j)
         return;
     flux2_profile_release(j->profile);
+    flux2_profile_release(j->fetch_profile);
     flux2_kind_release(j->durations);
+    flux2_job_free(j->fetch);
     free(j->url);
     free(j->opening);
     free(j->body);
@@ -102,13 +106,18 @@ int flux2_job_request(struct flux2_job *j, struct flux2_request *r)
         r->nature = FLUX2_SAFE;
         return 0;
     }
-    r->url = j->opening ? j->opening : j->url;
     r->body = j->body;
     r->body_size = j->body_size;
+    if (j->opening) {
+        r->url = j->opening;
+        r->nature = FLUX2_ONCE;
+        return flux2_record_write(&j->record, "", NULL);
+    }
+    r->url = j->url;
     r->path = j->path;
-    r->nature = j->opening ? FLUX2_ONCE : j->nature;
+    r->nature = j->nature;
     r->check_signature = j->check_signature;
-    return j->opening ? flux2_record_write(&j->record, "", NULL) : 0;
+    return 0;
 }
 
 static bool is_success(const struct flux2_outcome *o)
@@ -422,6 +431,32 @@ static void still_runs(struct flux2_job *j, const struct flux2_outcome *o, doubl
     poll_again(j, o, now, random);
 }
 
+/* Where the answer says beyond doubt what is to be fetched, nobody has to wait for the host to say so. Without memory
+ * the host does. */
+static void prepare_fetch(struct flux2_job *j, const struct flux2_links *links, struct flux2_event *e,
+                          double now)
+{
+    if (!links || !j->fetch_profile)
+        return;
+    struct flux2_job_spec spec = {
+        .kind = FLUX2_JOB_TRANSFER,
+        .url = links->at[0].url,
+        .path = j->path,
+        .nature = FLUX2_SAFE,
+        .check_signature = j->check_signature,
+        .deadline = isinf(j->deadline) ? 0 : fmax(j->deadline - now, 0.001),
+    };
+    j->fetch = flux2_job_new(j->fetch_id, j->fetch_profile, &spec);
+    e->fetch = j->fetch ? j->fetch_id : 0;
+}
+
+struct flux2_job *flux2_job_take_fetch(struct flux2_job *j)
+{
+    struct flux2_job *fetch = j->fetch;
+    j->fetch = NULL;
+    return fetch;
+}
+
 /* The task has ended, with LINKS or NULL; takes them over. */
 static struct flux2_event *finished(struct flux2_job *j, struct flux2_transfer *t,
                                     const struct flux2_outcome *o, struct flux2_links *links, double now,
@@ -433,6 +468,7 @@ static struct flux2_event *finished(struct flux2_job *j, struct flux2_transfer *
         return NULL;
     }
     e->links = links;
+    prepare_fetch(j, links, e, now);
     /* Two looks tell no more than that it ended between them. */
     if (j->durations && j->opened)
         flux2_kind_learn(j->durations, j->alive_at - j->polling_since, now - j->polling_since, now);

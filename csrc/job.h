@@ -36,16 +36,21 @@ struct flux2_job_spec {
     const char *opening; /* POLL: URL of the request that begins it, NULL for none */
     const char *body;    /* of the transfer or of the opening; NULL: none */
     size_t body_size;
-    const char *path;         /* TRANSFER: the file that takes the body; NULL: memory */
+    const char *path; /* of the transfer, or of the fetch: the file that takes the body; NULL: memory */
     enum flux2_nature nature; /* of the transfer; an opening is always FLUX2_ONCE */
-    bool check_signature;     /* TRANSFER: the body must match one of the profile's signatures */
-    bool base64;              /* TRANSFER into memory: the body of a good answer is handed over as Base64 */
-    double deadline;          /* seconds for the whole job, 0: none; TIMER: its time */
+    bool
+        check_signature; /* the body of the transfer or the fetch must match one of the profile's signatures */
+    bool base64;         /* TRANSFER into memory: the body of a good answer is handed over as Base64 */
+    double deadline;     /* seconds for the whole job, 0: none; TIMER: its time */
     /* POLL that begins with its task: how long such tasks take; NULL: unknown */
     struct flux2_kind *durations;
     const char *record_path; /* POLL: where to keep a record of the opening, see record.h; NULL: nowhere */
     const char *record_text;
     bool observed; /* POLL: an event for each exchange, beside those that say what came of it */
+    /* POLL: the first link of an end that has any is fetched at once, by a transfer with this profile and this id, and
+     * with what is left of the deadline; NULL: that is the host's affair */
+    struct flux2_profile *fetch_profile;
+    uint64_t fetch_id;
 };
 
 struct flux2_job {
@@ -76,7 +81,9 @@ struct flux2_job {
     bool check_signature;
     bool base64;
     bool observed;
-    bool opened;                /* it began with an opening, which was accepted */
+    bool opened; /* it began with an opening, which was accepted */
+    struct flux2_profile *fetch_profile;
+    uint64_t fetch_id;
     struct flux2_record record; /* of the opening */
 
     /* how far it is */
@@ -93,6 +100,7 @@ struct flux2_job {
     bool has_progress;
     double progress;
     char status[FLUX2_STATUS_MAX];
+    struct flux2_job *fetch; /* the job that is to follow this one, until flux2_job_take_fetch; NULL: none */
 };
 
 /* A job that has not begun. NULL without memory. Any thread. */
@@ -137,6 +145,10 @@ struct flux2_event *flux2_job_wake(struct flux2_job *job, double now);
 /* Ends it from outside, with OUTCOME as the reason. NULL without memory: may be called again. */
 struct flux2_event *flux2_job_end(struct flux2_job *job, const struct flux2_outcome *outcome,
                                   const char *message, double now);
+
+/* The job that goes on where one that has ENDED left off, and is the caller's from then on; NULL: there is none. The last
+ * event names it, so it begins after that event is on its way. */
+struct flux2_job *flux2_job_take_fetch(struct flux2_job *job);
 
 /* Makes one segment of a URL's path of any TEXT: escapes everything but unreserved characters, and the dots of a
  * text that is nothing but dots. OUT has room for FLUX2_ESCAPED_SIZE(size). */

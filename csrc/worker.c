@@ -66,6 +66,16 @@ static void bury(struct flux2_worker *w, struct flux2_job *job)
     add(&w->count.ended, 1);
 }
 
+/* JOB has ended, and its last event is on the way: so is what follows from it. */
+static void begin_fetch(struct flux2_worker *w, struct flux2_job *job)
+{
+    struct flux2_job *fetch = flux2_job_take_fetch(job);
+    if (!fetch)
+        return;
+    add(&w->count.jobs, 1);
+    flux2_worker_begin(w, fetch);
+}
+
 /* Sends what happened to JOB on its way and puts the job where its phase says. */
 static void settle(struct flux2_worker *w, struct flux2_job *job, struct flux2_event *events)
 {
@@ -79,6 +89,7 @@ static void settle(struct flux2_worker *w, struct flux2_job *job, struct flux2_e
         queue_out(w, events ? events : insist_on_end(w, job, NULL, &lost));
         flux2_agenda_remove(&w->agenda, job);
         bury(w, job);
+        begin_fetch(w, job);
         return;
     }
     queue_out(w, events);

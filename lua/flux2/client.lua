@@ -1,6 +1,7 @@
 --- A client: one key, one base URL, one set of limits. Turns requests into tasks.
 -- Owns its settings. Every client of a Lua state shares the engine and its connections.
 
+local Arrival = require "flux2.arrival"
 local budget = require "flux2.budget"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
@@ -58,14 +59,14 @@ local function listen(task, opts)
 end
 
 --- Puts the submission into the books, and sends it.
-local function send(self, payload, body, opts)
+local function send(self, payload, body, opts, arrival)
     local price, unpublished = opts.price, nil
     if not price then price, unpublished = pricing.estimate(payload) end
     local reservation, err = self._budget:reserve(price, unpublished)
     if not reservation then return nil, err end
     local order = {
         body = body, request = payload, price = price, timeout = opts.timeout, reservation = reservation,
-        on_exchange = opts.on_exchange,
+        on_exchange = opts.on_exchange, arrival = arrival,
     }
     local task
     if self._settings.spool then order.record, err = self._settings.spool:record(self._settings, payload, price) end
@@ -79,13 +80,13 @@ local function send(self, payload, body, opts)
     return task
 end
 
-local function submit(self, given, opts, level)
+local function submit(self, given, opts, level, arrival)
     local payload, err = request.build(given, level + 1)
     if not payload then return nil, err end
     local body
     body, err = request.encode(payload, true)
     if not body then return nil, err end
-    return send(self, payload, body, opts)
+    return send(self, payload, body, opts, arrival)
 end
 
 local function generate(self, given, opts, level)
@@ -95,7 +96,7 @@ local function generate(self, given, opts, level)
         local ok, reason = core.check_file(opts.save)
         if not ok then return nil, errors.new("io", "cannot write " .. text.show(opts.save) .. ": " .. reason) end
     end
-    local task, err = submit(self, given, opts, level + 1)
+    local task, err = submit(self, given, opts, level + 1, Arrival.new(opts.save, until_))
     if not task then return nil, err end
     local result
     result, err = task:wait()

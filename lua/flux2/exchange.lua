@@ -15,6 +15,23 @@ local function host_of(address)
     return parts and parts.host or nil
 end
 
+--- Waits for a request that is under way: yields in a coroutine, blocks outside one. When the wait ends before it, the
+--- request is given up.
+---@param id integer its job
+---@param latch flux2.Latch opened at its end
+---@param timeout? number seconds
+---@param task_id? string for the error
+---@return boolean? ended false when the time was over
+---@return flux2.Error? err the wait was cut short
+function exchange.await(id, latch, timeout, task_id)
+    local open, reason = scheduler.await(latch, timeout)
+    if open then return true end
+    scheduler.cancel(id)
+    if reason == "timeout" then return false end
+    return nil, errors.new("cancelled", "the coroutine that waits was cancelled, and its request with it",
+        { task_id = task_id })
+end
+
 --- Asks, and waits for the end of it: yields in a coroutine, blocks outside one.
 ---@param profile userdata
 ---@param spec table as for scheduler.transfer
@@ -28,10 +45,9 @@ function exchange.ask(profile, spec, task_id)
         scheduler.open(latch)
     end)
     if not id then return nil, errors.new("io", "the engine could not start: " .. reason, { task_id = task_id }) end
-    if scheduler.await(latch) then return event end
-    scheduler.cancel(id)
-    return nil, errors.new("cancelled", "the coroutine that waits was cancelled, and its request with it",
-        { task_id = task_id })
+    local _, err = exchange.await(id, latch, nil, task_id)
+    if err then return nil, err end
+    return event
 end
 
 --- What response.lua wants to know about the end of a job. Both use the same words, and nobody else sees the event, so

@@ -27,11 +27,12 @@ local GONE = { [403] = true, [404] = true, [410] = true }
 ---@param refresh? fun(timeout: number): flux2.Picture?, flux2.Error? asks for the same picture anew
 ---@param task_id? string
 ---@param record? flux2.Record in the spool, until the picture is collected
+---@param arrival? flux2.Arrival its download, which has begun
 ---@return flux2.Image
-function Image.new(settings, picture, refresh, task_id, record)
+function Image.new(settings, picture, refresh, task_id, record, arrival)
     return setmetatable({
         url = picture.url, content_type = picture.content_type, _b64 = picture.b64, _settings = settings,
-        _refresh = refresh, _task_id = task_id, _record = record,
+        _refresh = refresh, _task_id = task_id, _record = record, _arrival = arrival,
     }, Image)
 end
 
@@ -45,8 +46,14 @@ function Image:__tostring()
     return "flux2.Image (" .. text.clean(self.path or self.url or "in memory", 200) .. ")"
 end
 
---- One download. With a path the engine streams it there; with `as_base64` it encodes it, on its own thread.
+--- One download, unless it is on its way already. With a path the engine streams it there; with `as_base64` it encodes
+--- it, on its own thread.
 local function download(self, path, seconds, as_base64)
+    local arrival = self._arrival
+    if arrival and arrival.path == path and not as_base64 then
+        self._arrival = nil
+        return arrival:take(seconds, self._task_id)
+    end
     local spec = { url = self.url, file = path, base64 = as_base64, check = true, deadline = seconds }
     return exchange.ask(self._settings.images, spec, self._task_id)
 end

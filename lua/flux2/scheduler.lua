@@ -80,7 +80,7 @@ local function forget(id)
     announce()
 end
 
-local function enter(id, handler, background, start, ...)
+local function enter(id, handler, background)
     if background then quiet[id] = true end
     handlers[id] = handler
     entries = entries + 1
@@ -89,6 +89,10 @@ local function enter(id, handler, background, start, ...)
         if work > most then most = work end
     end
     announce()
+end
+
+local function enter_and_start(id, handler, background, start, ...)
+    enter(id, handler, background)
     return engine[start](engine, id, ...)
 end
 
@@ -107,7 +111,7 @@ local function begin(handler, background, start, ...)
     id, reason = e:next_id()
     if not id then return nil, reason end
     local ran, ok
-    ran, ok, reason = pcall(enter, id, handler, background, start, ...)
+    ran, ok, reason = pcall(enter_and_start, id, handler, background, start, ...)
     if ran and ok then return id end
     forget(id)
     quiet[id] = nil
@@ -125,7 +129,9 @@ function scheduler.transfer(profile, spec, handler)
     return begin(handler, false, "transfer", profile, spec)
 end
 
---- Starts a poll. The kinds are "opened", "changed", with `observe` "exchanged", and at last "ended".
+--- Starts a poll. The kinds are "opened", "changed", with `observe` "exchanged", and at last "ended". With `fetch`, the
+--- profile of a transfer, the first picture of a good end is fetched at once: `event.fetch` of "ended" is the id of the
+--- job that does it, for `adopt` or `decline`.
 ---@param profile userdata
 ---@param spec table
 ---@param handler fun(kind: string, event: table)
@@ -133,6 +139,14 @@ end
 ---@return string? reason
 function scheduler.poll(profile, spec, handler)
     return begin(handler, false, "poll", profile, spec)
+end
+
+--- Enters a job that the engine has begun by itself. To be called while the event that names it is handed out: what the
+--- job has to tell comes after that.
+---@param id integer
+---@param handler fun(kind: string, event: table)
+function scheduler.adopt(id, handler)
+    if not handlers[id] then enter(id, handler) end
 end
 
 --- Calls `fn` by the pump after `seconds`.
@@ -155,6 +169,12 @@ function scheduler.cancel(id, heard)
         handlers[id], quiet[id] = heard, true
         entries = entries + 1
     end
+    engine:cancel(id)
+end
+
+--- Gives up a job that the engine has begun by itself, and that nobody adopts.
+---@param id integer
+function scheduler.decline(id)
     engine:cancel(id)
 end
 

@@ -43,6 +43,7 @@ local text = require "flux2.text"
 ---@field submitted? string when, as "2026-01-31T12:00:00Z"; for what client:recover found
 ---@field price? number credits, as they were reckoned then; for what client:recover found
 local Task = {}
+Task.__index = Task
 Task.__name = "flux2.Task"
 
 local Result = {}
@@ -65,27 +66,37 @@ end
 
 local start_polling
 
+--- What is known only once its job has begun is there before: filling it in must not need memory.
 local function new(settings, fields)
-    fields._settings = settings
-    -- What is known only once its job has begun: filling these in must not need memory.
-    fields._job, fields._slot = false, false
-    fields._began = core.now()
-    if not fields._dormant then fields._latch = scheduler.latch() end
+    fields._settings, fields._job, fields._slot = settings, false, false
+    fields._latch, fields._began = scheduler.latch(), core.now()
     return setmetatable(fields, Task)
 end
 
+--- A recovered task is not polled before somebody asks for its latch, in order to wait: there may be thousands.
+local Dormant = { __name = Task.__name, __tostring = Task.__tostring }
+
 local function awaken(self)
-    self._dormant, self._latch, self._began = nil, scheduler.latch(), core.now()
+    self._latch, self._began = scheduler.latch(), core.now()
+    return setmetatable(self, Task)
 end
 
---- A recovered task is not polled before somebody asks for its latch, in order to wait: there may be thousands.
-function Task:__index(name)
-    if name == "_latch" and rawget(self, "_dormant") then
-        awaken(self)
-        start_polling(self)
-        return rawget(self, "_latch")
-    end
-    return Task[name]
+function Dormant:__index(name)
+    if name ~= "_latch" then return Task[name] end
+    start_polling(awaken(self))
+    return self._latch
+end
+
+local function is_dormant(self)
+    return getmetatable(self) == Dormant
+end
+
+--- Whether something is a task.
+---@private
+---@param x any
+---@return boolean
+function Task.is(x)
+    return type(x) == "table" and (getmetatable(x) == Task or is_dormant(x))
 end
 
 -- The books -----------------------------------------------------------------------------------------------------------
@@ -150,7 +161,8 @@ local function succeed(self, answer)
     local images = {}
     if self._record then self._record:expect(#answer.images) end
     for i, picture in ipairs(answer.images) do
-        images[i] = Image.new(self._settings, picture, refresher(self, i), self.id, self._record)
+        local arrival = i == 1 and self._arrival and self._arrival:has_begun() and self._arrival or nil
+        images[i] = Image.new(self._settings, picture, refresher(self, i), self.id, self._record, arrival)
     end
     self._settled = true
     note(self, answer.status, 1)
@@ -248,6 +260,7 @@ end
 local function polling_ended(self, event)
     if not event.failure then
         event.task_id = self.id
+        if event.fetch then self._arrival:begin(event.fetch) end
         return settle(self, response.poll(event))
     end
     local err = exchange.failure(event, context_of(self))
@@ -271,12 +284,13 @@ local function opened(self, event)
     note(self, event.status)
 end
 
---- Hears what becomes of a submission that was cancelled, for the books alone.
+--- Hears what becomes of a task that was cancelled, for the books alone.
 local function books_of(self)
     return function(kind, event)
         if kind == "opened" then return opened(self, event) end
         if kind ~= "ended" then return end
         leave(self)
+        if event.fetch then scheduler.decline(event.fetch) end
         if not event.opening then return end
         if event.failure then
             submission_failed(self, event)
@@ -341,7 +355,8 @@ end
 ---@private
 ---@param settings table
 ---@param order { body: string, request: table, price: number?, timeout: number?, reservation: flux2.Reservation,
----  record: flux2.Record?, on_exchange: function? } body is JSON, price is in credits, timeout in seconds
+---  record: flux2.Record?, on_exchange: function?, arrival: flux2.Arrival? } body is JSON, price is in credits, timeout
+---  in seconds; with an arrival the first picture is fetched for it as soon as there is a link
 ---@param prepare fun(task: flux2.Task) called before anything is sent; afterwards nothing may fail
 ---@return flux2.Task?
 ---@return flux2.Error?
@@ -350,10 +365,13 @@ function Task.submit(settings, order, prepare)
     local self = new(settings, {
         state = "submitting", request = order.request, _price = order.price, _timeout = order.timeout,
         _reservation = order.reservation, _record = order.record, _on_exchange = order.on_exchange,
+        _arrival = order.arrival,
     })
     prepare(self)
+    local arrival = order.arrival
     return start(self, {
         url = settings.task_url .. "{id}", opening = settings.submit_url, body = order.body,
+        fetch = arrival and settings.images, file = arrival and arrival.path, check = arrival ~= nil,
         record_path = record.path, record_text = record.text,
         durations = settings.learning:kind(settings.base_url, order.request),
     })
@@ -366,10 +384,11 @@ end
 ---@param timeout number? seconds
 ---@return flux2.Task
 function Task.recovered(settings, record, timeout)
-    return new(settings, {
+    return setmetatable({
         state = "running", id = record.id, request = record.request, submitted = record.submitted,
-        price = record.price, _price = record.price, _timeout = timeout, _record = record, _dormant = true,
-    })
+        price = record.price, _price = record.price, _timeout = timeout, _record = record, _settings = settings,
+        _job = false, _slot = false,
+    }, Dormant)
 end
 
 --- Takes up a task that exists. Used by Client.
@@ -436,10 +455,8 @@ end
 -- Example: `task:cancel()`
 function Task:cancel()
     if not ALIVE[self.state] then return self end
-    if self._dormant then awaken(self) end
-    scheduler.cancel(self._job, self.state == "submitting" and books_of(self) or function(kind)
-        if kind == "ended" then leave(self) end
-    end)
+    if is_dormant(self) then awaken(self) end
+    scheduler.cancel(self._job, books_of(self))
     local message = "cancelled here; the service may still make the picture and charge for it"
     finish(self, "cancelled", nil, errors.new("cancelled", message, { task_id = self.id }))
     return self
@@ -469,10 +486,7 @@ function Task:on(event, fn)
     local listeners = self._listeners[event] or {}
     self._listeners[event] = listeners
     listeners[#listeners + 1] = fn
-    if self._dormant then
-        awaken(self)
-        start_polling(self)
-    end
+    if is_dormant(self) then start_polling(awaken(self)) end
     if event == "done" and not ALIVE[self.state] then reports.guard(fn, self, self.result, self.error) end
     return self
 end

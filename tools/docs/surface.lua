@@ -21,6 +21,7 @@ surface.public = {
 --- A name that ends in ".*" means all modules below.
 surface.internal = {
     "flux2.api",
+    "flux2.arrival",
     "flux2.base64",
     "flux2.budget",
     "flux2.cli",

@@ -102,7 +102,7 @@ end
 
 --- The picture of whatever the caller has.
 local function picture_of(source, opts)
-    if getmetatable(source) == Task then
+    if Task.is(source) then
         local result, err = source:wait(opts.timeout)
         if not result then return nil, err end
         if not rest() then return nil, errors.new("cancelled", "the coroutine was cancelled before the download") end
@@ -122,8 +122,7 @@ local function fetch(source, opts)
 end
 
 local function is_source(source)
-    local meta = getmetatable(source)
-    if meta == Task or meta == Image then return true end
+    if Task.is(source) or getmetatable(source) == Image then return true end
     return type(source) == "table" and type(source.images) == "table" and getmetatable(source.images[1]) == Image
 end
 
