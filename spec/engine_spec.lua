@@ -140,3 +140,37 @@ describe("a silent server", function()
         assert.equal(0, #emu:ledger())
     end)
 end)
+
+-- LuaJIT compiles what runs often, and takes the time for it from some frame.
+if rawget(_G, "jit") then
+    describe("LuaJIT", function()
+        after_each(service.stop_all)
+
+        local INTERPRETED = {
+            "arrival", "budget", "client", "exchange", "image", "learning", "options", "pricing", "reports", "request",
+            "response", "scheduler", "slots", "spawn", "task", "yielding",
+        }
+
+        it("compiles nothing that the pump runs", function()
+            local client, traced, all = service.client(service.start { duration = 0 }), {}, 0
+            local funcinfo, match = require("jit.util").funcinfo, string.match
+            local function on_trace(what, _, fn, pc)
+                if what ~= "start" then return end
+                all = all + 1
+                local source = funcinfo(fn, pc).source
+                traced[source and match(source, "/flux2/([%w_]+)%.lua$") or ""] = true
+            end
+            jit.attach(on_trace, "trace")
+            for _ = 1, 10 do
+                local handles = {}
+                for i = 1, 20 do handles[i] = flux2.spawn(function() return client:generate "a red fox" end) end
+                for i = 1, 20 do assert(handles[i]:join()) end
+            end
+            local n = 0
+            for i = 1, 1000 do n = n + i % 7 end
+            jit.attach(on_trace)
+            assert.is_true(n > 0 and all > 0, "the compiler is at work, and is heard")
+            for _, room in ipairs(INTERPRETED) do assert.is_nil(traced[room], room) end
+        end)
+    end)
+end

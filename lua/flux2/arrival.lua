@@ -2,6 +2,8 @@
 -- however busy the host is.
 -- Owns one download, from the end of its task until somebody takes what it brought. Knows no image and no task.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local core = require "flux2.core"
 local exchange = require "flux2.exchange"
 local scheduler = require "flux2.scheduler"

@@ -2,6 +2,8 @@
 -- Owns the counting: a price is reserved before a submission is sent, kept while its outcome is unknown, given back
 -- once it was certainly not accepted. Prices come from outside; nothing here is asked of the service.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local errors = require "flux2.errors"
 local text = require "flux2.text"
 

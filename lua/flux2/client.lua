@@ -1,6 +1,8 @@
 --- A client: one key, one base URL, one set of limits. Turns requests into tasks.
 -- Owns its settings. Every client of a Lua state shares the engine and its connections.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local Arrival = require "flux2.arrival"
 local budget = require "flux2.budget"
 local core = require "flux2.core"

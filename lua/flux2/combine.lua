@@ -1,6 +1,8 @@
 --- Waiting for several at once: all of them, or the first.
 -- Owns nothing. Works on whatever has a latch and says how it ended: tasks and handles.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local errors = require "flux2.errors"
 local options = require "flux2.options"
 local scheduler = require "flux2.scheduler"

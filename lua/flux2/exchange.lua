@@ -1,6 +1,8 @@
 --- One exchange with a server: asking and waiting for what comes, and from the engine's words for it to an error.
 -- Owns nothing.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local response = require "flux2.response"

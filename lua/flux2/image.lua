@@ -1,6 +1,8 @@
 --- A finished picture: fetched into memory, or streamed to a file by the engine.
 -- Owns the bytes once they are here. Knows no task beyond asking it once for a fresh URL.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local base64 = require "flux2.base64"
 local core = require "flux2.core"
 local errors = require "flux2.errors"

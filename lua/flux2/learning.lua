@@ -2,6 +2,8 @@
 -- Owns the names of the kinds, and one memory for each file. The engine learns, forgets and writes (csrc/sketch.c,
 -- csrc/memory.c). A file that cannot be used is reported, and costs nothing but what it knew.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local core = require "flux2.core"
 local reports = require "flux2.reports"
 local text = require "flux2.text"

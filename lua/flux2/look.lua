@@ -1,6 +1,8 @@
 --- One question to the service: how does a task stand? Waits for no end, and takes nothing up.
 -- Owns nothing.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local core = require "flux2.core"
 local exchange = require "flux2.exchange"
 local response = require "flux2.response"

@@ -1,6 +1,8 @@
 --- Many generations with a bounded number at once: the iterator behind client:map.
 -- Owns the workers of one loop and ends them when the loop is left. Knows no HTTP and no task: it is given `generate`.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local errors = require "flux2.errors"
 local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"

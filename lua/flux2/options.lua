@@ -1,6 +1,8 @@
 --- Checks tables of named options: the one place that says what an option must be and what its name was meant to be.
 -- A leaf: knows no option by itself.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local suggest = require "flux2.suggest"
 local text = require "flux2.text"
 

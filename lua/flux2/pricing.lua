@@ -1,5 +1,7 @@
 --- What a request costs, as far as the service has published it. Never guesses.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local pricing = {}
 
 --- Published prices in credits ("about", says the service), by type and resolution.

@@ -1,6 +1,8 @@
 --- Errors that belong to nobody: of callbacks, and of coroutines that nobody has joined. They are never lost.
 -- Owns the list of those that nobody has heard of yet. Never: resumes anything, or ends the process by itself.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local reports = {}
 
 local failures = {} -- { error, told }

@@ -1,6 +1,8 @@
 --- What to ask: checks a request against the service's documented rules and makes the body to send.
 -- Sends nothing. The caller's tables are neither changed nor kept.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local errors = require "flux2.errors"
 local json = require "flux2.json"
 local suggest = require "flux2.suggest"

@@ -2,6 +2,8 @@
 -- Judges by the words and paths of flux2.shapes, which also go to the engine as `response.watch`. Whatever a server
 -- sends, nothing here raises: it ends as a result or as an error of a known kind.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local errors = require "flux2.errors"
 local failure = require "flux2.failure"
 local json = require "flux2.json"

@@ -2,6 +2,10 @@
 -- Owns the engine of this Lua state and the table of its jobs. Knows nothing of Flux 2: a job is an id and a handler,
 -- a wait is a latch that opens.
 
+-- LuaJIT compiles what has run a few dozen times, in the middle of some frame: half a millisecond there, for code that
+-- calls C all the time and gains nothing. So the rooms through which tasks and events go are interpreted.
+if jit then jit.off(true, true) end
+
 local core = require "flux2.core"
 local reports = require "flux2.reports"
 local yielding = require "flux2.yielding"

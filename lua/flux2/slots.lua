@@ -1,6 +1,8 @@
 --- How many tasks of a client may be alive at once: a slot for each, from its submission until its end was handed over.
 -- Owns the count. What waits for the host cannot pile up without bound, because there is at most one end for each slot.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local errors = require "flux2.errors"
 local text = require "flux2.text"
 

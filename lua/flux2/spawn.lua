@@ -1,6 +1,8 @@
 --- Coroutines with a handle: their results, their errors, their end.
 -- Owns nothing but the handles; who waits for what is the scheduler's.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local errors = require "flux2.errors"
 local reports = require "flux2.reports"
 local scheduler = require "flux2.scheduler"

@@ -10,6 +10,8 @@
 --
 -- Whoever finds the lock of an owner free may take its records over, by renaming them: that succeeds for one only.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local json = require "flux2.json"

@@ -1,6 +1,8 @@
 --- One generation at the service: its state, and those who wait for it.
 -- Owns the job that submits and polls it. Knows what an answer means through flux2.response only.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exchange = require "flux2.exchange"

@@ -1,6 +1,8 @@
 --- Whether a wait in the running coroutine may yield, or has to block.
 -- A leaf. Resumes nobody, and knows no one who waits.
 
+if jit then jit.off(true, true) end -- see flux2.scheduler
+
 local yielding = {}
 
 local blocking = setmetatable({}, { __mode = "k" }) -- coroutine -> whether its waits block, where that is known
