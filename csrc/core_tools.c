@@ -7,7 +7,7 @@
 
 #include "base64.h"
 #include "core.h"
-#include "job.h"
+#include "escape.h"
 #include "platform.h"
 
 #define URL_TYPE "flux2.url"
@@ -112,7 +112,7 @@ static int escape(lua_State *L)
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);
     char *out = lua_newuserdata(L, FLUX2_ESCAPED_SIZE(size));
-    flux2_job_escape(text, size, out);
+    flux2_escape(text, size, out);
     lua_pushstring(L, out);
     return 1;
 }

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ascii.h"
 #include "base64.h"
+#include "escape.h"
 
 enum {
     /* A service that has just given us an id may need a moment until all of it knows the task. */
@@ -307,30 +307,6 @@ static struct flux2_event *end_with(struct flux2_job *j, struct flux2_transfer *
 
 /* --- answers ------------------------------------------------------------------------------------------ */
 
-static bool is_unreserved(char c)
-{
-    return flux2_is_alphanumeric(c) || c == '-' || c == '_' || c == '~' || c == '.';
-}
-
-void flux2_job_escape(const char *text, size_t size, char *out)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    size_t i, dots = 0;
-    while (dots < size && text[dots] == '.')
-        dots++;
-    for (i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (is_unreserved(text[i]) && dots < size) {
-            *out++ = (char)c;
-            continue;
-        }
-        *out++ = '%';
-        *out++ = hex[c >> 4];
-        *out++ = hex[c & 15];
-    }
-    *out = '\0';
-}
-
 /* Puts the id into the URL of the polls. */
 static bool fill_in_id(struct flux2_job *j, const char *id)
 {
@@ -338,7 +314,7 @@ static bool fill_in_id(struct flux2_job *j, const char *id)
     char *place = strstr(j->url, "{id}");
     if (!place)
         return true;
-    flux2_job_escape(id, strlen(id), escaped);
+    flux2_escape(id, strlen(id), escaped);
     size_t size = strlen(j->url) + strlen(escaped) + 1;
     char *url = malloc(size);
     if (!url)

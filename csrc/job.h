@@ -150,9 +150,4 @@ struct flux2_event *flux2_job_end(struct flux2_job *job, const struct flux2_outc
  * event names it, so it begins after that event is on its way. */
 struct flux2_job *flux2_job_take_fetch(struct flux2_job *job);
 
-/* Makes one segment of a URL's path of any TEXT: escapes everything but unreserved characters, and the dots of a
- * text that is nothing but dots. OUT has room for FLUX2_ESCAPED_SIZE(size). */
-void flux2_job_escape(const char *text, size_t size, char *out);
-#define FLUX2_ESCAPED_SIZE(size) ((size)*3 + 1)
-
 #endif

@@ -4,7 +4,7 @@
  * Input: the id. */
 #include <curl/curl.h>
 
-#include "../csrc/job.h"
+#include "../csrc/escape.h"
 #include "fuzz.h"
 
 #define PREFIX "http://127.0.0.1:8080/api/v1/tasks/"
@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int back = 0;
     if (!escaped)
         abort();
-    flux2_job_escape(id, size, escaped);
+    flux2_escape(id, size, escaped);
     size_t n = strlen(escaped);
     PROMISE(n >= size && n < FLUX2_ESCAPED_SIZE(size));
     PROMISE(strspn(escaped, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~.%") == n);
