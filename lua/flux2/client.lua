@@ -178,8 +178,8 @@ function Client:look(id, opts)
     return found, err
 end
 
---- From a prompt to a picture: submits, waits, and fetches into memory, or with `save` straight into a file. Yields in
---- a coroutine, blocks outside one.
+--- From a prompt to a picture: submits, waits, and fetches into memory, or with `save` straight into a file. The
+--- download begins as soon as the task has ended, also while the host is busy. Yields in a coroutine, blocks outside one.
 ---@param given string|flux2.Request as for submit
 ---@param opts? { save: string?, timeout: number?, price: number?, on_status: function?, on_progress: function?,
 ---  on_done: function?, on_exchange: function? } save is the path of a file; timeout in seconds covers everything;
