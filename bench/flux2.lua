@@ -8,7 +8,6 @@ local tasks, concurrency, interval = tonumber(arg[2]), tonumber(arg[3]), tonumbe
 local client = assert(flux2.new {
     api_key = "aio_bench_key", base_url = url, ca_file = arg[6], poll = { interval = interval / 1000 },
     max_submissions_per_second = 1e6,
-    max_connections = not arg[6] and concurrency or nil,
 })
 
 local begun, done = 0, 0

@@ -1,11 +1,15 @@
 --- Runs bench/frame.lua on Lua 5.4 and LuaJIT, over TLS with HTTP/2: into files, and into memory as buffers and as
--- strings; prints the table.
+-- strings, and as buffers in a game with 40 MB of its own; prints the table.
 --   BENCH_FRAME_RUNS=1 lua bench/frames.lua
 
 local support = require "support"
 
 local RUNS = tonumber(os.getenv "BENCH_FRAME_RUNS" or "") or 1
 local BYTES, TASKS = 8 * 2 ^ 20, 50
+
+local NAMES = {
+    files = ", to files", buffers = ", to buffers", heap = ", buffers beside 40 MB", strings = ", to strings",
+}
 
 local function run(service, lua, where)
     local front, dir = support.front(service, true), support.directory()
@@ -27,7 +31,7 @@ local service = support.service()
 support.finally(function()
     local kinds = {}
     for _, lua in ipairs { "5.4", "luajit" } do
-        for _, where in ipairs { "files", "buffers", "strings" } do
+        for _, where in ipairs { "files", "buffers", "heap", "strings" } do
             kinds[#kinds + 1] = { lua = lua, where = where, runs = {} }
         end
     end
@@ -51,7 +55,7 @@ support.finally(function()
         local slow = 0
         for _, n in ipairs(column(7)) do slow = slow + n end
         rows[#rows + 1] = {
-            (kind.lua == "5.4" and "Lua 5.4" or "LuaJIT") .. ", to " .. kind.where,
+            (kind.lua == "5.4" and "Lua 5.4" or "LuaJIT") .. NAMES[kind.where],
             ("%d"):format(support.median(column(2))), ms(3), ms(4), ms(5),
             ("%.4f"):format(support.quantile(column(6), 1)), ("%d"):format(slow), ms(8),
             ("%.4f"):format(support.quantile(column(9), 1)), ("%d of %d"):format(support.quantile(column(1), 0), TASKS),

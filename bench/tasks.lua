@@ -12,7 +12,7 @@ local RUNS = setting("RUNS", 5)
 local KINDS = {
     plain = { tasks = 1000, concurrency = 100, interval = 10, bytes = 102400, polls = 6 },
     http2 = { tasks = 1000, concurrency = 200, interval = 50, bytes = 102400, polls = 6, tls = true },
-    large = { tasks = 40, concurrency = 4, interval = 10, bytes = 8 * 2 ^ 20, polls = 2, tls = true },
+    large = { tasks = 100, concurrency = 4, interval = 10, bytes = 8 * 2 ^ 20, polls = 2, tls = true },
 }
 local kind = assert(KINDS[MODE], "no such mode")
 kind.tasks = setting("TASKS", kind.tasks)
