@@ -135,6 +135,17 @@ describe("map", function()
         assert.same({ "1one", "2two" }, service.list(dir))
         service.remove(dir)
     end)
+    it("pays for nothing that cannot be saved where it is told", function()
+        local before, kinds = #emu:ledger(), {}
+        for i, image, err in client:map({ "one", "two", "three" }, {
+            save = function(index) return ({ 5, "", "no\0where.png" })[index] end,
+        }) do
+            assert.is_nil(image)
+            kinds[i] = err.kind
+        end
+        assert.same({ "invalid_request", "invalid_request", "io" }, kinds)
+        assert.equal(before, #emu:ledger())
+    end)
     it("cancels what is running when the loop is left", function()
         local slow = service.start { duration = 60 }
         local n = 0

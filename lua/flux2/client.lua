@@ -91,12 +91,18 @@ local function submit(self, given, opts, level, arrival)
     return send(self, payload, body, opts, arrival)
 end
 
+--- Before a credit is spent.
+local function check_path(path)
+    local ok, reason = false, "a file's name holds no NUL byte"
+    if not path:find "%z" then ok, reason = core.check_file(path) end
+    return not ok and errors.new("io", "cannot write " .. text.show(path) .. ": " .. reason) or nil
+end
+
 local function generate(self, given, opts, level)
     local until_ = core.now() + (opts.timeout or self._settings.timeout)
     if opts.save then
-        -- Before a credit is spent.
-        local ok, reason = core.check_file(opts.save)
-        if not ok then return nil, errors.new("io", "cannot write " .. text.show(opts.save) .. ": " .. reason) end
+        local err = check_path(opts.save)
+        if err then return nil, err end
     end
     local task, err = submit(self, given, opts, level + 1, Arrival.new(opts.save, until_))
     if not task then return nil, err end
@@ -179,7 +185,8 @@ function Client:look(id, opts)
 end
 
 --- From a prompt to a picture: submits, waits, and fetches into memory, or with `save` straight into a file. The
---- download begins as soon as the task has ended, also while the host is busy. Yields in a coroutine, blocks outside one.
+--- download begins as soon as the task has ended, also while the host is busy. Yields in a coroutine, blocks outside
+--- one.
 ---@param given string|flux2.Request as for submit
 ---@param opts? { save: string?, timeout: number?, price: number?, on_status: function?, on_progress: function?,
 ---  on_done: function?, on_exchange: function? } save is the path of a file; timeout in seconds covers everything;
@@ -213,8 +220,13 @@ function Client:map(iterable, opts)
         if type(item) ~= "string" and type(item) ~= "table" then
             return nil, errors.new("invalid_request", "a prompt or a request is needed, not " .. text.show(item))
         end
+        local path = opts.save and opts.save(index, item) or nil
+        if path ~= nil and (type(path) ~= "string" or path == "") then
+            local message = "save must give the path of a file, a string that is not empty, not " .. text.show(path)
+            return nil, errors.new("invalid_request", message)
+        end
         return generate(self, item, {
-            save = opts.save and opts.save(index, item), timeout = opts.timeout, price = opts.price,
+            save = path, timeout = opts.timeout, price = opts.price,
             on_status = opts.on_status, on_progress = opts.on_progress, on_done = opts.on_done,
             on_exchange = opts.on_exchange,
         }, 2)
