@@ -13,6 +13,8 @@
 #define SUBMIT "http://127.0.0.1:1/api/v1/images/generations"
 #define POLL "http://127.0.0.1:1/api/v1/tasks/"
 
+enum { FETCH_ID = 2 };
+
 static const int statuses[] = {200, 200, 201, 202, 204, 301, 400, 401, 402, 404, 408, 409, 429, 500, 503, 0};
 static const double pauses[] = {-1, -1, -1, 0, 1, 30, 86400, 1e300};
 static struct flux2_profile *profile;
@@ -75,12 +77,29 @@ static unsigned check_events(struct flux2_event *events, const struct flux2_job 
         ended += events->kind == FLUX2_EVENT_ENDED;
         *opened += events->kind == FLUX2_EVENT_OPENED;
         PROMISE(memchr(events->status, '\0', sizeof events->status) != NULL);
+        /* What was not read beyond doubt is not fetched. */
+        PROMISE(events->fetch == 0 || (ended && events->links && events->fetch == FETCH_ID && job->fetch));
         flux2_event_free(events);
         events = next;
     }
     PROMISE((ended == 1) == (job->phase == FLUX2_PHASE_ENDED));
     PROMISE(*opened <= 1);
     return ended;
+}
+
+/* The picture is asked for where its link says, and in no other way. */
+static void check_fetch(struct flux2_job *job, double now)
+{
+    struct flux2_request request;
+    struct flux2_job *fetch = flux2_job_take_fetch(job);
+    if (!fetch)
+        return;
+    PROMISE(job->phase == FLUX2_PHASE_ENDED && fetch->id == FETCH_ID && !flux2_job_take_fetch(job));
+    flux2_job_begin(fetch, now);
+    PROMISE(fetch->phase == FLUX2_PHASE_READY && flux2_job_request(fetch, &request) == 0);
+    PROMISE(strncmp(request.url, "http", 4) == 0 && !request.body && request.nature == FLUX2_SAFE);
+    PROMISE(request.check_signature && !request.path);
+    flux2_job_free(fetch);
 }
 
 static bool may_send_again(const struct flux2_outcome *o)
@@ -93,7 +112,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
     struct flux2_job_spec spec = {
-        .kind = FLUX2_JOB_POLL, .url = POLL "{id}", .opening = SUBMIT, .body = "{}", .body_size = 2};
+        .kind = FLUX2_JOB_POLL, .url = POLL "{id}", .opening = SUBMIT, .body = "{}", .body_size = 2,
+        .check_signature = true, .fetch_profile = profile, .fetch_id = FETCH_ID};
     struct flux2_job *job = flux2_job_new(1, profile, &spec);
     double now = 1000;
     uint64_t random = size;
@@ -119,6 +139,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         now = job->due;
         check_events(flux2_job_wake(job, now), job, &opened);
     }
+    if (size & 1) /* or nobody takes it */
+        check_fetch(job, now);
     flux2_job_free(job);
     flux2_sink_clear(&transfer->sink);
     return 0;
