@@ -14,13 +14,19 @@
 static const double WAIT_SLICE =
     0.05; /* seconds: a signal that slips in before poll() is noticed this late */
 
+/* What the userdata holds. */
+struct box {
+    struct flux2_engine *engine; /* NULL once it is closed */
+    struct flux2_hoard *hoard;   /* lives as long as the state */
+};
+
 /* --- engine: life ------------------------------------------------------------------------------------------- */
 
 /* The engine, or NULL once it is closed. */
 static struct flux2_engine *test_engine(lua_State *L)
 {
-    struct flux2_engine **box = luaL_checkudata(L, 1, ENGINE_TYPE);
-    return *box;
+    struct box *box = luaL_checkudata(L, 1, ENGINE_TYPE);
+    return box->engine;
 }
 
 /* The engine, usable; otherwise NULL with nil and the reason on the stack. */
@@ -43,11 +49,12 @@ static int engine_get(lua_State *L)
     lua_getfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
     if (lua_type(L, -1) == LUA_TUSERDATA)
         return 1;
-    struct flux2_engine **box = lua_newuserdata(L, sizeof(struct flux2_engine *));
-    *box = NULL;
+    struct flux2_hoard *hoard = flux2_core_push_hoard(L);
+    struct box *box = lua_newuserdata(L, sizeof *box);
+    *box = (struct box){.hoard = hoard};
     luaL_setmetatable(L, ENGINE_TYPE);
-    *box = flux2_engine_new(&error);
-    if (!*box)
+    box->engine = flux2_engine_new(&error);
+    if (!box->engine)
         return flux2_core_fail(L, strerror(error));
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
@@ -56,9 +63,9 @@ static int engine_get(lua_State *L)
 
 static int engine_gc(lua_State *L)
 {
-    struct flux2_engine **box = luaL_checkudata(L, 1, ENGINE_TYPE);
-    struct flux2_engine *e = *box;
-    *box = NULL;
+    struct box *box = luaL_checkudata(L, 1, ENGINE_TYPE);
+    struct flux2_engine *e = box->engine;
+    box->engine = NULL;
     flux2_engine_close(e);
     return 0;
 }
@@ -73,10 +80,10 @@ static int engine_tostring(lua_State *L)
 void flux2_core_free(lua_State *L, void *block, size_t size)
 {
     lua_getfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
-    struct flux2_engine **box = lua_touserdata(L, -1);
+    struct box *box = lua_touserdata(L, -1);
     lua_pop(L, 1);
-    if (box && *box && !flux2_engine_is_foreign(*box))
-        flux2_engine_free(*box, block, size);
+    if (box && box->engine && !flux2_engine_is_foreign(box->engine))
+        flux2_engine_free(box->engine, block, size);
     else
         free(block);
 }
@@ -365,9 +372,9 @@ static int engine_ready(lua_State *L)
 /* The same as a closure over the engine, for every frame: checking the type of an argument costs more than the rest. */
 static int read_ready(lua_State *L)
 {
-    struct flux2_engine **box = lua_touserdata(L, lua_upvalueindex(1));
-    flux2_core_relieve(L, lua_touserdata(L, lua_upvalueindex(2)));
-    return push_ready(L, *box);
+    struct box *box = lua_touserdata(L, lua_upvalueindex(1));
+    flux2_core_relieve(L, box->hoard);
+    return push_ready(L, box->engine);
 }
 
 /* engine:reader() -> a function that tells how many events wait, and has the collector look for a while for pictures that
@@ -376,8 +383,7 @@ static int engine_reader(lua_State *L)
 {
     luaL_checkudata(L, 1, ENGINE_TYPE);
     lua_settop(L, 1);
-    flux2_core_push_hoard(L);
-    lua_pushcclosure(L, read_ready, 2);
+    lua_pushcclosure(L, read_ready, 1);
     return 1;
 }
 

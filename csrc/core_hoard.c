@@ -86,10 +86,12 @@ static size_t steps_at_once(const struct flux2_hoard *h)
 
 void flux2_core_relieve(lua_State *L, struct flux2_hoard *h)
 {
-    if (h->due > 0 && is_stopped(L))
-        h->due = 0;
     if (h->due == 0)
         return;
+    if (is_stopped(L)) {
+        h->due = 0;
+        return;
+    }
     if (is_endless(h)) {
         lua_gc(L, LUA_GCCOLLECT, 0);
         set_goal(L, h);
