@@ -53,10 +53,6 @@ static inline void *flux2_compat_testudata(lua_State *L, int index, const char *
     return p;
 }
 
-#ifndef LUA_GCISRUNNING
-#define LUA_GCISRUNNING 9 /* LuaJIT knows it; Lua 5.1 does not, and answers -1 */
-#endif
-
 #endif /* LUA_VERSION_NUM < 502 */
 
 #if LUA_VERSION_NUM < 503

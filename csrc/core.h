@@ -32,8 +32,8 @@ void flux2_core_free(lua_State *L, void *block, size_t size);
 
 /* Bytes that Lua holds and does not copy; see core_buffer.c. */
 struct flux2_buffer;
-/* Pushes an empty one. */
-struct flux2_buffer *flux2_core_new_buffer(lua_State *L);
+/* Pushes an empty one that is to hold SIZE bytes. */
+struct flux2_buffer *flux2_core_new_buffer(lua_State *L, size_t size);
 /* Hands DATA over to it, which comes from malloc. Cannot fail. */
 void flux2_core_fill_buffer(lua_State *L, struct flux2_buffer *buffer, char *data, size_t size);
 /* The string or the buffer at INDEX; raises if there is neither. */
@@ -42,6 +42,8 @@ const char *flux2_core_check_bytes(lua_State *L, int index, size_t *size);
 /* The books of all buffers of a Lua state, which live as long as it does; see core_hoard.c. Pushes them, too. */
 struct flux2_hoard;
 struct flux2_hoard *flux2_core_push_hoard(lua_State *L);
+/* How much memory a buffer for SIZE bytes takes that is there for Lua's collector to see, and never touched. */
+size_t flux2_core_hoard_shadow(size_t size);
 /* SIZE bytes more, or less. Neither can fail. */
 void flux2_core_hoard_add(lua_State *L, struct flux2_hoard *hoard, size_t size);
 void flux2_core_hoard_remove(struct flux2_hoard *hoard, size_t size);

@@ -18,11 +18,11 @@ static struct flux2_buffer *check_buffer(lua_State *L, int index)
     return luaL_checkudata(L, index, BUFFER_TYPE);
 }
 
-struct flux2_buffer *flux2_core_new_buffer(lua_State *L)
+struct flux2_buffer *flux2_core_new_buffer(lua_State *L, size_t size)
 {
     struct flux2_hoard *hoard = flux2_core_push_hoard(L);
     lua_pop(L, 1);
-    struct flux2_buffer *b = lua_newuserdata(L, sizeof *b);
+    struct flux2_buffer *b = lua_newuserdata(L, sizeof *b + flux2_core_hoard_shadow(size));
     *b = (struct flux2_buffer){.hoard = hoard};
     luaL_setmetatable(L, BUFFER_TYPE);
     return b;
@@ -49,7 +49,7 @@ static int buffer_new(lua_State *L)
 {
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);
-    struct flux2_buffer *b = flux2_core_new_buffer(L);
+    struct flux2_buffer *b = flux2_core_new_buffer(L, size);
     char *data = malloc(size + 1);
     if (!data)
         return luaL_error(L, "not enough memory");

@@ -327,7 +327,7 @@ static void hand_over_body(lua_State *L, struct flux2_event *ev)
 {
     if (!ev->body || ev->signature < 0)
         return;
-    struct flux2_buffer *buffer = flux2_core_new_buffer(L);
+    struct flux2_buffer *buffer = flux2_core_new_buffer(L, ev->body_size);
     lua_setfield(L, -2, "buffer");
     flux2_core_fill_buffer(L, buffer, ev->body, ev->body_size);
     ev->body = NULL;

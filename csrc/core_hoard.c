@@ -1,17 +1,19 @@
 /* core_hoard.c - how much the buffers of a Lua state hold, and when to look for those that nobody holds any more.
  *
- * Lua's collector sees a few bytes where megabytes are, and would let pictures pile up. If it were told of all of them, it
- * would go through everything that the host has in one go: 30 ms in a game with 40 MB of its own. So it is made to look
- * from here, a little with each call of the pump, whenever there is much. */
+ * Lua's collector sees a few bytes where megabytes are, and would let pictures pile up. If it is told of all of them, that of
+ * Lua 5.1 and of LuaJIT pays for them bit by bit: there a buffer is as large as what it holds, and none of that is ever
+ * touched. Those of 5.2 to 5.4 would go through everything that the host has in one go: 30 ms in a game with 40 MB of its
+ * own. So they are made to look from here, a little with each call of the pump, whenever there is much. */
 #include "core.h"
 
 #define HOARD_KEY "flux2.buffer.hoard"
 
+#if LUA_VERSION_NUM >= 502
+
 enum {
     LEAST_GROWTH = 32 << 20, /* bytes that are no reason to collect */
     BACKLOG = 64,            /* for each so many steps that are due, one more at a time, ... */
-    MOST_AT_ONCE = 4,        /* ... but no more than that, ... */
-    LIMIT = 4,               /* ... unless there are so many times more bytes than there should be */
+    MOST_AT_ONCE = 4,        /* ... but no more than so many, for each time that the goal has been reached */
 };
 
 /* A step takes some 0.1 ms: so many of the collector's own, which gets through so many bytes then, roughly. */
@@ -19,10 +21,8 @@ enum {
 enum { OWN_STEPS = 1, STEP_BYTES = 1 << 20 };
 #elif LUA_VERSION_NUM == 503
 enum { OWN_STEPS = 40, STEP_BYTES = 1 << 16 };
-#elif LUA_VERSION_NUM == 502
-enum { OWN_STEPS = 90, STEP_BYTES = 1 << 14 };
 #else
-enum { OWN_STEPS = 20, STEP_BYTES = 1 << 16 };
+enum { OWN_STEPS = 90, STEP_BYTES = 1 << 14 };
 #endif
 
 /* All buffers of a Lua state. */
@@ -34,7 +34,6 @@ struct flux2_hoard {
     size_t cost;  /* steps that a collection takes */
 };
 
-/* Lua 5.1 does not know the question, and answers -1. */
 static bool is_stopped(lua_State *L)
 {
     return lua_gc(L, LUA_GCISRUNNING, 0) == 0;
@@ -80,8 +79,8 @@ static void advance(lua_State *L, struct flux2_hoard *h)
 
 static size_t steps_at_once(const struct flux2_hoard *h)
 {
-    size_t n = 1 + h->due / BACKLOG;
-    return n > MOST_AT_ONCE && h->live / LIMIT < h->goal ? MOST_AT_ONCE : n;
+    size_t n = 1 + h->due / BACKLOG, most = MOST_AT_ONCE * (1 + h->live / h->goal);
+    return n < most ? n : most;
 }
 
 void flux2_core_relieve(lua_State *L, struct flux2_hoard *h)
@@ -114,6 +113,40 @@ void flux2_core_hoard_remove(struct flux2_hoard *h, size_t size)
 {
     h->live -= size;
 }
+
+size_t flux2_core_hoard_shadow(size_t size)
+{
+    (void)size;
+    return 0;
+}
+
+#else /* nothing is to be done */
+
+struct flux2_hoard {
+    char nothing;
+};
+
+void flux2_core_relieve(lua_State *L, struct flux2_hoard *h)
+{
+    (void)L, (void)h;
+}
+
+void flux2_core_hoard_add(lua_State *L, struct flux2_hoard *h, size_t more)
+{
+    (void)L, (void)h, (void)more;
+}
+
+void flux2_core_hoard_remove(struct flux2_hoard *h, size_t size)
+{
+    (void)h, (void)size;
+}
+
+size_t flux2_core_hoard_shadow(size_t size)
+{
+    return size;
+}
+
+#endif
 
 struct flux2_hoard *flux2_core_push_hoard(lua_State *L)
 {
