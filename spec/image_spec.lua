@@ -57,13 +57,14 @@ describe("an image", function()
         assert.equal(before, emu:stats().downloads)
     end)
 
-    -- MiB of buffers that are there after so many were made and let go of, with the pump running.
+    -- MiB of buffers that are there after so many were made and let go of, each after a while, with the pump running.
     local function pile_up(mib)
-        local text, alive, n = ("x"):rep(2 ^ 20), setmetatable({}, { __mode = "v" }), 0
+        local text, alive, held, n = ("x"):rep(2 ^ 20), setmetatable({}, { __mode = "v" }), {}, 0
         for i = 1, mib do
-            alive[i] = core.buffer(text)
+            alive[i], held[i % 40 + 1] = core.buffer(text), alive[i - 1]
             flux2.update()
         end
+        assert.equal(40, #held)
         for _ in pairs(alive) do n = n + 1 end
         return n
     end
