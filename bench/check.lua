@@ -1,8 +1,7 @@
---- Counts instructions, and fails when one of the counted paths has grown by more than 5 %.
+--- Counts instructions and fails if a code path has grown by more than 5 %.
 --   lua bench/check.lua [--write]
--- callgrind counts a path for N and for 3 N rounds; the difference is the path, without the program around it. Counts
--- hold for a compiler and its libraries (libcurl, jansson, Lua): after a change of those, look at the differences and
--- write the file anew.
+-- callgrind counts N and 3 N rounds; the difference excludes the start and end of the program. The counts depend on the
+-- compiler and the libraries (libcurl, Lua): after an update of those, check the differences and rewrite the file.
 
 local support = require "support"
 
@@ -11,26 +10,26 @@ local BUDGET = "bench/budget.txt"
 
 local function native(name) return support.build .. "/paths " .. name end
 local function lua(script) return support.lua("5.4", script):format "" end
--- Lua 5.4 seeds the hashes of its strings by the clock, and some seeds make more collisions: up to 10 % of a count.
+-- Lua 5.4 seeds its string hashes by the clock; collisions change a count by up to 10 %. LuaJIT does not.
 local function steady_lua(script) return (support.lua("luajit", script):format "":gsub(" bench/", " -joff bench/")) end
 
--- `only`: count inside this function alone, because what is around it runs as often as the threads please.
+-- `only`: counts this function only, because the code around it depends on thread scheduling.
 local PATHS = {
-    { name = "probe", command = native "probe", rounds = 500 },
+    { name = "read_response", command = native "read_response", rounds = 500 },
     { name = "prepare", command = native "prepare", rounds = 500 },
     { name = "cycle", command = native "cycle", rounds = 500 },
     { name = "schedule", command = native "schedule", rounds = 1000 },
-    { name = "mailbox", command = native "mailbox", rounds = 2000 },
-    { name = "agenda", command = native "agenda", rounds = 5000 },
+    { name = "event_queue", command = native "event_queue", rounds = 2000 },
+    { name = "job_table", command = native "job_table", rounds = 5000 },
     { name = "update_idle", command = lua "idle.lua", rounds = 20000 },
-    { name = "event_to_lua", command = steady_lua "handover.lua", rounds = 1000, only = "engine_next", tries = 3 },
+    { name = "event_to_lua", command = steady_lua "events_child.lua", rounds = 1000, only = "engine_next", tries = 3 },
 }
 
 local function count(path, rounds)
     local only = path.only and ("--toggle-collect=%s"):format(path.only) or ""
     local valgrind = ("valgrind --tool=callgrind --callgrind-out-file=/dev/null %s "):format(only)
     local command = path.command
-    -- Settings of the environment go before the program.
+    -- Environment variables come before the program.
     local settings, program = command:match "^(.*;' )(%S.*)$"
     local line = (settings or "") .. valgrind .. (program or command) .. " " .. rounds
     local printed, code = support.run(support.clean .. line)
@@ -59,7 +58,7 @@ end
 local counted, failed = {}, false
 for i, path in ipairs(PATHS) do
     counted[i] = per_round(path)
-    -- Where two threads meet in the allocator, the least is the path itself.
+    -- Contention in the allocator adds instructions: the minimum is the path itself.
     for _ = 2, path.tries or 1 do counted[i] = math.min(counted[i], per_round(path)) end
 end
 
@@ -79,14 +78,14 @@ for i, path in ipairs(PATHS) do
     local verdict = "not in " .. BUDGET
     if allowed then
         verdict = ("budget %d, %+.1f %%"):format(allowed, (counted[i] / allowed - 1) * 100)
-        if counted[i] < allowed * (1 - TOLERANCE) then verdict = verdict .. ": better; write the budget anew" end
+        if counted[i] < allowed * (1 - TOLERANCE) then verdict = verdict .. ": improved; rewrite the budget" end
     end
     local bad = not allowed or counted[i] > allowed * (1 + TOLERANCE)
     failed = failed or bad
     print(("%-14s %7d instructions, %s%s"):format(path.name, counted[i], verdict, bad and ": TOO MANY" or ""))
 end
 if failed then
-    print(("\n%s holds for %s; here is %s. Where the two differ, or the growth is worth it, write it anew and say why "
-        .. "in the commit: BENCH_CHECK=--write make bench-check"):format(BUDGET, written_for, compiler))
+    print(("\n%s was measured with %s, this is %s. If they differ or the growth is justified, rewrite it and explain "
+        .. "it in the commit: BENCH_CHECK=--write make bench-check"):format(BUDGET, written_for, compiler))
 end
 os.exit(failed and 1 or 0)

@@ -1,8 +1,8 @@
---- How many events a second go from the engine's queue to callbacks in Lua, on the thread of flux2.update().
+--- Measures events per second from the engine's queue to Lua callbacks in flux2.update().
 --   lua bench/events.lua                          the table
---   lua bench/events.lua KIND COUNT [URL]         one measurement, its child; prints seconds of wall, of CPU, and bytes
--- The queue is filled first, while nobody takes from it; what is timed is one flux2.update() that empties it. "timers"
--- is the bare way from the queue to a function; "accepted" goes through flux2.task to a listener of task:on.
+--   lua bench/events.lua KIND COUNT [URL]         child process: prints wall and CPU seconds, and bytes per event
+-- The queue is filled first; the measurement is one flux2.update() that empties it. "timers" measures the queue and a
+-- function call, "accepted" also flux2.task and a listener of task:on.
 
 local support = require "support"
 
@@ -30,7 +30,7 @@ local function child(kind, count, url)
     fill[kind](count, url, function() heard = heard + 1 end)
     local engine, until_ = core.engine(), meter.now() + 60
     while engine:ready() < count and meter.now() < until_ do meter.sleep(0.01) end
-    -- The worker has nothing left to do, so the processor time of the process is this thread's.
+    -- The worker is idle: the CPU time of the process is the CPU time of this thread.
     meter.sleep(0.1)
     collectgarbage()
     local garbage = collectgarbage "count"
@@ -39,7 +39,7 @@ local function child(kind, count, url)
     garbage = (collectgarbage "count" - garbage) * 1024 / count
     collectgarbage "restart"
     assert(heard == count, heard .. " of " .. count .. " were heard")
-    -- Once more with the collector at work, as in earnest.
+    -- Again with the garbage collector running, as in a real program.
     heard = 0
     fill[kind](count, url, function() heard = heard + 1 end)
     while engine:ready() < count and meter.now() < until_ do meter.sleep(0.01) end
@@ -80,6 +80,6 @@ support.finally(function()
     for _, lua in ipairs { "5.4", "luajit" } do
         for _, kind in ipairs { "timers", "accepted" } do rows[#rows + 1] = measure(lua, kind, service) end
     end
-    print(("Events in one flux2.update(), medians of %d runs; to reach: %d events/s"):format(RUNS, GOAL))
+    print(("Events in one flux2.update(), medians of %d runs; target: %d events/s"):format(RUNS, GOAL))
     support.print_table(rows)
 end, function() service:stop() end)

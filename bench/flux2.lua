@@ -1,4 +1,4 @@
---- Ours: the work of the benchmark with flux2, as a program would be written that has many pictures to make.
+--- The benchmark's work with flux2, written as a typical program that generates many images.
 --   lua flux2.lua URL TASKS CONCURRENCY INTERVAL_MS DIRECTORY [CA_FILE]
 
 local flux2 = require "flux2"

@@ -1,7 +1,7 @@
---- What flux2.update() costs a frame: a 60 Hz loop while 50 tasks come and go over TLS, with pictures of 8 MB.
+--- Measures the time of flux2.update() in a 60 Hz loop while 50 tasks with images of 8 MB run over TLS.
 --   lua frame.lua URL CA_FILE DIRECTORY files|strings|buffers|heap [DATA_FILE]
--- "heap" is buffers in a game that has 40 MB of its own. Started by bench/frames.lua. Beside each update the loop
--- times a fixed piece of arithmetic: what that takes longer than usual is the machine's jitter. Prints milliseconds.
+-- "heap" is "buffers" with 40 MB of other Lua data. Started by bench/frames.lua. The loop also times a fixed
+-- computation: its deviation from the median is the jitter of the computer. Prints milliseconds.
 
 local meter = require "bench_meter"
 
@@ -19,13 +19,13 @@ local function work()
     return x
 end
 
--- What lua.c sets up is not what a game has that embeds Lua.
+-- lua.c selects generational mode; a game that embeds Lua has the default.
 if _VERSION == "Lua 5.4" then collectgarbage "incremental" end
 
 local own = {}
 for i = 1, where == "heap" and 1000 or 0 do
     own[i] = {}
-    for k = 1, 300 do own[i][k] = { i, "thing " .. i .. "/" .. k } end
+    for k = 1, 300 do own[i][k] = { i, "item " .. i .. "/" .. k } end
 end
 collectgarbage()
 
@@ -44,7 +44,7 @@ end
 
 local updates, jitters, all = {}, {}, {}
 local next_frame = meter.now() + FRAME
--- Half a second before anything is submitted, then until all have ended.
+-- The tasks start after half a second; the loop ends after all tasks have ended.
 for frame = 1, 36000 do
     if frame == 30 then start() end
     if frame > 30 and flux2.pending() == 0 then CALM = CALM - 1 end
@@ -62,7 +62,7 @@ for frame = 1, 36000 do
     next_frame = next_frame + FRAME
 end
 
-assert(#own == (where == "heap" and 1000 or 0)) -- it was there all the time
+assert(#own == (where == "heap" and 1000 or 0)) -- keeps the data alive
 table.sort(updates)
 table.sort(jitters)
 local usual = jitters[math.ceil(#jitters / 2)]

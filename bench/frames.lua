@@ -1,5 +1,5 @@
---- Runs bench/frame.lua on Lua 5.4 and LuaJIT, over TLS with HTTP/2: into files, and into memory as buffers and as
--- strings, and as buffers in a game with 40 MB of its own; prints the table.
+--- Runs bench/frame.lua on Lua 5.4 and LuaJIT over TLS and HTTP/2, with images in files, buffers and strings, and in
+-- buffers with 40 MB of other Lua data; prints the table.
 --   BENCH_FRAME_RUNS=1 lua bench/frames.lua
 
 local support = require "support"
@@ -8,22 +8,22 @@ local RUNS = tonumber(os.getenv "BENCH_FRAME_RUNS" or "") or 1
 local BYTES, TASKS = 8 * 2 ^ 20, 50
 
 local NAMES = {
-    files = ", to files", buffers = ", to buffers", heap = ", buffers beside 40 MB", strings = ", to strings",
+    files = ", to files", buffers = ", to buffers", heap = ", buffers and 40 MB", strings = ", to strings",
 }
 
 local function run(service, lua, where)
-    local front, dir = support.front(service, true), support.directory()
+    local proxy, dir = support.proxy(service, true), support.directory()
     service:reset(("polls=0&min_ms=500&max_ms=8000&bytes=%d"):format(BYTES))
     local command = support.clean .. support.lua(lua, "frame.lua"):format "timeout 100 "
     local data = ("%s/frames-%s-%s.dat"):format(support.build, lua, where)
-    local printed = support.run(("%s %s %s %s %s %s"):format(command, front.url, front.ca_file, dir, where, data))
+    local printed = support.run(("%s %s %s %s %s %s"):format(command, proxy.url, proxy.ca_file, dir, where, data))
     local files = tonumber(support.run(("find %s -name '*.png' -size %dc | wc -l"):format(dir, BYTES)):match "%d+")
-    front:stop()
+    proxy:stop()
     support.run("rm -rf " .. dir)
     local figures = {}
     for word in printed:gmatch "%S+" do figures[#figures + 1] = tonumber(word) end
     if #figures ~= 10 or figures[1] ~= TASKS then error("the frame bench failed:\n" .. printed:sub(1, 2000)) end
-    assert(where == "files" and files == TASKS or figures[10] == TASKS * BYTES, "not every picture arrived whole")
+    assert(where == "files" and files == TASKS or figures[10] == TASKS * BYTES, "an image is missing or incomplete")
     return figures
 end
 
@@ -40,12 +40,12 @@ support.finally(function()
     end
     local rows = {
         {
-            "8 MB pictures", "frames", "median ms", "p99", "p99.9", "max", "over 1 ms", "jitter p99.9", "jitter max",
+            "8 MB images", "frames", "median ms", "p99", "p99.9", "max", "over 1 ms", "jitter p99.9", "jitter max",
             "verified",
         },
     }
     for _, kind in ipairs(kinds) do
-        -- Means of the runs, and the worst of all for "max": one bad frame is one too many.
+        -- Medians of the runs, but the maximum of all runs for "max".
         local function column(i)
             local list = {}
             for k, figures in ipairs(kind.runs) do list[k] = figures[i] end

@@ -1,4 +1,4 @@
---- For bench/check.lua: flux2.update() when nothing has happened, COUNT times.
+--- For bench/check.lua: COUNT calls of flux2.update() without events.
 local scheduler, update = require "flux2.scheduler", require("flux2").update
 local heard = false
 assert(scheduler.after(0.001, function() heard = true end))

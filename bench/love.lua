@@ -1,25 +1,24 @@
---- The frames of a real game: examples/love under Xvfb, its pictures from an emulator in another process, over TLS.
--- Prints the table.
---   BENCH_LOVE_PICTURES=20 lua bench/love.lua
+--- Measures the frames of examples/love under Xvfb, with images from an emulator in another process over TLS.
+--   BENCH_LOVE_IMAGES=20 lua bench/love.lua
 
 local support = require "support"
 
 local LIMIT = 0.2 -- milliseconds that an update may take
-local PICTURES = tonumber(os.getenv "BENCH_LOVE_PICTURES" or "") or 20
+local IMAGES = tonumber(os.getenv "BENCH_LOVE_IMAGES" or "") or 20
 local DATA = support.build .. "/frames-love.dat"
 
-local function play(emulator, front)
+local function play(emulator, proxy)
     local dir = support.directory()
     local printed, code = support.run((support.clean .. [[
         FLUX2_API_KEY='%s' FLUX2_BASE_URL=%s XDG_DATA_HOME=%s SDL_AUDIODRIVER=dummy LC_ALL=C.UTF-8 BENCH_LOVE_DATA=%s \
-        BENCH_LOVE_PICTURES=%d xvfb-run -a -s '-screen 0 1280x800x24' timeout -k 5 %d love examples/love \
+        BENCH_LOVE_IMAGES=%d xvfb-run -a -s '-screen 0 1280x800x24' timeout -k 5 %d love examples/love \
         --ca-file %s --resolution 2K --script bench/love_frames.lua --report %s/report]]):format(
-        emulator.key, front.url, dir, DATA, PICTURES, PICTURES * 3 + 90, front.ca_file, dir))
+        emulator.key, proxy.url, dir, DATA, IMAGES, IMAGES * 3 + 90, proxy.ca_file, dir))
     local report = support.run("cat " .. dir .. "/report")
     support.run("rm -rf " .. dir)
-    local pictures = tonumber(report:match "pictures=(%d+)")
-    if code ~= 0 or pictures ~= PICTURES then error("LÖVE failed:\n" .. report .. printed:sub(1, 2000)) end
-    return pictures
+    local images = tonumber(report:match "images=(%d+)")
+    if code ~= 0 or images ~= IMAGES then error("LÖVE failed:\n" .. report .. printed:sub(1, 2000)) end
+    return images
 end
 
 local function read()
@@ -45,13 +44,13 @@ end
 local emulator = io.popen(support.lua("5.4", "love_service.lua"):format "")
 emulator = { pipe = emulator, port = tonumber(emulator:read "*l"), key = emulator:read "*l", pid = emulator:read "*l" }
 assert(emulator.pid, "the emulator did not start")
-local front = support.front(emulator, true)
+local proxy = support.proxy(emulator, true)
 support.finally(function()
-    local pictures = play(emulator, front)
+    local images = play(emulator, proxy)
     local wall, counts = read()
     local function ms(q) return ("%.4f"):format(support.quantile(wall, q)) end
     local function count(name) return ("%d"):format(counts[name]) end
-    print(("Time inside flux2.update() in LÖVE, %d pictures of 2K over TLS and HTTP/2"):format(PICTURES))
+    print(("Time inside flux2.update() in LÖVE, %d images of 2K over TLS and HTTP/2"):format(IMAGES))
     support.print_table {
         {
             "frames", "with events", "median ms", "p99", "p99.9", "max", "over 0.2 ms", "of them without events",
@@ -59,11 +58,11 @@ support.finally(function()
         },
         {
             ("%d"):format(#wall), count "busy", ms(0.5), ms(0.99), ms(0.999), ms(1), count "over", count "idle_over",
-            count "cpu_over", count "jitter_over", ("%d of %d"):format(pictures, PICTURES),
+            count "cpu_over", count "jitter_over", ("%d of %d"):format(images, IMAGES),
         },
     }
 end, function()
-    front:stop()
+    proxy:stop()
     support.run("kill " .. emulator.pid)
     emulator.pipe:close()
 end)

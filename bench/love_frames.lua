@@ -1,20 +1,20 @@
--- What flux2.update() costs the frames of a game: a script for examples/love, started by bench/love.lua. Twenty
--- pictures of 2K over a minute, a new one every two and a half seconds.
+-- Measures flux2.update() in the frames of a game: a script for examples/love, started by bench/love.lua. It generates
+-- twenty 2K images, one every 2.5 seconds.
 --
--- Beside each update a fixed piece of arithmetic is timed, and the processor time of the thread is read: an update that
--- took long but worked little was interrupted, as the arithmetic is from time to time.
+-- Also measures a fixed computation and the CPU time of the thread: an update with a long wall time and a short CPU
+-- time was preempted.
 
 local ffi = require "ffi"
 local scheduler = require "flux2.scheduler"
 
-local PICTURES = tonumber(os.getenv "BENCH_LOVE_PICTURES" or "") or 20
+local IMAGES = tonumber(os.getenv "BENCH_LOVE_IMAGES" or "") or 20
 local EVERY = 2.5 -- seconds
 
 ffi.cdef [[
 typedef struct { long seconds, nanoseconds; } flux2_bench_time;
 int clock_gettime(int clock, flux2_bench_time *time);
 ]]
-local WALL, THREAD = 1, 3 -- of Linux
+local WALL, THREAD = 1, 3 -- clock ids of Linux
 local time = ffi.new "flux2_bench_time"
 
 local function clock(which)
@@ -31,7 +31,7 @@ end
 local frames = {}
 local update = scheduler.update
 
--- The host calls it through the table, once in a frame.
+-- The host calls this function once per frame.
 function scheduler.update(seconds)
     local a = clock(WALL)
     arithmetic()
@@ -46,15 +46,15 @@ for _, fn in ipairs { clock, arithmetic, scheduler.update } do jit.off(fn) end
 
 return function(user)
     local began = love.timer.getTime()
-    for i = 1, PICTURES do
+    for i = 1, IMAGES do
         user:key "tab"
         user:key "return"
         user:wait("card " .. i, 5, function() return user:cards() >= i end)
         user:sleep(math.max(0, began + i * EVERY - love.timer.getTime()))
     end
-    user:wait_for_pictures(PICTURES, 60)
-    user:sleep(math.max(0, began + PICTURES * EVERY + 10 - love.timer.getTime()))
-    user:note("pictures", user:count "picture")
+    user:wait_for_images(IMAGES, 60)
+    user:sleep(math.max(0, began + IMAGES * EVERY + 10 - love.timer.getTime()))
+    user:note("images", user:count "image")
     local out = assert(io.open(os.getenv "BENCH_LOVE_DATA", "w"))
     for i, f in ipairs(frames) do out:write(("%d %.5f %.5f %.5f %d\n"):format(i, f.wall, f.cpu, f.jitter, f.events)) end
     out:close()

@@ -1,5 +1,4 @@
---- The emulator in a process of its own, for bench/love.lua: prints its port, its key and its process id, and serves
--- until it is ended.
+--- Runs the emulator for bench/love.lua in its own process until it is killed. Prints port, API key and process id.
 
 local emulator = assert(require("flux2.emulator").start { duration = { 2, 6 } })
 print(("%d\n%s\n%s"):format(emulator.port, emulator.api_key, io.open "/proc/self/stat":read "*l":match "^%d+"))

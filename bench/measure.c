@@ -1,12 +1,9 @@
-/* measure.c - runs a program and says what it cost.
+/* measure.c - runs a program and prints its resource usage.
  *
  *   measure PROGRAM ARGUMENT...
  *
- * The program's output passes through; the last line is "cost: USER SYSTEM WALL PEAK STATUS": seconds, seconds, seconds,
- * bytes, and the exit status (128 + n for signal n). The processor time is that of wait4: all threads, from the first
- * instruction to the last.
- *
- * Owns: one child process. Never: interprets what it prints. */
+ * The last line of the output is "cost: USER SYSTEM WALL PEAK STATUS": seconds, seconds, seconds, bytes, and the
+ * exit status (128 + n for signal n). The CPU time is that of wait4, for all threads. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>

@@ -1,73 +1,28 @@
---- What a waiting task costs, in bytes and in processor time.
---   lua memory.lua URL TASKS          a child of bench/memories.lua
--- Submits, measures while they wait, cancels them, and measures again. Of all the tasks 400 are polled every 4 s,
--- which makes 100 polls/s, and the rest is not due: if all of them were polled by turns, a round of 100,000 would
--- take 1000 s.
+--- Runs bench/memory_child.lua for each number of tasks and prints the table.
+--   BENCH_MEMORY="1000 10000" lua bench/memory.lua
 
-local meter = require "bench_meter"
-local flux2 = require "flux2"
+local support = require "support"
 
-local url, tasks = arg[1], tonumber(arg[2])
-local WATCHED, POLLS = 4, 100 -- seconds, polls/s
-local function new_client(interval)
-    return assert(flux2.new {
-        api_key = "aio_bench_key", base_url = url, poll = { interval = interval }, timeout = 100000,
-        max_submissions_per_second = 1e6, max_tasks = 1e6,
-        max_connections = 32,
-    })
-end
-local client, polled = new_client(50000), new_client(WATCHED)
-
-local function collect()
-    collectgarbage()
-    collectgarbage()
-    return collectgarbage "count" * 1024, meter.heap(), meter.resident()
-end
-
-local function pump(seconds)
-    local until_ = meter.now() + seconds
-    while meter.now() < until_ do
-        flux2.update()
-        meter.sleep(1 / 60)
+local service = support.service()
+support.finally(function()
+    local rows = {
+        {
+            "running tasks", "Lua bytes/task", "C bytes/task", "resident MB", "CPU %", "polls/s", "after: Lua bytes",
+            "C bytes", "resident MB",
+        },
+    }
+    for tasks in (os.getenv "BENCH_MEMORY" or "1000 10000"):gmatch "%d+" do
+        for _, lua in ipairs { "5.4", "luajit" } do
+            service:reset "polls=0&min_ms=1e9&max_ms=1e9&bytes=1000"
+            local command = support.clean .. support.lua(lua, "memory_child.lua"):format "timeout 200 "
+            local printed = support.run(command .. " " .. service.url .. " " .. tasks)
+            local cells = {}
+            for word in printed:gmatch "%S+" do cells[#cells + 1] = word end
+            if #cells ~= 9 or tonumber(cells[1]) ~= tonumber(tasks) then error(printed:sub(1, 2000)) end
+            cells[1] = tasks .. (lua == "5.4" and ", Lua 5.4" or ", LuaJIT")
+            rows[#rows + 1] = cells
+        end
     end
-end
-
--- Some tasks first: what is made once, for instance the transfers that are kept, is not a cost of each.
-local some = {}
-for i = 1, 300 do some[i] = assert(client:submit "a red fox") end
-pump(1)
-for i = 1, #some do some[i]:cancel() end
-some = nil -- luacheck: ignore 311
-while flux2.stats().jobs > 0 do pump(0.05) end
-pump(0.2)
-local lua0, heap0, resident0 = collect()
-local list = {}
-for i = 1, tasks - WATCHED * POLLS do list[i] = assert(client:submit "a red fox") end
-for i = #list + 1, tasks do
-    list[i] = assert(polled:submit "a red fox")
-    pump(1 / POLLS)
-end
-local until_, running = meter.now() + 100, 0
-while running < tasks and meter.now() < until_ do
-    running = 0
-    pump(0.1)
-    for i = 1, tasks do running = running + (list[i].state == "running" and 1 or 0) end
-end
-local lua1, heap1, resident1 = collect()
-local cpu, polls = meter.cpu(), flux2.stats().exchanges
-pump(WATCHED)
-cpu, polls = (meter.cpu() - cpu) / WATCHED, (flux2.stats().exchanges - polls) / WATCHED
-for i = 1, tasks do
-    list[i]:cancel()
-    list[i] = nil
-end
-list = nil -- luacheck: ignore 311
-while flux2.stats().jobs > 0 do pump(0.05) end
-pump(0.2)
-local lua2, heap2, resident2 = collect()
-
--- Lua 5.4 takes its memory from the C allocator, LuaJIT from the system.
-local counted = jit and 0 or 1
-print(("%d %.0f %.0f %.2f %.2f %.1f %.0f %.0f %.2f"):format(running, (lua1 - lua0) / tasks,
-    (heap1 - heap0 - counted * (lua1 - lua0)) / tasks, (resident1 - resident0) / 2 ^ 20, cpu * 100, polls, lua2 - lua0,
-    heap2 - heap0 - counted * (lua2 - lua0), (resident2 - resident0) / 2 ^ 20))
+    print "Running tasks with 100 polls/s in total; and after all of them are cancelled"
+    support.print_table(rows)
+end, function() service:stop() end)

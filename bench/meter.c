@@ -1,9 +1,7 @@
-/* meter.c - what the benchmarks in Lua have to measure with: require "bench_meter".
+/* meter.c - the Lua module bench_meter.
  *
- * now() -> seconds; sleep(seconds); cpu() -> seconds of this process, all threads; heap() -> bytes that the C allocator
- * has given out; resident() -> bytes.
- *
- * Owns nothing. Never: touches flux2. */
+ * now() -> seconds; sleep(seconds); cpu() -> CPU seconds of the process; heap() -> bytes allocated by malloc;
+ * resident() -> bytes. */
 #define _GNU_SOURCE
 #include <lauxlib.h>
 #include <lua.h>

@@ -1,32 +1,32 @@
-// What the peers for Node share: arguments, polling until the end, saving the picture, so many workers for so many tasks.
-// How a submission and a look are made is each peer's own.
+// Shared by the clients for Node: arguments, polling, saving of images, and concurrent workers. Each client implements
+// submissions and polls.
 import { rename, writeFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const [url, tasks, concurrency, interval, directory] = process.argv.slice(2).map((v) => (isNaN(v) ? v : Number(v)));
 export { url };
 
-// fetch, for which an answer that says no is an error here.
-export async function ask(address, options) {
-    const answer = await fetch(address, options);
-    if (!answer.ok) throw new Error(`status ${answer.status}`);
-    return answer;
+// fetch that throws an error for an HTTP error status.
+export async function request(address, options) {
+    const response = await fetch(address, options);
+    if (!response.ok) throw new Error(`status ${response.status}`);
+    return response;
 }
 
 async function save(address, path) {
-    const bytes = await (await ask(address)).arrayBuffer();
+    const bytes = await (await request(address)).arrayBuffer();
     await writeFile(`${path}.part`, new Uint8Array(bytes));
     await rename(`${path}.part`, path);
 }
 
-// Does all tasks, and prints how many came to their end. `submit()` and `look(id)` give the `data` of the answer.
-export async function run(submit, look) {
+// Runs all tasks and prints the number of finished ones. `submit()` and `poll(id)` return `data` of the response.
+export async function run(submit, poll) {
     async function generate(path) {
         let data = await submit();
         const id = data.task_id;
         do {
             await sleep(interval);
-            data = await look(id);
+            data = await poll(id);
         } while (data.status !== "SUCCESS");
         await save(data.output.image_url, path);
     }

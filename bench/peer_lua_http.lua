@@ -1,4 +1,4 @@
---- The same work with lua-http on cqueues. One connection for each worker: lua-http has no pool of its own.
+--- The benchmark's work with lua-http on cqueues. One connection per worker, because lua-http has no connection pool.
 --   lua peer_lua_http.lua URL TASKS CONCURRENCY INTERVAL_MS DIRECTORY
 
 local cjson = require "cjson"
@@ -11,7 +11,7 @@ local tasks, concurrency, interval = tonumber(arg[2]), tonumber(arg[3]), tonumbe
 local host, port = url:match "^http://([^:]+):(%d+)"
 local BODY = "{\"model\":\"flux-2\",\"prompt\":\"a red fox\",\"aspect_ratio\":\"1:1\"}"
 
-local function ask(connection, method, path, body)
+local function request(connection, method, path, body)
     local headers = new_headers()
     headers:append(":method", method)
     headers:append(":scheme", "http")
@@ -26,21 +26,21 @@ local function ask(connection, method, path, body)
     local stream = assert(connection:new_stream())
     assert(stream:write_headers(headers, body == nil))
     if body then assert(stream:write_chunk(body, true)) end
-    local answer = assert(stream:get_headers())
-    assert(answer:get ":status" == "200")
+    local response = assert(stream:get_headers())
+    assert(response:get ":status" == "200")
     local text = assert(stream:get_body_as_string())
     stream:shutdown()
     return text
 end
 
 local function generate(connection, path)
-    local data = cjson.decode(ask(connection, "POST", "/api/v1/images/generations", BODY)).data
+    local data = cjson.decode(request(connection, "POST", "/api/v1/images/generations", BODY)).data
     local id = data.task_id
     repeat
         cqueues.sleep(interval / 1000)
-        data = cjson.decode(ask(connection, "GET", "/api/v1/tasks/" .. id)).data
+        data = cjson.decode(request(connection, "GET", "/api/v1/tasks/" .. id)).data
     until data.status == "SUCCESS"
-    local bytes = ask(connection, "GET", data.output.image_url:match "^http://[^/]+(/.*)$")
+    local bytes = request(connection, "GET", data.output.image_url:match "^http://[^/]+(/.*)$")
     local out = assert(io.open(path .. ".part", "wb"))
     out:write(bytes)
     out:close()

@@ -1,6 +1,5 @@
-// The same work with OpenAI's SDK for Node: submissions and polls through it, pictures by fetch, which is what a program
-// does that uses it against a service like this one.
-//   NODE_PATH is not enough for an ES module: BENCH_OPENAI names the package's folder.
+// The benchmark's work with OpenAI's SDK for Node: submissions and polls by the SDK, images by fetch.
+//   ES modules ignore NODE_PATH: BENCH_OPENAI names the folder of the package.
 //   node peer_openai.mjs URL TASKS CONCURRENCY INTERVAL_MS DIRECTORY
 import { createRequire } from "node:module";
 import { run, url } from "./peer.mjs";

@@ -1,5 +1,5 @@
-# plots.gp - draws what the last runs left in build/bench: gnuplot bench/plots.gp
-# What was not run is not drawn anew. The plot of the polls is bench/polling.gp.
+# plots.gp - plots the data of the last runs in build/bench: gnuplot bench/plots.gp
+# Plots without data are skipped. bench/polling.gp plots polling.
 set terminal svg size 900,420 font "DejaVu Sans,12" background "white"
 set grid lc rgb "#dddddd"
 set key outside right top
@@ -7,7 +7,7 @@ set key outside right top
 frames = "build/bench/frames-5.4-files.dat"
 if (system("test -e ".frames." && echo y") eq "y") {
 set output "bench/frame-time.svg"
-set title "Time inside flux2.update(), 50 tasks with 8 MB pictures over TLS, 60 Hz"
+set title "Time inside flux2.update(), 50 tasks with 8 MB images over TLS, 60 Hz"
 set xlabel "frame"
 set ylabel "milliseconds"
 set logscale y
@@ -20,7 +20,7 @@ plot "build/bench/frames-5.4-files.dat" using 1:2 with points pt 7 ps 0.35 lc rg
 scale = "build/bench/scale.dat"
 if (system("test -e ".scale." && echo y") eq "y") {
 set output "bench/scale.svg"
-set title "Processor time per task: a submission, two polls, a picture of 1 KB"
+set title "Processor time per task: a submission, two polls, an image of 1 KB"
 set xlabel "tasks"
 set ylabel "milliseconds"
 set logscale x

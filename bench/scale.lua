@@ -1,10 +1,10 @@
---- What a task costs when there are many: processor time per task from 100 to 100,000 of them.
+--- Measures the CPU time per task for 100 to 100,000 tasks.
 --   lua bench/scale.lua                            the table, and build/bench/scale.dat for the plot
 --   BENCH_RUNS=1 BENCH_SCALE="100 1000 10000 100000" lua bench/scale.lua
---   lua bench/scale.lua COUNT AT_ONCE URL          one measurement, its child; prints CPU ms per task
--- A task is a submission, two polls and a picture of 1 KB into memory. "100 at once" is a program that works through
--- a list; "all at once" has every task alive from the beginning, so that whatever is kept in order is as long as it can
--- be. Both go on after a hundred tasks that do not count, so that what is made once is not a cost of each.
+--   lua bench/scale.lua COUNT AT_ONCE URL          child process: prints CPU ms per task
+-- A task is a submission, two polls and an image of 1 KB in memory. "100 at once" works through a list; "all at once"
+-- starts all tasks first, so that every data structure has its maximum size. A hundred uncounted tasks run before, to
+-- exclude one-time costs.
 
 local support = require "support"
 
@@ -34,7 +34,7 @@ local function child(count, at_once, url)
     end
     generate(WIDTH, WIDTH)
     local began = meter.cpu()
-    -- A hundred tasks are over within the clock's tick: so many rounds that each size costs as many tasks at least.
+    -- Small sizes are repeated until at least 2000 tasks have run, because of the resolution of the clock.
     local rounds = math.max(1, math.floor(2000 / count))
     for _ = 1, rounds do generate(count, math.min(count, at_once)) end
     print(("%.6f"):format((meter.cpu() - began) / (rounds * count) * 1000))
@@ -52,7 +52,7 @@ if arg[1] then
     return
 end
 
---- The rows of one way of working. Interleaved: what else the machine does meets every size.
+--- Returns the rows of one mode. Runs are interleaved, so that other load affects all sizes.
 local function series(service, lua, name, width, data)
     local sizes, all, rows = {}, {}, {}
     for size in SIZES:gmatch "%d+" do sizes[#sizes + 1] = tonumber(size) end
@@ -88,7 +88,7 @@ support.finally(function()
         end
     end
     data:close()
-    local head = "Cost against work, medians of %d run(s); to reach: within %.0f %% of the middle"
+    local head = "Cost against work, medians of %d run(s); target: within %.0f %% of the middle"
     print(head:format(RUNS, TOLERANCE * 100))
     support.print_table(rows)
 end, function() service:stop() end)

@@ -1,15 +1,13 @@
-/* service.c - the service of the benchmarks: speaks the API, and is never the bottleneck.
+/* service.c - a fast HTTP service with the API for the benchmarks.
  *
- *   service [PORT]           prints its port, then serves 127.0.0.1 until it is told to end
+ *   service [PORT]           prints its port, then serves 127.0.0.1 until POST /end
  *
- * One thread, one epoll. A task ends after a number of polls, or after a time; an image is a PNG's first bytes and noise
- * of a given size, from memory. What it counts is the truth that the clients are checked against.
+ * One thread with epoll. A task ends after a number of polls or a time; an image is a PNG file of a given size with one
+ * chunk of random bytes. The clients are verified against its counters. It does not check request fields.
  *
- *   POST /reset?polls=6&min_ms=0&max_ms=0&bytes=102400   begins a run: forgets all tasks and counters
- *   GET  /stats                                          counters, detection delays, and the CPU that it used itself
- *   POST /end                                            ends the program
- *
- * Owns: tasks, counters, connections. Never: checks a request's fields, or stands in for the emulator in a spec. */
+ *   POST /reset?polls=6&min_ms=0&max_ms=0&bytes=102400   resets tasks and counters
+ *   GET  /stats                                          counters, detection delays, CPU time
+ *   POST /end                                            ends the program */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,13 +32,14 @@ enum {
     HEAD_MAX = 1024,
     CONNECTIONS_MAX = 16384,
     TASKS_MAX = 200000,
+    IMAGE_MIN = 32, /* without random bytes */
     IMAGE_MAX = 64 * 1024 * 1024,
     EVENTS = 256,
 };
 
 struct task {
     int64_t began, ends; /* microseconds */
-    int64_t noticed;     /* when a poll was first told of the end; 0: not yet */
+    int64_t detected;    /* time of the first poll that reported the end; 0: none yet */
     unsigned polls;
 };
 
@@ -48,14 +47,14 @@ struct connection {
     int fd;
     size_t have; /* bytes of `in` */
     char *in;
-    char head[HEAD_MAX]; /* what is still to be sent: this ... */
+    char head[HEAD_MAX]; /* output: first the headers ... */
     size_t head_size, head_sent;
-    size_t body_size, body_sent; /* ... and then so much of the image */
+    size_t body_size, body_sent; /* ... then the image */
 };
 
 static struct {
     unsigned polls;
-    int64_t least, most; /* microseconds that a task runs, when `polls` is 0 */
+    int64_t least, most; /* duration of a task in microseconds if `polls` is 0 */
     size_t bytes;
 } settings = {.polls = 6, .bytes = 102400};
 
@@ -77,9 +76,9 @@ static int64_t now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-/* --- answers ------------------------------------------------------------------------------------------ */
+/* --- responses ------------------------------------------------------------------------------------------ */
 
-static void answer(struct connection *c, int status, const char *type, const char *body, size_t size)
+static void send_response(struct connection *c, int status, const char *type, const char *body, size_t size)
 {
     int n = snprintf(c->head, sizeof c->head, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n\r\n",
                      status, status == 200 ? "OK" : "Error", type, size);
@@ -95,15 +94,15 @@ static void answer(struct connection *c, int status, const char *type, const cha
     c->head_size += size;
 }
 
-static void answer_json(struct connection *c, int status, const char *text)
+static void send_json(struct connection *c, int status, const char *text)
 {
-    answer(c, status, "application/json", text, strlen(text));
+    send_response(c, status, "application/json", text, strlen(text));
 }
 
 static void not_found(struct connection *c)
 {
     count.errors++;
-    answer_json(c, 404, "{\"error\":{\"code\":404,\"message\":\"not found\"}}");
+    send_json(c, 404, "{\"error\":{\"code\":404,\"message\":\"not found\"}}");
 }
 
 static void submit(struct connection *c)
@@ -117,13 +116,13 @@ static void submit(struct connection *c)
     struct task *t = &tasks[i];
     int64_t span = settings.most - settings.least;
     *t = (struct task){.began = now_us()};
-    /* The same durations in each run: multiples of the golden ratio, which spread evenly. */
+    /* Reproducible durations: multiples of the golden ratio, which are evenly distributed. */
     double part = (double)i * 0.6180339887498949;
     t->ends = t->began + settings.least + (int64_t)((double)span * (part - (double)(int64_t)part));
     count.submissions++;
     snprintf(text, sizeof text,
              "{\"code\":200,\"message\":\"success\",\"data\":{\"task_id\":\"t%07u\",\"status\":\"IN_PROGRESS\"}}", i);
-    answer_json(c, 200, text);
+    send_json(c, 200, text);
 }
 
 static void poll_task(struct connection *c, const char *id, const char *scheme, const char *host)
@@ -140,8 +139,8 @@ static void poll_task(struct connection *c, const char *id, const char *scheme, 
     int64_t now = now_us();
     bool over = settings.polls > 0 ? t->polls >= settings.polls : now >= t->ends;
     if (over) {
-        if (!t->noticed)
-            t->noticed = now;
+        if (!t->detected)
+            t->detected = now;
         snprintf(text, sizeof text,
                  "{\"code\":200,\"message\":\"success\",\"data\":{\"task_id\":\"t%07u\",\"status\":\"SUCCESS\","
                  "\"progress\":100,\"output\":{\"image_url\":\"%s://%s/images/t%07u.png\"}}}",
@@ -152,7 +151,7 @@ static void poll_task(struct connection *c, const char *id, const char *scheme, 
                  "\"progress\":50}}",
                  i);
     }
-    answer_json(c, 200, text);
+    send_json(c, 200, text);
 }
 
 static int by_size(const void *a, const void *b)
@@ -161,7 +160,7 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Milliseconds between the end of a task and the poll that learned of it, at the share Q of all tasks. */
+/* Returns the quantile Q of the delays, in milliseconds, between the end of a task and the poll that reported it. */
 static double delay_at(const int64_t *sorted, unsigned n, double q)
 {
     if (n == 0)
@@ -182,8 +181,8 @@ static void stats(struct connection *c)
     int64_t *delays = malloc((task_count + 1) * sizeof *delays);
     unsigned i, finished = 0;
     for (i = 0; delays && i < task_count; i++)
-        if (tasks[i].noticed)
-            delays[finished++] = tasks[i].noticed - tasks[i].ends;
+        if (tasks[i].detected)
+            delays[finished++] = tasks[i].detected - tasks[i].ends;
     if (delays)
         qsort(delays, finished, sizeof *delays, by_size);
     getrusage(RUSAGE_SELF, &now);
@@ -198,7 +197,7 @@ static void stats(struct connection *c)
              seconds(&now.ru_utime) + seconds(&now.ru_stime) - seconds(&count.began.ru_utime) -
                  seconds(&count.began.ru_stime));
     free(delays);
-    answer_json(c, 200, text);
+    send_json(c, 200, text);
 }
 
 static double parameter(const char *query, const char *name, double otherwise)
@@ -207,23 +206,36 @@ static double parameter(const char *query, const char *name, double otherwise)
     return at ? strtod(at + strlen(name), NULL) : otherwise;
 }
 
+/* Makes the first SIZE bytes of `image` a complete PNG file: signature, a chunk of random bytes, the end. */
+static void shape_image(size_t size)
+{
+    static const char start[] = "\x89PNG\r\n\x1a\n\0\0\0\0noIz", end[] = "\0\0\0\0IEND\xae\x42\x60\x82";
+    uint32_t length = htonl((uint32_t)(size - IMAGE_MIN));
+    memcpy(image, start, sizeof start - 1);
+    memcpy(image + 8, &length, sizeof length);
+    memcpy(image + size - (sizeof end - 1), end, sizeof end - 1);
+}
+
 static void reset(struct connection *c, const char *query)
 {
     settings.polls = (unsigned)parameter(query, "polls=", 6);
     settings.least = (int64_t)(parameter(query, "min_ms=", 0) * 1000);
     settings.most = (int64_t)(parameter(query, "max_ms=", 0) * 1000);
     settings.bytes = (size_t)parameter(query, "bytes=", 102400);
+    if (settings.bytes < IMAGE_MIN)
+        settings.bytes = IMAGE_MIN;
     if (settings.bytes > IMAGE_MAX)
         settings.bytes = IMAGE_MAX;
+    shape_image(settings.bytes);
     task_count = 0;
     memset(&count, 0, sizeof count);
     getrusage(RUSAGE_SELF, &count.began);
-    answer_json(c, 200, "{}");
+    send_json(c, 200, "{}");
 }
 
 /* --- requests ----------------------------------------------------------------------------------------- */
 
-/* The value of a header in the NUL-terminated HEAD, copied; "" without one. */
+/* Copies the value of a header of the NUL-terminated HEAD; "" if it is missing. */
 static void header(const char *head, const char *name, char *out, size_t size)
 {
     const char *line = head;
@@ -267,7 +279,7 @@ static void handle(struct connection *c, char *head)
         header(head, "X-Forwarded-Proto", scheme, sizeof scheme);
         poll_task(c, path + sizeof tasks_path - 1, scheme[0] ? scheme : "http", host);
     } else if (strncmp(path, images_path, sizeof images_path - 1) == 0) {
-        answer(c, 200, "image/png", NULL, settings.bytes);
+        send_response(c, 200, "image/png", NULL, settings.bytes);
     } else {
         not_found(c);
     }
@@ -289,7 +301,7 @@ static void watch(struct connection *c, bool writing)
     epoll_ctl(poller, EPOLL_CTL_MOD, c->fd, &e);
 }
 
-/* Sends what it can. 1: all of it; 0: the rest later; -1: the connection is gone. */
+/* Sends pending output. Returns 1: complete; 0: incomplete; -1: disconnected. */
 static int flush(struct connection *c)
 {
     while (c->head_sent < c->head_size) {
@@ -312,8 +324,8 @@ static int flush(struct connection *c)
     return 1;
 }
 
-/* Answers the requests that are complete. -1: the connection is gone; 0: an answer waits for the client to read. */
-static int answer_all(struct connection *c)
+/* Handles the complete requests. Returns -1: disconnected; 0: output is pending. */
+static int handle_all(struct connection *c)
 {
     for (;;) {
         char length[24], *end;
@@ -360,7 +372,7 @@ static void on_event(struct connection *c, uint32_t events)
         }
         c->have += (size_t)n;
     }
-    int rc = answer_all(c);
+    int rc = handle_all(c);
     if (rc < 0)
         drop(c);
     else if (was_writing != (rc == 0))
@@ -407,13 +419,12 @@ static int listen_at(unsigned port)
 
 int main(int argc, char **argv)
 {
-    static const char png[] = "\x89PNG\r\n\x1a\n";
     struct epoll_event events[EVENTS];
     uint64_t noise = 88172645463325252ULL;
     size_t i;
     struct rlimit files = {CONNECTIONS_MAX, CONNECTIONS_MAX};
     signal(SIGPIPE, SIG_IGN);
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* whoever started it may be killed */
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* in case the parent is killed */
     setrlimit(RLIMIT_NOFILE, &files);
     tasks = calloc(TASKS_MAX, sizeof *tasks);
     image = malloc(IMAGE_MAX);
@@ -423,7 +434,7 @@ int main(int argc, char **argv)
         noise ^= noise << 13, noise ^= noise >> 7, noise ^= noise << 17;
         memcpy(image + i, &noise, 8);
     }
-    memcpy(image, png, sizeof png - 1);
+    shape_image(settings.bytes);
     poller = epoll_create1(EPOLL_CLOEXEC);
     int listener = listen_at(argc > 1 ? (unsigned)atoi(argv[1]) : 0);
     struct epoll_event e = {.events = EPOLLIN, .data.fd = listener};

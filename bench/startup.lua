@@ -34,5 +34,5 @@ local rows = { { "milliseconds of CPU", "require, median", "worst", "first flux2
 for _, lua in ipairs { "5.4", "luajit" } do
     rows[#rows + 1] = measure(support, lua, tonumber(os.getenv "BENCH_STARTUP" or 51))
 end
-print 'What `require "flux2"` costs, and what the first flux2.new loads: libcurl and the libraries behind it'
+print 'Time of `require "flux2"`, which loads libcurl and its libraries, and of the first flux2.new'
 support.print_table(rows)

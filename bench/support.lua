@@ -1,5 +1,4 @@
---- What the benchmarks share: programs that are started and stopped, the service and the front before it, figures.
--- Owns the processes that it starts: each ends by `stop`, and the service also with the runner's own pipe.
+--- Shared by the benchmarks: starts and stops programs, the service and the TLS proxy; statistics and tables.
 
 local cjson = require "cjson"
 
@@ -7,7 +6,7 @@ local support = {}
 
 support.build = "build/bench"
 
---- Runs a shell command; all that it printed, and its exit code.
+--- Runs a shell command. Returns its output and exit code.
 ---@param command string
 ---@return string printed
 ---@return integer code
@@ -19,7 +18,7 @@ function support.run(command)
     return before or printed, tonumber(code) or -1
 end
 
---- The same, for commands that must not fail.
+--- Runs a shell command; raises an error if it fails.
 function support.must(command)
     local printed, code = support.run(command)
     if code ~= 0 then error(command .. "\n" .. printed, 2) end
@@ -31,11 +30,11 @@ function support.directory()
     return support.must("mktemp -d " .. root .. "/flux2-bench.XXXXXX"):match "%S+"
 end
 
---- Nothing of a host's proxy settings may come between us and 127.0.0.1, and no client may meet a real key.
+--- Removes proxy settings and the API key from the environment of the clients.
 support.clean = "unset http_proxy https_proxy all_proxy no_proxy HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY "
     .. "FLUX2_API_KEY FLUX2_BASE_URL LUA_INIT LUA_INIT_5_4; "
 
---- A command for one of our Lua programs. `lua` is "5.4" or "luajit".
+--- Returns the command of a Lua program. `lua` is "5.4" or "luajit".
 function support.lua(lua, script)
     local path = support.must("tools/find-lua " .. lua):match "%S+"
     local abi = lua == "luajit" and "5.1" or lua
@@ -43,7 +42,7 @@ function support.lua(lua, script)
         :format(abi, support.build, abi, path, script)
 end
 
---- Calls `body`, then `clean` whatever happened. An error of the body comes out, with its traceback.
+--- Calls `body`, then `clean`. Raises an error of `body` with its traceback afterwards.
 function support.finally(body, clean)
     local ok, reason = xpcall(body, debug.traceback)
     clean()
@@ -67,7 +66,7 @@ local function curl(arguments)
     return support.must(support.clean .. "curl -sS --noproxy '*' " .. arguments)
 end
 
---- Forgets everything; `what` is for instance "polls=6&bytes=102400".
+--- Resets the service; `what` is for example "polls=6&bytes=102400".
 function Service:reset(what)
     curl(("-X POST '%s/reset?%s'"):format(self.url, what))
 end
@@ -81,7 +80,7 @@ function Service:stop()
     self.pipe:close()
 end
 
--- TLS and HTTP/2 before it ---------------------------------------------------------------------------------------
+-- TLS and HTTP/2 proxy -------------------------------------------------------------------------------------------
 
 local CONFIG = [[
 daemon on;
@@ -104,7 +103,7 @@ http {
         listen 127.0.0.1:PORT ssl HTTP2 backlog=4096;
         ssl_certificate DIR/cert.pem;
         ssl_certificate_key DIR/key.pem;
-        location = /front-status { stub_status; }
+        location = /proxy-status { stub_status; }
         location / {
             proxy_pass http://service;
             proxy_http_version 1.1;
@@ -116,15 +115,15 @@ http {
 }
 ]]
 
-local Front = {}
-Front.__index = Front
+local Proxy = {}
+Proxy.__index = Proxy
 
---- nginx before the service. The CA file is the machine's own bundle with the front's certificate at its end: a client
---- has to read what it would have to read in earnest.
+--- Starts nginx as a TLS proxy of the service. The CA file is the system's bundle with the certificate of the proxy
+--- appended, so that clients read a bundle of realistic size.
 ---@param service table
 ---@param http2 boolean
----@return table front url, ca_file
-function support.front(service, http2)
+---@return table proxy url, ca_file
+function support.proxy(service, http2)
     local dir = support.directory()
     local request = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 "
         .. "-keyout %s/key.pem -out %s/cert.pem -subj '/CN=flux2 bench' -addext subjectAltName=IP:127.0.0.1"
@@ -139,27 +138,27 @@ function support.front(service, http2)
         out:close()
         local printed, code = support.run(("PATH=$PATH:/usr/sbin nginx -p %s -c %s/nginx.conf"):format(dir, dir))
         if code == 0 then
-            return setmetatable({ dir = dir, url = "https://127.0.0.1:" .. port, ca_file = dir .. "/ca.pem" }, Front)
+            return setmetatable({ dir = dir, url = "https://127.0.0.1:" .. port, ca_file = dir .. "/ca.pem" }, Proxy)
         end
         assert(printed:find("in use", 1, true), printed)
     end
     error "no port for nginx"
 end
 
---- How many connections clients have opened so far, this question's included.
-function Front:connections()
-    local printed = curl(("--cacert %s %s/front-status"):format(self.ca_file, self.url))
+--- Returns the number of connections that clients opened so far, including this request's.
+function Proxy:connections()
+    local printed = curl(("--cacert %s %s/proxy-status"):format(self.ca_file, self.url))
     return assert(tonumber(printed:match "\n%s*(%d+) %d+ %d+"), printed)
 end
 
-function Front:stop()
+function Proxy:stop()
     support.run(("kill $(cat %s/pid); for i in $(seq 100); do [ -e %s/pid ] || break; sleep 0.02; done; rm -rf %s")
         :format(self.dir, self.dir, self.dir))
 end
 
--- Figures ---------------------------------------------------------------------------------------------------------
+-- Statistics ------------------------------------------------------------------------------------------------------
 
---- The value below which the share `q` of them lies; nil for an empty list.
+--- Returns the quantile `q`; nil for an empty list.
 function support.quantile(list, q)
     local sorted = {}
     for i, v in ipairs(list) do sorted[i] = v end
@@ -171,13 +170,13 @@ function support.median(list)
     return support.quantile(list, 0.5)
 end
 
---- Half the distance from the least to the largest, in percent of the median.
+--- Returns half the range in percent of the median.
 function support.spread(list)
     local middle = support.median(list)
     return middle > 0 and (support.quantile(list, 1) - support.quantile(list, 0)) / 2 / middle * 100 or 0
 end
 
---- Prints rows as a table of Markdown; the first row is the head.
+--- Prints rows as a Markdown table; the first row is the header.
 function support.print_table(rows)
     local widths = {}
     for _, row in ipairs(rows) do

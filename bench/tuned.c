@@ -1,12 +1,11 @@
-/* tuned.c - the limit: what libcurl costs when a program in C does nothing but this.
+/* tuned.c - the lower bound: the cost of libcurl in a C program without other work.
  *
  *   tuned URL TASKS CONCURRENCY INTERVAL_MS DIRECTORY [CA_FILE]
  *
- * One thread, one multi handle. Each task is a submission, polls at a fixed interval, and a download into a file that
- * gets its name when it is whole. Everything that makes libcurl cheap is on: easy handles are used again, the connection
- * cache is as large as the work, buffers fit the kind of request, the CA bundle is parsed once, HTTP/2 is shared.
- *
- * Owns: all of the run. Never: retries, redirects, checks limits or survives a bad answer: a limit, not a client. */
+ * One thread, one multi handle. A task is a submission, polls at a fixed interval, and a download to a file that is
+ * renamed when complete. Uses every optimization of libcurl: reused easy handles, a sufficient connection cache,
+ * matching buffer sizes, a shared CA bundle, HTTP/2 multiplexing. It has no retries, redirects, limits or error
+ * handling. */
 #define _GNU_SOURCE
 #include <curl/curl.h>
 #include <fcntl.h>
@@ -19,23 +18,23 @@
 #include <unistd.h>
 
 enum {
-    ANSWER_MAX = 4096,
+    RESPONSE_MAX = 4096,
     BUFFER_SMALL = 16384,
     BUFFER_LARGE = 131072,
-    CONNECTIONS_MAX = 32,        /* of 16, 32 and 100 what costs least, with 100 tasks at once; ... */
-    SHARED_CONNECTIONS_MAX = 4, /* ... over HTTP/2 what passes the streams of one would open one more for each request */
+    CONNECTIONS_MAX = 32,       /* the fastest of 16, 32 and 100, with 100 concurrent tasks; ... */
+    SHARED_CONNECTIONS_MAX = 4, /* ... with HTTP/2 a higher limit opens connections for excess streams */
 };
 
-enum phase { SUBMITTING, POLLING, FETCHING };
+enum phase { SUBMITTING, POLLING, DOWNLOADING };
 
 struct slot {
     CURL *easy;
     enum phase phase;
     unsigned task;
-    double due; /* of the next poll */
+    double due; /* time of the next poll */
     struct slot *next;
-    char url[512], answer[ANSWER_MAX];
-    size_t size; /* of the answer, or of the file */
+    char url[512], response[RESPONSE_MAX];
+    size_t size; /* of the response or the file */
     int file;
 };
 
@@ -45,7 +44,7 @@ static const char *base, *directory, *ca_file;
 static char submit_url[512];
 static unsigned tasks, begun, done;
 static double interval;
-static struct slot *first_waiting, *last_waiting; /* by due: the interval is the same for all */
+static struct slot *first_waiting, *last_waiting; /* ordered by due, since all intervals are equal */
 
 static double now(void)
 {
@@ -64,13 +63,13 @@ static size_t on_body(char *data, size_t one, size_t n, void *arg)
 {
     struct slot *s = arg;
     n *= one;
-    if (s->phase == FETCHING) {
+    if (s->phase == DOWNLOADING) {
         if (write(s->file, data, n) != (ssize_t)n)
             return 0;
     } else {
-        if (s->size + n >= ANSWER_MAX)
+        if (s->size + n >= RESPONSE_MAX)
             return 0;
-        memcpy(s->answer + s->size, data, n);
+        memcpy(s->response + s->size, data, n);
     }
     s->size += n;
     return n;
@@ -101,7 +100,7 @@ static void send_request(struct slot *s, enum phase phase, const char *url)
         curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)sizeof body - 1);
         curl_easy_setopt(e, CURLOPT_HTTPHEADER, body_headers);
         curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)BUFFER_SMALL);
-    } else if (phase == FETCHING) {
+    } else if (phase == DOWNLOADING) {
         curl_easy_setopt(e, CURLOPT_HTTPHEADER, image_headers);
         curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)BUFFER_LARGE);
     } else if (s->phase != POLLING) {
@@ -134,17 +133,17 @@ static void wait_for_poll(struct slot *s, double at)
     last_waiting = s;
 }
 
-static void fetch(struct slot *s, const char *url)
+static void download(struct slot *s, const char *url)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/%u.png.part", directory, s->task);
     s->file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (s->file < 0)
         fail("cannot create a file");
-    send_request(s, FETCHING, url);
+    send_request(s, DOWNLOADING, url);
 }
 
-static void fetched(struct slot *s)
+static void on_downloaded(struct slot *s)
 {
     char from[600], to[512];
     snprintf(to, sizeof to, "%s/%u.png", directory, s->task);
@@ -155,36 +154,36 @@ static void fetched(struct slot *s)
     begin_task(s);
 }
 
-static void answered(struct slot *s)
+static void on_response(struct slot *s)
 {
     long status = 0;
     curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_multi_remove_handle(multi, s->easy);
     if (status != 200)
         fail("a status that is not 200");
-    if (s->phase == FETCHING) {
-        fetched(s);
+    if (s->phase == DOWNLOADING) {
+        on_downloaded(s);
         return;
     }
-    json_t *root = json_loadb(s->answer, s->size, 0, NULL), *data = json_object_get(root, "data");
+    json_t *root = json_loadb(s->response, s->size, 0, NULL), *data = json_object_get(root, "data");
     if (s->phase == SUBMITTING) {
         const char *id = json_string_value(json_object_get(data, "task_id"));
         if (!id)
-            fail("an answer without an id");
+            fail("a response without an id");
         snprintf(s->url, sizeof s->url, "%s/api/v1/tasks/%s", base, id);
         wait_for_poll(s, now());
     } else {
         const char *word = json_string_value(json_object_get(data, "status"));
         const char *url = json_string_value(json_object_get(json_object_get(data, "output"), "image_url"));
         if (word && strcmp(word, "SUCCESS") == 0 && url)
-            fetch(s, url);
+            download(s, url);
         else
             wait_for_poll(s, now());
     }
     json_decref(root);
 }
 
-static void turn(void)
+static void run_once(void)
 {
     int running, left;
     CURLMsg *m;
@@ -202,7 +201,7 @@ static void turn(void)
         if (m->data.result != CURLE_OK)
             fail(curl_easy_strerror(m->data.result));
         curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &s);
-        answered(s);
+        on_response(s);
     }
     if (done == tasks)
         return;
@@ -239,7 +238,7 @@ int main(int argc, char **argv)
             break;
     }
     while (done < tasks)
-        turn();
+        run_once();
     printf("done %u\n", done);
     for (i = 0; i < concurrency; i++)
         curl_easy_cleanup(slots[i].easy);

@@ -1,10 +1,10 @@
--- flux2 in a cqueues program: three pictures at once, while a coroutine of the program's own ticks on.
+-- flux2 in a cqueues program: generates three images concurrently while another coroutine runs.
 --
 --     lua examples/cqueues.lua [folder]
 --
--- With FLUX2_API_KEY set this asks the real service, which costs credits. Without, the emulator in this very process.
+-- With FLUX2_API_KEY it uses the service, which costs credits; otherwise an emulator in this process.
 
--- In a checkout the modules are beside this file; where flux2 is installed, these four lines can go.
+-- Finds the modules of a checkout. Not needed if flux2 is installed.
 local root = (arg[0]:match "^(.*)[/\\]" or ".") .. "/.."
 local abi = _VERSION:match "%d%.%d"
 package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
@@ -12,14 +12,14 @@ package.cpath = root .. "/build/" .. abi .. "/?.so;" .. package.cpath
 
 local cqueues = require "cqueues"
 local flux2 = require "flux2"
-require "flux2.host.cqueues" -- all that a cqueues program has to do
+require "flux2.host.cqueues" -- the only integration step
 
 local folder = arg[1] or "."
 local options, emulator = {}, nil
 if (os.getenv "FLUX2_API_KEY" or "") == "" then
     emulator = assert(require("flux2.emulator").start {})
     options = { base_url = emulator.url, api_key = emulator.api_key }
-    print("FLUX2_API_KEY is not set: the emulator answers, at " .. emulator.url)
+    print("FLUX2_API_KEY is not set: using the emulator at " .. emulator.url)
 end
 local client = assert(flux2.new(options))
 
@@ -34,8 +34,8 @@ cq:wrap(function()
     end
 end)
 
-local function paint(prompt, path)
-    local image, err = client:generate(prompt, { save = path }) -- waits here; the controller goes on
+local function generate(prompt, path)
+    local image, err = client:generate(prompt, { save = path }) -- this coroutine waits; the controller continues
     if image then
         print(("%s  %s  (%d ticks so far)"):format(path, prompt, ticks))
     else
@@ -46,17 +46,17 @@ local function paint(prompt, path)
 end
 
 for i, prompt in ipairs(prompts) do
-    cq:wrap(paint, prompt, ("%s/cqueues-%d.png"):format(folder, i))
+    cq:wrap(generate, prompt, ("%s/cqueues-%d.png"):format(folder, i))
 end
 
 cq:wrap(function()
-    -- A task is a waitable object like any other: here it is polled together with a time-out.
+    -- A task is a pollable object: here it is polled with a timeout.
     local task = assert(client:submit "a kite over the dunes")
     while cqueues.poll(task, 1) ~= task do print("still " .. (task.status or task.state)) end
     print("the kite: " .. task.state)
 end)
 
-print "three pictures and a kite are on their way"
+print "generating three images and a kite"
 assert(cq:loop())
 
 if emulator then emulator:stop() end

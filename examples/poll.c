@@ -1,15 +1,14 @@
-/* poll.c - flux2 in a poll loop: a C program with Lua inside, that reads prompts from standard input while the
- * pictures of earlier ones are being made.
+/* poll.c - flux2 in a poll loop: a C program with embedded Lua that reads prompts from standard input while it
+ * generates the images of earlier ones.
  *
  *     cc examples/poll.c -o poll $(pkg-config --cflags --libs lua5.4) -Wl,-E
  *     printf 'a red fox\na lighthouse\n' | ./poll [folder]
  *
- * What matters is the loop in main: flux2.fileno() is readable exactly while flux2.update() has something to do.
- * The same holds for select, epoll, kqueue, and any event loop that can watch a descriptor. Do not read it, do not
- * close it.
+ * The descriptor flux2.fileno() is readable exactly while flux2.update() has work. It can be used with select, epoll,
+ * kqueue and any event loop that watches descriptors. Do not read or close it.
  *
- * With FLUX2_API_KEY set this asks the real service, which costs credits. Without, the emulator in this very
- * process. The modules are found by LUA_PATH and LUA_CPATH, as always. */
+ * With FLUX2_API_KEY it uses the service, which costs credits; otherwise an emulator in this process. The modules
+ * are found by LUA_PATH and LUA_CPATH. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
@@ -19,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The program's Lua: flux2, and what is to be done with a prompt. */
+/* The Lua part of the program. */
 static const char *const program =
     "flux2 = require 'flux2'\n"
     "local folder, options, n = ..., {}, 0\n"
@@ -28,13 +27,13 @@ static const char *const program =
     "    options = { base_url = emulator.url, api_key = emulator.api_key }\n"
     "end\n"
     "local client = assert(flux2.new(options))\n"
-    "local function paint(prompt, path)\n"
-    "    local image, err = client:generate(prompt, { save = path })\n" /* waits; the loop in main goes on */
+    "local function generate(prompt, path)\n"
+    "    local image, err = client:generate(prompt, { save = path })\n" /* the coroutine waits; the loop in main continues */
     "    print(image and path .. '  ' .. prompt or prompt .. ': ' .. tostring(err))\n"
     "end\n"
     "function submit(prompt)\n"
     "    n = n + 1\n"
-    "    flux2.spawn(paint, prompt, ('%s/poll-%d.png'):format(folder, n))\n"
+    "    flux2.spawn(generate, prompt, ('%s/poll-%d.png'):format(folder, n))\n"
     "end\n";
 
 static void check(lua_State *L, int failed)
@@ -45,7 +44,7 @@ static void check(lua_State *L, int failed)
     exit(1);
 }
 
-/* flux2.NAME() as a number. */
+/* Calls flux2.NAME() and returns a number. */
 static int ask_flux2(lua_State *L, const char *name)
 {
     lua_getglobal(L, "flux2");
@@ -63,7 +62,7 @@ static void submit(lua_State *L, const char *prompt, size_t size)
     check(L, lua_pcall(L, 1, 0, 0));
 }
 
-/* Submits each whole line that has been read from standard input, and at its end the rest. Returns false then. */
+/* Reads standard input and submits each complete line, and at the end the rest. Returns false at the end. */
 static int read_prompts(lua_State *L)
 {
     static char text[4096];
@@ -97,7 +96,7 @@ int main(int argc, char **argv)
         if (poll(fds, 2, -1) < 0)
             continue; /* a signal */
         if (fds[0].fd >= 0 && fds[0].revents && !read_prompts(L))
-            fds[0].fd = -1; /* the end of the input: poll leaves it out from now on */
+            fds[0].fd = -1; /* end of the input: poll ignores negative descriptors */
         if (fds[1].revents)
             ask_flux2(L, "update");
     }

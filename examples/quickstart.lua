@@ -1,8 +1,8 @@
--- From a prompt to a picture:  lua examples/quickstart.lua [prompt] [file]
+-- Generates an image from a prompt:  lua examples/quickstart.lua [prompt] [file]
 --
--- With FLUX2_API_KEY set this asks the real service, which costs credits. Without, the emulator in this very process.
+-- With FLUX2_API_KEY it uses the service, which costs credits; otherwise an emulator in this process.
 
--- In a checkout the modules are beside this file; where flux2 is installed, these four lines can go.
+-- Finds the modules of a checkout. Not needed if flux2 is installed.
 local root = (arg[0]:match "^(.*)[/\\]" or ".") .. "/.."
 local abi = _VERSION:match "%d%.%d"
 package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
@@ -29,15 +29,15 @@ local options, emulator = {}, nil
 if not given(os.getenv "FLUX2_API_KEY") then
     emulator = check(require("flux2.emulator").start {})
     options = { base_url = emulator.url, api_key = emulator.api_key }
-    print("FLUX2_API_KEY is not set: the emulator answers, at " .. emulator.url)
+    print("FLUX2_API_KEY is not set: using the emulator at " .. emulator.url)
 end
 
 local client = check(flux2.new(options))
 local task = check(client:submit { prompt = prompt, aspect_ratio = "16:9" })
 
--- A line that lives on a terminal, a line for each change elsewhere.
-local answer = os.execute "test -t 1"
-local live = answer == true or answer == 0
+-- Updates one line on a terminal; otherwise prints a line per change.
+local status = os.execute "test -t 1"
+local live = status == true or status == 0
 local started, turns = os.time(), 0
 
 local function describe(t)
@@ -51,7 +51,7 @@ end
 
 print(prompt)
 while task.state == "submitting" or task.state == "running" do
-    task:wait(0.1) -- gives up after 0.1 s; the task goes on
+    task:wait(0.1) -- returns after 0.1 s; the task continues
     if live then
         turns = turns % 4 + 1
         io.write("\r\27[K", ("|/-\\"):sub(turns, turns), " ", describe(task))

@@ -1,4 +1,4 @@
-/* fuzz.h - what the fuzz targets share: an assertion, and input taken apart. `make fuzz` runs them. */
+/* fuzz.h - an assertion and input parsing for the fuzz targets. `make fuzz` runs them. */
 #ifndef FLUX2_FUZZ_H
 #define FLUX2_FUZZ_H
 
@@ -8,18 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The promise CONDITION is broken: ends the process, so that libFuzzer keeps the input. */
-#define PROMISE(condition)                                                                                   \
-    do {                                                                                                     \
-        if (!(condition)) {                                                                                  \
-            fprintf(stderr, "%s:%d: broken: %s\n", __FILE__, __LINE__, #condition);                          \
-            abort();                                                                                         \
-        }                                                                                                    \
+/* Aborts if CONDITION is false, so that libFuzzer saves the input. */
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            fprintf(stderr, "%s:%d: check failed: %s\n", __FILE__, __LINE__, #condition);                              \
+            abort();                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What is left of the input. */
+/* The rest of the input. */
 struct input {
     const uint8_t *at;
     size_t size;
@@ -33,7 +33,7 @@ static inline uint8_t take_byte(struct input *in)
     return *in->at++;
 }
 
-/* The bytes up to SEPARATOR, which is skipped, or all that is left. */
+/* Takes the bytes up to SEPARATOR, which is skipped, or the whole rest. */
 static inline struct input take_until(struct input *in, uint8_t separator)
 {
     const uint8_t *end = in->size ? memchr(in->at, separator, in->size) : NULL;
@@ -44,7 +44,7 @@ static inline struct input take_until(struct input *in, uint8_t separator)
     return part;
 }
 
-/* A copy of exactly its size, so that a read beyond its end is seen. The caller frees it. */
+/* Returns a copy without padding, so that AddressSanitizer detects a read beyond its end. The caller frees it. */
 static inline char *exact_copy(struct input part)
 {
     char *copy = malloc(part.size ? part.size : 1);
@@ -55,7 +55,7 @@ static inline char *exact_copy(struct input part)
     return copy;
 }
 
-/* The same as a C string, which ends at its first NUL. The caller frees it. */
+/* Returns a NUL-terminated copy. The caller frees it. */
 static inline char *text_copy(struct input part)
 {
     char *copy = malloc(part.size + 1);

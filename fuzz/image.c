@@ -1,16 +1,15 @@
-/* image.c - fuzzes the recognition of images by their first bytes (csrc/signature.c), and the sink that bodies go to
- * (csrc/sink.c): its limit, and its check while a body arrives in pieces.
+/* image.c - fuzzes image signatures (csrc/base/image_signature.c), the end of an image (csrc/base/image_end.c) and the
+ * body sink (csrc/http/sink.c): its limit, and its checks while a body arrives in pieces.
  *
- * Input: four bytes (size of the pieces; what the server announces; the limit; flags), then the body. */
-#include "../csrc/probe.h"
-#include "../csrc/sink.h"
+ * Input: four bytes (piece size, announced size, limit, flags), then the body. */
 #include "fuzz.h"
-#include "watch.h"
+#include "http/sink.h"
+#include "schema.h"
 
 enum { COUNT = sizeof signatures / sizeof *signatures };
 
-/* A body of N bytes agrees with PATTERN: written down once more, in the plainest way. */
-static int begins_with(const struct flux2_signature *pattern, const uint8_t *body, size_t n)
+/* A straightforward second implementation of the match. */
+static int begins_with(const struct flux2_image_signature *pattern, const uint8_t *body, size_t n)
 {
     size_t i;
     for (i = 0; i < pattern->size; i++)
@@ -28,21 +27,32 @@ static int expected_match(const uint8_t *body, size_t n)
     return -1;
 }
 
+/* Whether the image has its end, seen at once. */
+static bool is_whole(struct input body)
+{
+    struct flux2_image_end end;
+    flux2_image_end_init(&end);
+    flux2_image_end_feed(&end, body.at, body.size);
+    return flux2_image_end_is_reached(&end);
+}
+
 static void check_end(struct flux2_sink *sink, enum flux2_failure failure, struct input body)
 {
     int match = expected_match(body.at, body.size);
     if (failure == FLUX2_FAILURE_NONE)
         failure = flux2_sink_finish(sink);
     if (sink->accept && body.size <= sink->limit)
-        PROMISE((failure == FLUX2_FAILURE_SIGNATURE) == (match < 0));
+        CHECK((failure == FLUX2_FAILURE_SIGNATURE) == (match < 0));
+    if (sink->accept && match >= 0 && body.size <= sink->limit)
+        CHECK((failure == FLUX2_FAILURE_TRUNCATED) == !is_whole(body));
     if (failure != FLUX2_FAILURE_NONE)
         return;
     size_t size;
-    PROMISE(body.size <= sink->limit && sink->received == body.size);
-    PROMISE(!sink->accept || sink->signature == match);
+    CHECK(body.size <= sink->limit && sink->received == body.size);
+    CHECK(!sink->accept || sink->signature == match);
     char *data = flux2_sink_take(sink, &size);
-    PROMISE(size == (data ? body.size : 0));
-    PROMISE(!data || (memcmp(data, body.at, size) == 0 && data[size] == '\0'));
+    CHECK(size == (data ? body.size : 0));
+    CHECK(!data || (memcmp(data, body.at, size) == 0 && data[size] == '\0'));
     free(data);
 }
 
@@ -64,7 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         failure = flux2_sink_write(&sink, copy, part.size, flags & 4 ? SIZE_MAX : announced);
         free(copy);
         done += part.size;
-        PROMISE(sink.received <= sink.limit && sink.capacity <= sink.limit + 4096 + sink.limit);
+        CHECK(sink.received <= sink.limit && sink.capacity <= sink.limit + 4096 + sink.limit);
     }
     check_end(&sink, failure, in);
     flux2_sink_clear(&sink);

@@ -24,10 +24,11 @@ dependencies = {
 -- Found by their libraries: Debian keeps the headers of libcurl where LuaRocks 3.8 does not look and the compiler does.
 external_dependencies = {
     CURL = { library = "curl" },
-    JANSSON = { library = "jansson" },
+    ZLIB = { library = "z" },
 }
 
--- The Makefile knows the files and the flags. It builds the emulator too where libmicrohttpd and cairo are there.
+-- The Makefile knows the files and the flags. It builds the tester where libmicrohttpd and jansson are there, and the emulator
+-- where cairo is there as well.
 build = {
     type = "make",
     build_target = "all",
@@ -44,4 +45,11 @@ build = {
     },
     install = { bin = { flux2 = "bin/flux2" } },
     copy_directories = {},
+    -- In a shell of MSYS2, whose make, pkg-config and curl are needed. There is no emulator, and no tester.
+    platforms = {
+        windows = {
+            build_variables = { TARGET = "windows", LUA_LIBDIR = "$(LUA_LIBDIR)" },
+            install_variables = { TARGET = "windows", LUA_LIBDIR = "$(LUA_LIBDIR)" },
+        },
+    },
 }

@@ -1,4 +1,4 @@
--- The budget: what may be submitted, what was spent, and that no outcome is counted twice or forgotten.
+-- The budget: which submissions are allowed, and how their credits are counted.
 local bound = require "support.bound"
 local core = require "flux2.core"
 local flux2 = require "flux2"
@@ -19,7 +19,7 @@ describe("the budget", function()
         return sum
     end
 
-    it("refuses a submission that would pass it, before anything is sent", function()
+    it("refuses a submission that exceeds it, before anything is sent", function()
         local client = service.client(emu, { budget = 25 })
         local tasks = { assert(client:submit "ten"), assert(client:submit "ten more") }
         assert.same({ 0, 20 }, spent_of(client))
@@ -41,7 +41,7 @@ describe("the budget", function()
         assert.equal(charged(), client:spent())
     end)
 
-    it("can be spent to the last credit, and may be none", function()
+    it("can be spent to the last credit, and can be unlimited", function()
         local client = service.client(emu, { budget = 16 })
         assert(client:generate "ten")
         assert(client:generate { prompt = "six", type = "flex" })
@@ -50,7 +50,37 @@ describe("the budget", function()
         assert.equal(2, #emu:ledger())
     end)
 
-    it("demands a price where the service publishes none, and takes the caller's", function()
+    it("allows an exact match, and refuses a submission when a fraction is missing", function()
+        local client = service.client(emu, { budget = 1.5 })
+        assert(client:generate("half of it", { price = 0.5 }))
+        local task, err = client:submit("a little too much", { price = 1.0625 })
+        assert.is_nil(task)
+        assert.equal("budget: this submission costs 1.0625 credits, which would pass the budget of 1.5 credits: 0.5 "
+            .. "credits spent", tostring(err))
+        assert.same({ 1.0625, 0.5, 0, 1.5 }, { err.price, err.spent, err.reserved, err.limit })
+        assert(client:generate("the rest", { price = 1 }))
+        assert.same({ 1.5, 0 }, spent_of(client))
+        assert(client:generate("for nothing", { price = 0 }))
+        task, err = client:submit("one", { price = 1 })
+        assert.is_nil(task)
+        assert.equal("budget: this submission costs 1 credit, which would pass the budget of 1.5 credits: 1.5 credits "
+            .. "spent", tostring(err))
+        local none = service.client(emu, { budget = 0 })
+        assert(none:generate("for nothing", { price = 0 }))
+        local unpriced
+        unpriced, err = none:submit { prompt = "no price for this", type = "flex", resolution = "2K" }
+        assert.is_nil(unpriced)
+        assert.equal("budget: the service publishes no price for flex at 2K, so a budget cannot be kept: say what it "
+            .. "costs with the option "
+            .. "price = credits", tostring(err))
+        assert.same({ 0, 0 }, { err.limit, err.spent })
+        -- Without a budget, a submission without a price costs 0.
+        local free = service.client(emu)
+        assert(free:generate { prompt = "no price for this", type = "flex", resolution = "2K" })
+        assert.same({ 0, 0 }, spent_of(free))
+    end)
+
+    it("requires a price where none is published, and accepts the price from the caller", function()
         local request = { prompt = "no price for this", type = "flex", resolution = "2K" }
         local client = service.client(emu, { budget = 30 })
         local task, err = client:submit(request)
@@ -69,14 +99,14 @@ describe("the budget", function()
         assert.has_error(function() flux2.new { api_key = "aio_k", budget = "ten" } end)
     end)
 
-    it("lets a price of the caller's stand for a published one", function()
+    it("uses the caller's price instead of the published one", function()
         local client = service.client(emu, { budget = 10 })
         assert.equal("budget", select(2, client:submit("dearer than it was", { price = 11 })).kind)
         assert(client:generate("cheaper than it was", { price = 4 }))
         assert.equal(4, client:spent())
     end)
 
-    it("gets back what was certainly not accepted", function()
+    it("gets credits back when a submission was certainly not accepted", function()
         local client = service.client(emu, { budget = 10, max_retries = 0 })
         assert.equal("rejected", select(2, client:generate "please [reject] this").kind)
         for _, status in ipairs { 400, 401, 402, 422, 429 } do
@@ -94,7 +124,7 @@ describe("the budget", function()
         assert.same({ 0, 0 }, spent_of(nobody))
     end)
 
-    it("keeps what may have been accepted, and what was although it failed", function()
+    it("keeps credits of submissions that may have been accepted, and of accepted tasks that failed", function()
         local client = service.client(emu, { budget = 20 })
         emu:fault { method = "POST", path = SUBMIT, close = "after" }
         assert.equal("unknown_outcome", select(2, client:generate "who knows").kind)
@@ -104,9 +134,10 @@ describe("the budget", function()
         assert.equal("budget", select(2, client:generate "no more").kind)
     end)
 
-    it("counts a submission of unknown outcome once its task turns out to exist", function()
+    it("counts a submission of unknown outcome once, when its task is found later", function()
         local client = service.client(emu, { budget = 20 })
-        emu:fault { method = "POST", path = SUBMIT, body = [[{"code":500,"data":{"task_id":"{task_id}"}}]], accept = true }
+        emu:fault { method = "POST", path = SUBMIT,
+            body = [[{"code":500,"data":{"task_id":"{task_id}"}}]], accept = true }
         local task = assert(client:submit "who knows")
         local _, err = task:wait()
         assert.equal("unknown_outcome", err.kind)
@@ -116,7 +147,7 @@ describe("the budget", function()
         assert.same({ 10, 0 }, spent_of(client))
     end)
 
-    it("hears what became of a submission that was cancelled", function()
+    it("includes the outcome of a cancelled submission", function()
         local client = service.client(emu, { budget = 100, max_connections = 1 })
         emu:fault { method = "POST", path = SUBMIT, hang = true, accept = true }
         local hangs, queues = assert(client:submit "hangs"), assert(client:submit "queues")
@@ -126,7 +157,7 @@ describe("the budget", function()
         assert.same({ 0, 20 }, spent_of(client))
         service.pump_until(function() return select(2, client:spent()) == 10 end)
         assert.equal(1, #emu:ledger())
-        -- One that was cancelled in the very moment of its acceptance is paid for.
+        -- A submission that is cancelled during its acceptance is paid for.
         emu:clear_faults()
         emu:set { duration = 60 }
         service.pump_until(function() return flux2.stats().jobs == 0 and core.engine():ready() == 0 end)
@@ -140,7 +171,7 @@ describe("the budget", function()
         assert.equal("cancelled", late.state)
     end)
 
-    it("adds up over clients in flux2.stats, and counts what has no price apart", function()
+    it("is summed over clients in flux2.stats, where submissions without a price are counted separately", function()
         local before = flux2.stats()
         local one, two = service.client(emu), service.client(emu, { budget = 50 })
         assert(one:generate "ten")
@@ -154,7 +185,7 @@ describe("the budget", function()
         assert.equal("number", type(stats.jobs))
     end)
 
-    it("holds when many ask at once", function()
+    it("holds for concurrent submissions", function()
         local client = service.client(emu, { budget = 95 })
         local refused, made = 0, 0
         local prompts = {}
@@ -166,5 +197,68 @@ describe("the budget", function()
         assert.equal(21, refused)
         assert.equal(9, #emu:ledger())
         assert.same({ 90, 0 }, spent_of(client))
+    end)
+
+    --- Makes the responses contain the price. The emulator's other dialect does so at the submission.
+    local function charge(credits, place)
+        if place == "submission" then
+            emu:fault { method = "POST", times = 1000, accept = true,
+                body = '{"data":{"task_id":"{task_id}"},"credits_used":' .. credits .. "}" }
+        else
+            emu:set { shape = '{"data":{"status":"$status","output":"$url","credits_used":' .. credits .. "}}" }
+        end
+    end
+
+    for _, place in ipairs { "submission", "task" } do
+        it("counts what the " .. place .. " says that it cost", function()
+            local lines = {}
+            local client = service.client(emu, { budget = 40, log = function(line) lines[#lines + 1] = line end })
+            charge(12.5, place)
+            local before = flux2.stats().spent
+            local task = assert(client:submit "ten")
+            assert.equal(12.5, assert(task:wait()).credits)
+            assert(client:generate "ten more")
+            assert.same({ 25, 0 }, spent_of(client))
+            assert.equal(25, flux2.stats().spent - before)
+            -- The estimate did not change: the next submission reserves it, and exceeds the budget.
+            assert(client:generate "another ten")
+            local _, err = client:submit "one too many"
+            assert.same({ "budget", 10, 37.5 }, { err.kind, err.price, err.spent })
+            -- A changed price is reported once.
+            local reports = {}
+            for _, line in ipairs(lines) do
+                if not line:find "^%u+ http" then reports[#reports + 1] = line end
+            end
+            assert.same({ "the price has changed: apiin charged 12.5 credits for type 'pro', resolution '1K', 10 were " ..
+                "expected (https://apiin.one, read on 2026-11-28); see the option prices" }, reports)
+        end)
+    end
+
+    it("counts what a task without a price cost, and does not report a given price", function()
+        local lines = {}
+        local client = service.client(emu, { log = function(line) lines[#lines + 1] = line end })
+        charge(7, "task")
+        local before = flux2.stats()
+        assert(client:generate { prompt = "unpublished", type = "flex", resolution = "2K" })
+        assert(client:generate("given", { price = 3 }))
+        assert.same({ 14, 0 }, spent_of(client))
+        local after = flux2.stats()
+        assert.same({ 14, 0 }, { after.spent - before.spent, after.unpriced - before.unpriced })
+        for _, line in ipairs(lines) do assert.matches("^%u+ http", line) end
+    end)
+
+    it("uses the option prices instead of the published ones", function()
+        local prices = { { type = "pro", credits = 3 },
+            { type = "flex", credits = function(r) return #r.prompt end } }
+        local client = service.client(emu, { budget = 5, prices = prices })
+        assert.same({ 3, nil, "the option prices" }, { client:estimate "fox" })
+        assert.same({ 4, nil, "the option prices" }, { client:estimate { prompt = "hare", type = "flex" } })
+        assert.same({ 10, nil, "https://apiin.one, read on 2026-11-28" }, { flux2.estimate "fox" })
+        assert(client:generate "fox")
+        assert.equal("budget", select(2, client:submit "fox").kind)
+        local line = debug.getinfo(1, "l").currentline + 1
+        local _, message = pcall(function() flux2.new { api_key = "k", prices = { { kind = "pro", credits = 1 } } } end)
+        assert.equal(("spec/budget_spec.lua:%d: flux2.new: prices[1]: unknown field 'kind': it is in none of "
+            .. "provider.fields"):format(line), (message:gsub("^%./", "")))
     end)
 end)

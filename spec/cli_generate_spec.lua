@@ -1,7 +1,9 @@
--- flux2 generate, task, recover, estimate, emulator and doctor: each as a program, in a pipe.
+-- flux2 generate, task, recover, estimate, emulator and doctor, each as a separate process with piped output.
+-- Takes about 15 seconds: each case starts programs one after another.
 local json = require "flux2.json"
 local program = require "support.program"
 local service = require "support.service"
+local shell = require "support.shell"
 
 local dir, emu
 
@@ -23,7 +25,7 @@ end
 
 local function spool() return program.records(dir .. "/state/flux2/spool") end
 
---- A task that is running, whose picture nobody waits for any more.
+--- Submits a task and leaves it running.
 local function abandon(prompt)
     emu:set { duration = 60 }
     return program.abandon(emu, dir, { "generate", prompt or "a fox" }, dir .. "/state/flux2/spool")
@@ -33,7 +35,7 @@ describe("flux2 generate", function()
     before_each(setup)
     after_each(teardown)
 
-    it("makes a picture and prints its path last", function()
+    it("generates an image and prints its path last", function()
         local code, out, err = run { "generate", "A red fox, in the snow!" }
         assert.equal(0, code, err)
         assert.equal("a-red-fox-in-the-snow.png\n", out)
@@ -42,9 +44,11 @@ describe("flux2 generate", function()
         assert.same({}, spool())
     end)
 
-    it("sends every field that it is given, and no other", function()
-        local code, _, err = run { "generate", "a fox", "--type", "flex", "--aspect-ratio", "16:9", "--resolution", "2K",
-            "--input-url", "https://a.example/1.png", "--input-url", "https://a.example/2.png", "--extra", '{"seed":7}' }
+    it("sends every given field, and no other", function()
+        local code, _, err = run { "generate", "a fox", "--type", "flex", "--aspect-ratio", "16:9",
+            "--resolution", "2K",
+            "--input-url", "https://a.example/1.png", "--input-url", "https://a.example/2.png",
+                "--extra", '{"seed":7}' }
         assert.equal(0, code, err)
         assert.same({
             model = "flux-2", prompt = "a fox", type = "flex", aspect_ratio = "16:9", resolution = "2K", seed = 7,
@@ -54,7 +58,7 @@ describe("flux2 generate", function()
         assert.same({ model = "flux-2", prompt = "a hare" }, json.decode(emu:ledger()[2].body))
     end)
 
-    it("overwrites nothing under a name of its own, and what it was told to", function()
+    it("does not overwrite files under generated names, and overwrites a file given with -o", function()
         service.write(dir .. "/a-fox.webp", "mine")
         local _, out = run { "generate", "a fox" }
         assert.equal("a-fox-2.png\n", out)
@@ -64,57 +68,153 @@ describe("flux2 generate", function()
         assert.is_true(is_png "a-fox.webp")
     end)
 
-    it("gives several programs that choose at once a name each", function()
+    it("gives concurrent programs different names", function()
         local commands = {}
         for i = 1, 6 do
-            commands[i] = ("(cd %s && %s %s generate 'a fox' -q >%d.out 2>&1) &"):format(dir, program.environment(emu, dir),
+            commands[i] = ("(cd %s && %s %s generate 'a fox' -q >%d.out 2>&1) &"):format(dir,
+                program.environment(emu, dir),
                 program.command(), i)
         end
         os.execute(table.concat(commands, " ") .. " wait")
-        local names = program.pictures(dir)
+        local names = program.images(dir)
         assert.same({ "a-fox-2.png", "a-fox-3.png", "a-fox-4.png", "a-fox-5.png", "a-fox-6.png", "a-fox.png" }, names)
         for _, name in ipairs(names) do assert.is_true(is_png(name)) end
         for _, name in ipairs(service.list(dir)) do assert.is_nil(name:find "%.name$", name) end
     end)
 
-    it("writes the picture itself to stdout with -o -", function()
+    it("writes the image to stdout with -o -", function()
         local code, out, err = run { "generate", "a fox", "-o", "-" }
         assert.equal(0, code, err)
         assert.equal("\137PNG", out:sub(1, 4))
         assert.equal(600, #out)
         assert.matches("10 credits", err)
         assert.same({}, spool())
-        assert.same({}, program.pictures(dir))
+        assert.same({}, program.images(dir))
         assert.equal(2, (run { "generate", "a fox", "-o", "-", "--json" }))
         assert.equal(2, (run { "generate", "a fox", "-o", "-", "-n", "2" }))
         assert.equal(1, #emu:ledger())
     end)
 
-    it("makes four with -n 4, numbered", function()
+    it("writes the image to stdout with -o /dev/stdout #special", function()
+        local code, out, err = run { "generate", "a fox", "-o", "/dev/stdout" }
+        assert.equal(0, code, err)
+        assert.equal("\137PNG", out:sub(1, 4))
+        assert.equal(600, #out)
+    end)
+
+    it("is refused before payment if -o does not name a regular file #special", function()
+        os.execute(("cd '%s' && mkfifo pipe && ln -s pipe link.png"):format(dir))
+        for _, name in ipairs { "pipe", "link.png", "/dev/fd/2" } do
+            local code, _, err = run { "generate", "a fox", "-o", name }
+            assert.equal(20, code, err)
+            assert.matches("not a regular file", err)
+        end
+        assert.same({}, emu:ledger())
+        assert.equal(0, shell.run(("test -p '%s/pipe' && test -L '%s/link.png'"):format(dir, dir)))
+    end)
+
+    --- Runs a shell command in which $FLUX2 is the program. Returns the exit status and stderr.
+    local function in_shell(line)
+        local command = "cd '%s' && %s FLUX2='%s' timeout -k 5 60 bash -c '%s' 2>.stderr; echo $?"
+        local pipe = assert(io.popen(command:format(dir, program.environment(emu, dir), program.command():gsub("'", ""), line)))
+        local code = tonumber(pipe:read "*a":match "(%d+)\n$")
+        pipe:close()
+        return code, service.read(dir .. "/.stderr")
+    end
+
+    it("keeps the record of an image that could not be written to stdout, and reports it #special", function()
+        local no_reader = "mkfifo pipe; exec 4<>pipe; exec 5>pipe; exec 4<&-; "
+        for i, line in ipairs { "$FLUX2 generate fox -o - >/dev/full", no_reader .. "$FLUX2 generate fox -o - >&5" } do
+            local code, err = in_shell(line)
+            assert.equal(20, code, err)
+            local id = emu:ledger()[i].task_id
+            assert.matches("io: cannot write to stdout: %u", err)
+            assert.matches("The image is paid for. To download it: flux2 task " .. id .. " %-%-wait\n", err)
+            assert.equal(1, #spool())
+            assert.equal(0, (run { "recover" }))
+            assert.same({}, spool())
+        end
+        -- Without an output nothing is paid.
+        for _, line in ipairs { "$FLUX2 generate fox -o - >&-", "$FLUX2 generate fox -o - <&- >&-",
+            "$FLUX2 task x -o - >&-" } do
+            local code, err = in_shell(line)
+            assert.equal(20, code, err)
+            assert.matches("stdout, which is closed", err)
+        end
+        assert.equal(2, #emu:ledger())
+    end)
+
+    it("does not reuse the descriptor of a closed standard stream for a file #special", function()
+        assert.equal(20, (in_shell "$FLUX2 generate fox -o fox.png <&- >&- 2>&-"))
+        assert.is_true(is_png "fox.png")
+        assert.same({}, spool())
+        for _, name in ipairs(service.list(dir .. "/state/flux2/spool")) do
+            assert.equal("", service.read(dir .. "/state/flux2/spool/" .. name), name)
+        end
+    end)
+
+    it("fails when its output cannot be written #special", function()
+        for _, words in ipairs {
+            "generate fox", "generate fox --json", "--help", "--version", "help batch", "generate --help",
+            "completion bash", "estimate", "doctor",
+            "emulator --port 0", "generate fox --json --type nothing", "task none --json",
+        } do
+            local code, err = in_shell("$FLUX2 " .. words .. " >/dev/full")
+            assert.is_true(code ~= 0, words)
+            if not words:find "nothing" then
+                assert.matches("cannot write to stdout: No space left on device\n", err)
+            end
+        end
+    end)
+
+    it("escapes text from the service, and quotes ids in commands #shell", function()
+        local ids = { [ [[\u001b]0;PWNED\u0007\u001b[2J\n$(touch pwned)]] ] = "flux2 recover",
+            ["it's; touch pwned"] = "flux2 task 'it'\\''s; touch pwned' --wait",
+            ["-rf"] = "flux2 task --wait -- -rf", [ [[a\u009bb\u202ec]] ] = "flux2 recover" }
+        for id, command in pairs(ids) do
+            emu:fault { method = "POST", body = '{"data":{"task_id":"' .. id .. '","status":"RUN\\u001b[31mNING"}}' }
+            emu:fault { path = "/api/v1/tasks/*", times = 1000, body = '{"data":{"status":"RUN\\u001b[31mNING"}}' }
+            local code, out, err = run { "generate", "a fox", "--timeout", "0.5" }
+            assert.same({ 14, "" }, { code, out })
+            assert.truthy(err:find("To download its image: " .. command .. "\n", 1, true), err)
+            local listed = select(2, run { "recover", "--list" })
+            local _, as_json = run { "recover", "--list", "--json" }
+            for _, text in ipairs { err, listed, as_json } do
+                assert.is_nil(text:find "[%z\1-\9\11-\31\127]", text)
+                assert.is_nil(text:find "\194[\128-\159]")
+                assert.is_nil(text:find "\226\128\174")
+            end
+            emu:clear_faults()
+            assert.equal(0, (run { "recover", "--discard", "all" }))
+        end
+    end)
+
+    it("generates four numbered images with -n 4", function()
         local code, out = run { "generate", "a fox", "-n", "4", "-o", "fox.png" }
         assert.equal(0, code)
-        assert.same({ "fox-1.png", "fox-2.png", "fox-3.png", "fox-4.png" }, program.pictures(dir))
+        assert.same({ "fox-1.png", "fox-2.png", "fox-3.png", "fox-4.png" }, program.images(dir))
         for i = 1, 4 do assert.matches("fox%-" .. i .. "%.png\n", out) end
         assert.equal(4, #emu:ledger())
         assert.equal(0, (run { "generate", "a fox", "-n", "2", "-o", "{prompt} {n}.png" }))
-        assert.matches("a%-fox 1.png a%-fox 2.png", table.concat(program.pictures(dir), " "))
+        assert.matches("a%-fox 1.png a%-fox 2.png", table.concat(program.images(dir), " "))
         code, out = run { "generate", "a fox", "-n", "2", "-o", "some/where/" }
         assert.equal(0, code)
-        assert.same({ "a-fox-2.png", "a-fox.png" }, program.pictures(dir .. "/some/where"))
+        assert.same({ "a-fox-2.png", "a-fox.png" }, program.images(dir .. "/some/where"))
         assert.matches("some/where/a%-fox%.png\n", out)
     end)
 
-    it("names a picture after what it is, and says so where it was told a name", function()
-        emu:fault { path = "/images/*", times = 2, body = "\255\216\255\224" .. ("x"):rep(200), headers = { ["Content-Type"] = "image/png" } }
+    it("picks the file extension by image type, and reports it when a name was given", function()
+        emu:fault { path = "/images/*", times = 2, body = "\255\216\255\224" .. "\0\3x" .. ("x"):rep(200) .. "\255\217",
+            headers = { ["Content-Type"] = "image/png" } }
         local code, out, err = run { "generate", "a fox" }
         assert.equal(0, code, err)
         assert.equal("a-fox.jpg\n", out)
         code, out, err = run { "generate", "a fox", "-o", "fox.png" }
         assert.same({ 0, "fox.png\n" }, { code, out })
-        assert.matches("'fox.png' holds a picture of type JPEG", err)
+        assert.matches("'fox.png' contains an image of type JPEG", err)
     end)
 
-    it("saves every picture of a task", function()
+    it("saves every image of a task", function()
         emu:set { images_per_task = 3, shape = "result_images" }
         local code, out = run { "generate", "a fox" }
         assert.equal(0, code)
@@ -130,14 +230,15 @@ describe("flux2 generate", function()
         assert.equal("a fox\nin two lines", emu:ledger()[1].prompt)
     end)
 
-    it("speaks JSON: results and errors, one object on a line", function()
+    it("prints JSON: results and errors, one object per line", function()
         local code, out, err = run { "generate", "a fox", "--json", "-n", "2" }
         assert.same({ 0, "" }, { code, err })
         local lines = program.json_lines(out)
         assert.equal(2, #lines)
         for _, line in ipairs(lines) do
             assert.is_true(is_png(line.file))
-            assert.same({ "a fox", 10, "image/png", "flux-2" }, { line.prompt, line.credits, line.content_type, line.request.model })
+            assert.same({ "a fox", 10, "image/png", "flux-2" },
+                { line.prompt, line.credits, line.content_type, line.request.model })
             assert.matches("^n41", line.task_id)
             assert.is_true(line.seconds > 0)
         end
@@ -156,7 +257,7 @@ describe("flux2 generate", function()
         assert.equal(0, #emu:ledger())
     end)
 
-    it("lets several fail and the others be made", function()
+    it("continues after single failures", function()
         emu:fail_next(1)
         local code, out, err = run { "generate", "a fox", "-n", "3" }
         assert.equal(9, code)
@@ -164,7 +265,7 @@ describe("flux2 generate", function()
         assert.matches("task_failed", err)
     end)
 
-    it("keeps a record until the picture is saved, which recover fetches", function()
+    it("keeps a record until the image is saved, which recover downloads", function()
         emu:set { duration = 60 }
         local code, _, err = run { "generate", "a fox", "--timeout", "2" }
         assert.equal(14, code)
@@ -180,17 +281,17 @@ describe("flux2 generate", function()
         assert.equal(1, #emu:ledger())
         status, out, err = run { "recover" }
         assert.same({ 0, "" }, { status, out })
-        assert.matches("Nothing is left", err)
+        assert.matches("No unfinished tasks", err)
     end)
 
-    it("keeps no record with --no-spool, and goes on where none can be kept", function()
+    it("keeps no record with --no-spool, and continues if no record can be kept", function()
         local code = run { "generate", "a fox", "--no-spool" }
         assert.equal(0, code)
         assert.is_false(service.exists(dir .. "/state/flux2/spool"))
         service.write(dir .. "/state", "")
         local status, _, err = run { "generate", "a fox" }
         assert.equal(0, status)
-        assert.matches("no record of paid tasks is kept", err)
+        assert.matches("paid tasks are not recorded", err)
         status, _, err = run { "generate", "a fox", "--spool", dir .. "/state/x" }
         assert.equal(20, status, err)
     end)
@@ -200,7 +301,7 @@ describe("flux2 task", function()
     before_each(setup)
     after_each(teardown)
 
-    it("tells how a task stands, asking once", function()
+    it("prints the state of a task, with one request", function()
         local id = abandon()
         local polls = emu:stats().polls
         local code, out = run { "task", id }
@@ -211,13 +312,13 @@ describe("flux2 task", function()
         code, out = run { "task", id }
         assert.equal(0, code)
         assert.matches("^succeeded  SUCCESS\nhttp://127", out)
-        local _, said = run { "task", id, "--json" }
-        local line = program.json_lines(said)[1]
+        local _, output = run { "task", id, "--json" }
+        local line = program.json_lines(output)[1]
         assert.same({ id, "succeeded", 1 }, { line.task_id, line.state, #line.urls })
         assert.equal(1, #spool()) -- nothing was collected
     end)
 
-    it("saves the picture of one that has succeeded, and takes its record away", function()
+    it("saves the image of a finished task, and removes its record", function()
         local id = abandon()
         local code, out, err = run { "task", id, "-o", "fox.png" }
         assert.same({ 14, "" }, { code, out })
@@ -229,7 +330,7 @@ describe("flux2 task", function()
         assert.same({}, spool())
     end)
 
-    it("waits", function()
+    it("waits for the end of the task with --wait", function()
         local id = abandon()
         emu:finish(id)
         local code, out = run { "task", id, "--wait" }
@@ -237,13 +338,13 @@ describe("flux2 task", function()
         assert.equal(id:gsub("_", "-") .. ".png\n", out)
     end)
 
-    it("ends with the status of a task that failed, or that nobody knows", function()
+    it("exits with the status of a failed or unknown task", function()
         local id = abandon "a fox [fail]"
         emu:finish()
         local code, out, err = run { "task", id }
         assert.equal(9, code)
         assert.matches("^failed  FAILED", out)
-        assert.matches("could not make", err)
+        assert.matches("could not generate", err)
         assert.equal(7, (run { "task", "n41none_flux2" }))
         assert.equal(7, (run { "task", "n41none_flux2", "--wait" }))
     end)
@@ -253,19 +354,19 @@ describe("flux2 recover", function()
     before_each(setup)
     after_each(teardown)
 
-    it("lists what is of unknown outcome, and forgets it when told to", function()
+    it("lists submissions of unknown outcome, and discards them with --discard-unknown", function()
         emu:fault { method = "POST", times = 1, reset = "after" }
         assert.equal(19, (run { "generate", "a fox" }))
         local code, out, err = run { "recover" }
         assert.equal(0, code)
         assert.matches("^unknown  %S+  10 credits  \"a fox\"\n$", out)
-        assert.matches("%-%-discard%-unknown forgets", err)
+        assert.matches("To remove the records: %-%-discard%-unknown", err)
         assert.equal(0, (run { "recover", "--discard-unknown" }))
         assert.same({}, spool())
         assert.equal(1, #emu:ledger())
     end)
 
-    it("forgets a task that nobody wants, and says so when there is none", function()
+    it("discards a task, and reports an unknown id", function()
         abandon()
         local code, _, err = run { "recover", "--discard", "n41other" }
         assert.equal(7, code)
@@ -275,7 +376,7 @@ describe("flux2 recover", function()
         assert.same({}, spool())
     end)
 
-    it("tells what it cannot fetch, and keeps its record", function()
+    it("reports a failed download, and keeps its record", function()
         abandon()
         emu:fault { method = "GET", path = "/api/v1/tasks/*", times = 100, status = 404, body = "{}" }
         local code, out, err = run { "recover", "--json" }
@@ -289,24 +390,32 @@ describe("flux2 estimate", function()
     before_each(setup)
     after_each(teardown)
 
-    it("adds up published prices, and asks nobody", function()
+    it("adds up published prices without a request, and names their source", function()
         local options = { env = { FLUX2_API_KEY = "" } }
-        assert.same({ 0, "about 10 credits for 1 picture\n", "" }, { run({ "estimate" }, options) })
-        assert.same({ 0, "about 24 credits for 4 pictures\n", "" }, { run({ "estimate", "--type", "flex", "-n", "4" }, options) })
-        local _, out = run({ "estimate", "-", "--resolution", "2K", "--json" }, { stdin = "a fox\na hare\n" })
-        assert.same({ credits = 40, pictures = 2, unpriced = 0 }, program.json_lines(out)[1])
+        local code, out, err = run({ "estimate" }, options)
+        assert.same({ 0, "about 10 credits for 1 image\n" }, { code, out })
+        assert.matches("^This is an estimate: the service determines the price%. Source: https://apiin%.one, " ..
+            "read on 20%d%d%-%d%d%-%d%d%.\n$", err)
+        assert.same({ 0, "about 24 credits for 4 images\n", err },
+            { run({ "estimate", "--type", "flex", "-n", "4" }, options) })
+        out = select(2, run({ "estimate", "-", "--resolution", "2K", "--json" }, { stdin = "a fox\na hare\n" }))
+        local printed = program.json_lines(out)[1]
+        assert.matches("^https://apiin%.one", printed.source)
+        printed.source = nil
+        assert.same({ credits = 40, images = 2, unpriced = 0 }, printed)
         assert.equal(0, emu:stats().requests)
     end)
 
-    it("never guesses a price", function()
+    it("does not guess prices", function()
         local code, out, err = run { "estimate", "--type", "flex", "--resolution", "2K" }
         assert.same({ 5, "" }, { code, out })
         assert.matches("publishes no price for flex at 2K", err)
-        code, out = run({ "estimate", "-", "--format", "jsonl" }, { stdin = '"a fox"\n{"prompt":"a hare","type":"flex","resolution":"2K"}\n' })
-        assert.same({ 5, "about 10 credits for 1 picture\n" }, { code, out })
+        code, out = run({ "estimate", "-", "--format", "jsonl" },
+            { stdin = '"a fox"\n{"prompt":"a hare","type":"flex","resolution":"2K"}\n' })
+        assert.same({ 5, "about 10 credits for 1 image\n" }, { code, out })
     end)
 
-    it("names a bad line", function()
+    it("reports an invalid line", function()
         local code, _, err = run({ "estimate", "-" }, { stdin = "a fox\nx\n" })
         assert.equal(2, code)
         assert.matches("line 2: prompt must have 3 to 5000", err)
@@ -317,19 +426,81 @@ describe("flux2 emulator", function()
     before_each(setup)
     after_each(teardown)
 
-    it("runs a program against it, and ends with that program's status", function()
+    it("runs a program with the emulator, and exits with the status of that program #emulator", function()
         local inner = program.command() .. ' generate "a fox" -q'
-        local code, out, err = program.run(nil, dir, { "emulator", "--duration", "0.02", "--set", "image_bytes=600", "--", "sh", "-c", inner })
+        local code, out, err = program.run(nil, dir,
+            { "emulator", "--duration", "0.02", "--set", "image_bytes=600", "--", "sh", "-c", inner })
         assert.same({ 0, "a-fox.png\n", "" }, { code, out, err })
         assert.equal(7, (program.run(nil, dir, { "emulator", "--", "sh", "-c", "exit 7" })))
-        local _, key = program.run(nil, dir, { "emulator", "--key", "aio_it's", "--", "sh", "-c", 'printf %s "$FLUX2_API_KEY"' })
+        local _, key = program.run(nil, dir,
+            { "emulator", "--key", "aio_it's", "--", "sh", "-c", 'printf %s "$FLUX2_API_KEY"' })
         assert.equal("aio_it's", key)
     end)
 
-    it("says what is wrong with a setting or a port", function()
+    it("takes its config as options, and other fields with --set, as JSON or as a word #emulator", function()
+        local inner = program.command() .. ' generate "a fox" -q -o - >picture'
+        for _, case in ipairs {
+            { 4, "--credits", "5" }, { 9, "--failure-rate", "1" }, { 18, "--shape", "no_image" },
+            { 9, "--set", "failure_word=fox" },
+            { 10, "--set", 'moderation_word="fox"' },
+            { 6, "--set", 'rate_limit={"requests":1,"per_seconds":60}', "--set", "retry_after_format=seconds" },
+            { 0, "--latency", "0-0.01", "--seed", "7", "--set", 'image_content_type=image/png' },
+        } do
+            local words = { "emulator", "--duration", "0.01-0.02", "--set", "image_bytes=600" }
+            for i = 2, #case do words[#words + 1] = case[i] end
+            local command = case[1] == 6 and inner .. " --timeout 1; exit 6" or case[1] == 18 and inner
+                .. " --timeout 1" or inner
+            for _, word in ipairs { "--", "sh", "-c", command } do words[#words + 1] = word end
+            local code, _, err = program.run(nil, dir, words)
+            assert.equal(case[1], code, table.concat(words, " ") .. err)
+        end
+        assert.equal(600, #service.read(dir .. "/picture"))
+    end)
+
+    it("prints its address and key for a shell, and lists its requests #emulator", function()
+        for _, as_json in ipairs { false, true } do
+            os.remove(dir .. "/.stdout") -- of the one before
+            local pid = program.start(nil, dir,
+                { "emulator", "--port", "0", "--key", "aio_it's", as_json and "--json" or "--credits=5" })
+            local url
+            program.until_(function()
+                local out = service.read_if_there(dir .. "/.stdout") or ""
+                url = out:match "\"base_url\":\"([^\"]+)\"" or out:match "^export FLUX2_BASE_URL=(%S+)\n"
+                return url and out:find "\n$"
+            end)
+            local out = service.read(dir .. "/.stdout")
+            if as_json then
+                -- Only the first line: an earlier client of this port may still send requests.
+                local first = assert(json.decode(out:match "^[^\n]*"))
+                assert.same({ "aio_it's", url, tonumber(url:match "%d+$") },
+                    { first.api_key, first.base_url, first.port })
+            else
+                assert.equal("export FLUX2_BASE_URL=" .. url .. "\nexport FLUX2_API_KEY='aio_it'\\''s'\n", out)
+                program.until_(function()
+                    return service.read(dir .. "/.stderr"):find("curl -X POST '" .. url
+                        .. "/api/v1/images/generations'", 1, true)
+                end)
+            end
+            local seen = as_json and '"method":"GET"' or "GET "
+            assert(require "flux2".new { api_key = "aio_wrong", base_url = url }):status "nobody"
+            program.until_(function()
+                return service.read(dir .. (as_json and "/.stdout" or "/.stderr")):find(seen, 1, true)
+            end)
+            program.stop(pid, "INT")
+            if as_json then
+                local line = program.json_lines(service.read(dir .. "/.stdout"))[2]
+                assert.same({ "GET", "/api/v1/tasks/nobody", 401 }, { line.method, line.path, line.status })
+                assert.is_number(line.at)
+            else
+                assert.matches("\n +%d+%.%d%d  401  GET  /api/v1/tasks/nobody\n", service.read(dir .. "/.stderr"))
+            end
+        end
+    end)
+
+    it("reports an invalid setting or port #emulator", function()
         for words, reason in pairs {
             [{ "--set", "duratoin=1" }] = "did you mean duration", [{ "--shape", "round" }] = "unknown shape round",
-            [{ "--set", "x" }] = "needs name=value", [{ "--failure-rate", "2" }] = "number from 0 to 1",
+            [{ "--set", "x" }] = "must be name=value", [{ "--failure-rate", "2" }] = "number from 0 to 1",
         } do
             local code, _, err = run { "emulator", words[1], words[2] }
             assert.equal(2, code, err)
@@ -352,7 +523,7 @@ describe("flux2 doctor", function()
         return code, found
     end
 
-    it("finds nothing wrong where nothing is, and spends nothing", function()
+    it("finds no problem in a valid setup, and spends nothing #emulator", function()
         local code, found = diagnose()
         assert.equal(0, code)
         for _, check in ipairs { "lua", "libcurl", "tls", "key", "service", "certificates", "records", "emulator" } do
@@ -360,14 +531,14 @@ describe("flux2 doctor", function()
         end
         assert.same({ 1, 0 }, { emu:stats().requests, emu:stats().submissions })
         local _, _, err = run { "doctor", "--offline" }
-        assert.matches("Nothing is wrong", err)
+        assert.matches("No problems found", err)
         assert.equal(1, emu:stats().requests)
     end)
 
-    it("tells a key that is missing, broken, of another service, or refused", function()
+    it("reports a key that is missing, malformed, of another service, or refused", function()
         local code, found = diagnose { env = { FLUX2_API_KEY = "" } }
         assert.same({ 3, "wrong", "ok" }, { code, found.key.state, found.service.state })
-        assert.matches("export FLUX2_API_KEY", found.key.mend)
+        assert.matches("export FLUX2_API_KEY", found.key.fix)
         code, found = diagnose { env = { FLUX2_API_KEY = "aio_x\n" } }
         assert.same({ 3, "wrong" }, { code, found.key.state })
         code, found = diagnose { env = { FLUX2_API_KEY = "sk-1234" } }
@@ -375,21 +546,50 @@ describe("flux2 doctor", function()
         assert.matches("refuses the key", found.service.found)
     end)
 
-    it("tells an address where nobody is, a proxy, and certificates that are none", function()
+    it("reports a server that is not the service", function()
+        local page = { ["Content-Type"] = "text/html" }
+        for _, case in ipairs {
+            { { body = "<html><title>Hotel Wi-Fi: sign in</title></html>", headers = page }, 18,
+                "HTTP 200 and a web page %('Hotel Wi%-Fi: sign in'%).*login page" },
+            { { status = 404, body = "<html><title>404 Not Found</title></html>", headers = page }, 18,
+                "HTTP 404 and a web page .*no API at this address" },
+            { { status = 403, body = "<h1>no", headers = page }, 18, "a gateway or proxy refuses" },
+            { { status = 401, body = "<h1>no", headers = page }, 18, "a gateway or proxy refuses" },
+            { { status = 407, body = "<title>Proxy</title>", headers = page }, 12,
+                "a proxy requires a user name and a password" },
+            { { redirect = "http://wifi.example/login" }, 18, "redirects to http://wifi.example/login" },
+            { { status = 502, body = "<title>Bad Gateway</title>", headers = page }, 11, "HTTP 502 and a web page" },
+            { { status = 404, body = '{"detail":"Not Found"}' }, 18, "JSON of another service" },
+            { { status = 404, body = "" }, 18, "an empty body" },
+            { { body = "OK" }, 18, "HTTP 200 and text %('OK'%)" },
+            { { status = 401, body = '{"error":{"code":401,"message":"bad key"}}' }, 3, "refuses the key" },
+        } do
+            case[1].path, case[1].times = "/api/v1/tasks/*", 20
+            emu:fault(case[1])
+            local code, found = diagnose()
+            assert.same({ case[2], "wrong" }, { code, found.service.state }, found.service.found)
+            assert.matches(case[3], found.service.found)
+            emu:clear_faults()
+        end
+        assert.equal(0, (diagnose()))
+    end)
+
+    it("reports an unreachable address, a proxy, and an invalid certificate file #names", function()
         local code, found = diagnose { env = { FLUX2_BASE_URL = "http://127.0.0.1:1" } }
         assert.same({ 12, "wrong" }, { code, found.service.state })
         code, found = diagnose { env = { FLUX2_BASE_URL = "htp:/x" } }
         assert.same({ 2, "wrong" }, { code, found.address.state })
-        code, found = diagnose { env = { FLUX2_CA_FILE = "/etc/hostname", HTTPS_PROXY = "http://me:secret@127.0.0.1:1" } }
+        code, found = diagnose { env = { FLUX2_CA_FILE = "/etc/hostname",
+            HTTPS_PROXY = "http://me:secret@127.0.0.1:1" } }
         assert.same({ 13, "wrong", "note" }, { code, found.certificates.state, found.proxy.state })
         assert.is_nil(found.proxy.found:find "secret")
         assert.matches("HTTPS_PROXY=http://%*%*%*@127", found.proxy.found)
     end)
 
-    it("counts what was left behind", function()
+    it("counts uncollected tasks", function()
         abandon()
         local _, found = diagnose()
         assert.equal("note", found.records.state)
-        assert.matches("1 task was not collected", found.records.found)
+        assert.matches("1 unfinished task", found.records.found)
     end)
 end)

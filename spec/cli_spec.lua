@@ -1,4 +1,5 @@
--- The command line as a whole: its arguments, its exit status, what it writes where, and that it can be installed.
+-- The command line as a whole: arguments, exit status, output streams and installation.
+-- Takes about 10 seconds: each command line is a separate process, one after another.
 local cli = require "flux2.cli"
 local exit = require "flux2.cli.exit"
 local errors = require "flux2.errors"
@@ -22,7 +23,7 @@ describe("the command line", function()
 
     local function run(words, options) return program.run(emu, dir, words, options) end
 
-    it("has help with an example for every command, and a list of them", function()
+    it("lists its commands, and has help with an example for each", function()
         local code, out = run { "--help" }
         assert.equal(0, code)
         for _, name in ipairs(COMMANDS) do
@@ -33,44 +34,52 @@ describe("the command line", function()
             assert.matches("flux2 " .. name, help)
             assert.equal(help, select(2, run { "help", name }))
             for line in help:gmatch "[^\n]+" do assert.is_true(#line <= 80, line) end
-            -- One that was wrapped could not be copied.
+            -- A wrapped example could not be copied.
             for line in help:match "Examples?:\n(.*)$":gmatch "[^\n]+" do
                 assert.truthy(line:find "^   flux2 " or line:find "^   source <" or line:find "^   jq ", line)
             end
         end
         for _, pair in ipairs(exit.kinds) do
-            assert.matches(pair[2] == 2 and "2 a%s+mistake" or pair[2] .. "%s+" .. pair[1], out)
+            assert.matches(pair[2] == 2 and "2%s+invalid%s+command" or pair[2] .. "%s+" .. pair[1], out)
         end
-        for _, name in ipairs { "API_KEY", "BASE_URL", "TYPE", "BUDGET", "SPOOL" } do assert.matches("FLUX2_" .. name, out) end
+        for _, name in ipairs { "API_KEY", "BASE_URL", "TYPE", "BUDGET", "SPOOL" } do
+            assert.matches("FLUX2_" .. name, out)
+        end
     end)
 
-    it("without arguments shows its help as a mistake", function()
+    it("prints its help as an error without arguments", function()
         local code, out, err = run {}
         assert.equal(2, code)
         assert.equal("", out)
         assert.matches("Usage: flux2", err)
     end)
 
-    it("tells its version", function()
+    it("prints its version", function()
         local code, out = run { "--version" }
         assert.equal(0, code)
         assert.equal("flux2 " .. flux2._VERSION .. " (", out:match "^flux2 %S+ %(")
     end)
 
-    it("names what was mistyped, with status 2", function()
+    it("suggests corrections of typing errors, with status 2", function()
         for _, case in ipairs {
-            { { "generat" }, "unknown command 'generat'. Did you mean 'generate'?", "flux2 %-%-help" },
-            { { "generate", "a fox", "--tipe", "pro" }, "unknown option '--tipe'. Did you mean '--type'?", "flux2 generate %-%-help" },
-            { { "generate", "a fox", "--type", "max" }, "must be one of 'pro', 'flex'", "flux2 generate %-%-help" },
-            { { "generate", "a fox", "-n", "none" }, "--count must be a whole number, 1 or more, not 'none'", "generate" },
-            { { "generate", "a", "fox" }, "one prompt is needed, got 2: put it in quotes", "generate" },
+            { { "generat" }, "unknown command 'generat'\nDid you mean generate?", "flux2 %-%-help" },
+            { { "generate", "a fox", "--tipe", "pro" }, "unknown option '--tipe'\nDid you mean --type?",
+                "flux2 generate %-%-help" },
+            { { "generate", "a fox", "--type", "max" }, "--type must be 'pro' or 'flex', not 'max'", "flux2 generate %-%-help" },
+            { { "generate", "a fox", "-n", "none" },
+                "--count must be a whole number, 1 or more, not 'none'", "generate" },
+            { { "generate", "a", "fox" }, "expected one prompt, got 2: put the prompt in quotes", "generate" },
             { { "generate", "a fox", "--timeout", "0" }, "--timeout must be a number of seconds above 0", "generate" },
             { { "generate", "a fox", "--extra", "[1]" }, "--extra must be a JSON object", "generate" },
-            { { "generate", "a fox", "--extra", '{"prompt":"x"}' }, "extra may not hold prompt", "generate" },
+            { { "generate", "a fox", "--extra", '{"prompt":"x"}' }, "--extra may not hold prompt: it has an option or a field of its own", "generate" },
             { { "generate", "a fox", "--aspect-ratio", "16x9" }, "did you mean '16:9'?", "generate" },
-            { { "generate", "a fox", "--input-url", "fox.png" }, "input_urls[1] must be an http(s) URL", "generate" },
-            { { "generate", "f" }, "prompt must have 3 to 5000 characters, has 1", "generate" },
-            { { "batch" }, "missing argument 'list'", "batch" },
+            { { "generate", "a fox", "--input-url", "fox.png" },
+                "--input-url must be an http(s) URL, not 'fox.png'\nThe service downloads input images", "generate" },
+            { { "generate", "a fox", "--input-url", "ftp://a/b" },
+                "--input-url must be an http(s) URL, not 'ftp://a/b': it begins with 'ftp:'", "generate" },
+            { { "generate", "f" }, "the prompt must have 3 to 5000 characters, has 1", "generate" },
+            { { "batch" }, "flux2 batch needs a list", "batch" },
+            { { "help", "generat" }, "unknown command 'generat'\nDid you mean generate?", "flux2 help %-%-help" },
             { { "completion", "csh" }, "unknown command 'csh'", "completion" },
         } do
             local code, out, err = run(case[1])
@@ -82,7 +91,7 @@ describe("the command line", function()
         assert.equal(0, #emu:ledger())
     end)
 
-    it("has a status of its own for each kind of error", function()
+    it("has a separate status for each kind of error", function()
         local seen = {}
         for kind in pairs(errors.kinds) do
             local status = exit.of { kind = kind }
@@ -101,12 +110,14 @@ describe("the command line", function()
         for _, pair in ipairs(exit.kinds) do
             assert.truthy(page:find(("| %d | `%s` |"):format(pair[2], pair[1]), 1, true), pair[1])
         end
-        for _, variable in ipairs(require("flux2.cli.arguments").variables) do
-            assert.truthy(page:find("`" .. variable[1] .. "`", 1, true), variable[1])
+        local settings = require "flux2.cli.settings"
+        for _, setting in ipairs(settings.list) do
+            assert.truthy(page:find("`" .. settings.option(setting.name) .. "`", 1, true), setting.name)
+            if setting.variable then assert.truthy(page:find("`" .. setting.variable .. "`", 1, true), setting.name) end
         end
     end)
 
-    it("ends with the status of what went wrong", function()
+    it("exits with the status of the error kind", function()
         local function status(words, env, setting)
             if setting then emu:set(setting) end
             local code, _, err = run(words, { env = env })
@@ -126,17 +137,17 @@ describe("the command line", function()
         assert.equal(4, (status({ "generate", "a fox" }, nil, { credits = 1 })))
     end)
 
-    it("takes options from the environment, and the command line before them", function()
+    it("reads options from the environment, with precedence for the command line", function()
         local env = { FLUX2_TYPE = "flex", FLUX2_RESOLUTION = "2K", FLUX2_ASPECT_RATIO = "16:9" }
         assert.equal(0, (run({ "generate", "a fox", "--resolution", "1K" }, { env = env })))
-        local asked = emu:ledger()[1]
-        assert.same({ "flex", "1K", "16:9" }, { asked.type, asked.resolution, asked.aspect_ratio })
+        local submitted = emu:ledger()[1]
+        assert.same({ "flex", "1K", "16:9" }, { submitted.type, submitted.resolution, submitted.aspect_ratio })
         local code, _, err = run({ "generate", "a fox" }, { env = { FLUX2_TIMEOUT = "soon" } })
         assert.equal(2, code)
         assert.matches("FLUX2_TIMEOUT must be a number of seconds above 0, not 'soon'", err)
     end)
 
-    it("writes no escape codes into a pipe, and nothing but results when quiet", function()
+    it("writes no escape sequences to a pipe, and only results when quiet", function()
         local code, out, err = run { "generate", "a fox" }
         assert.equal(0, code)
         assert.is_nil((out .. err):find "[\27\r]")
@@ -150,15 +161,40 @@ describe("the command line", function()
         assert.is_nil(err:find "\n.")
     end)
 
-    it("never shows the key", function()
-        for _, words in ipairs { { "doctor" }, { "generate", "a fox" }, { "task", "x" }, { "generate", "a fox", "--json" } } do
+    it("never prints the key", function()
+        for _, words in ipairs { { "doctor" }, { "generate", "a fox" }, { "task", "x" },
+            { "generate", "a fox", "--json" } } do
             local _, out, err = run(words, { env = { FLUX2_API_KEY = "aio_secret_1234" } })
             assert.is_nil((out .. err):find "secret")
         end
     end)
 
-    it("says which package it wants when argparse is missing", function()
-        local code, _, err = run({ "doctor" }, { env = { LUA_PATH = (os.getenv "LUA_PATH" or ""):gsub(";;", ";"):gsub(";$", "") } })
+    it("prints a traceback for an internal error, and a raised flux2 error like any other", function()
+        local code, printed = service.run_lua [[
+            local cli, estimate = require "flux2.cli", require "flux2.cli.estimate"
+            local errors = require "flux2.errors"
+            local function main(fault)
+                estimate.run = function() error(fault, 0) end
+                print(cli.main { "estimate" })
+            end
+            io.stderr:setvbuf "no"
+            io.stdout:setvbuf "no"
+            main "broken"
+            main(errors.new("network", "away"))
+            main(setmetatable({}, { __tostring = function() return "a table" end }))
+            estimate.run = function() require("flux2").on_error "in a callback" return 7 end
+            print(cli.main { "estimate" })
+        ]]
+        assert.equal(0, code, printed)
+        assert.matches("^flux2: internal error, please report it: broken\nstack traceback:\n", printed)
+        assert.matches("\n1\nflux2: network: away\n"
+            .. "Run `flux2 doctor` to check the connection, the proxy and the address.\n12\n"
+            .. "flux2: internal error, please report it: a table\n1\nflux2: in a callback\n7\n$", printed)
+    end)
+
+    it("names the package when argparse is missing", function()
+        local code, _, err = run({ "doctor" },
+            { env = { LUA_PATH = (os.getenv "LUA_PATH" or ""):gsub(";;", ";"):gsub(";$", "") } })
         assert.equal(1, code)
         assert.matches("lua%-argparse", err)
     end)
@@ -180,7 +216,8 @@ try flux2 batch --format jsonl --con
         local lines = {}
         for line in pipe:lines() do lines[#lines + 1] = line end
         pipe:close()
-        assert.same({ table.concat(COMMANDS, " ") .. " help", "batch", "--type", "pro flex", "bash zsh fish", "--concurrency" }, lines)
+        assert.same({ table.concat(COMMANDS, " ") .. " help", "batch", "--type", "pro flex", "bash zsh fish",
+            "--concurrency" }, lines)
     end)
 
     it("has completions for zsh and fish that name every command", function()
@@ -191,29 +228,58 @@ try flux2 batch --format jsonl --con
         end
     end)
 
-    it("is installed with a launcher that finds its own modules, from anywhere, and removed again", function()
+    it("in a checkout selects an interpreter for which the module is built", function()
+        local abi, here = _VERSION:match "%d%.%d", io.popen("pwd"):read "*l"
+        -- A module that no interpreter can load: the error names the file, and with it the selected Lua.
+        local module = dir .. "/one/" .. abi .. "/flux2/core.so"
+        assert.equal(0, (shell.run(("mkdir -p '%s' && echo none >'%s'"):format(module:match "^(.*)/", module))))
+        local function launch(build)
+            return shell.run(("cd / && FLUX2_BUILD='%s' %s/bin/flux2 --version"):format(dir .. "/" .. build, here))
+        end
+        local code, output = launch "one"
+        assert.equal(1, code)
+        assert.truthy(output:find("'" .. module .. "'", 1, true), output)
+        code, output = launch "none"
+        assert.equal(1, code)
+        assert.equal("flux2: the module is not built here. Run: make -C " .. here .. "\n", output)
+    end)
+
+    it("names a missing Lua module, and how to install it", function()
+        for _, name in ipairs { "cjson", "argparse" } do
+            local code, output = shell.run(("LUA_INIT='package.preload[\"%s\"] = error' %s bin/flux2 estimate"):format(
+                name, shell.quote(shell.interpreter())))
+            assert.equal(1, code)
+            assert.matches("^flux2: the Lua module " .. name
+                .. " is missing. Install it: apt%-get install lua%-" .. name, output)
+            assert.equal(1, select(2, output:gsub("\n", "")))
+        end
+    end)
+
+    it("is installed with a launcher that finds its modules from any directory, and is removed again", function()
         local abi = _VERSION:match "%d%.%d"
         local flavour = (os.getenv "FLUX2_BUILD" or ""):match "/build/(%w+)$" or ""
         local prefix = dir .. "/a prefix"
         local function make(target)
-            local code, said = shell.run(("env -u MAKEFLAGS -u MFLAGS make -s %s ABIS=%s FLAVOUR=%s PREFIX=%s"):format(
-                target, abi, flavour, shell.quote(prefix)))
-            assert.equal(0, code, said)
-            return said
+            local command = "env -u MAKEFLAGS -u MFLAGS make -s %s ABIS=%s FLAVOUR=%s PREFIX=%s"
+            local code, output = shell.run(command:format(target, abi, flavour, shell.quote(prefix)))
+            assert.equal(0, code, output)
+            return output
         end
         make "install"
         local installed = shell.quote(prefix .. "/bin/flux2")
         local script = service.read(prefix .. "/bin/flux2")
         assert.matches("^#!/%S*lua%S*\n", script)
         os.execute("ln -s " .. installed .. " " .. dir .. "/flux2")
-        -- The interpreter of these specs, which may be an instrumented one, and no path to the checkout.
-        local _, said = shell.run(("cd / && env -u LUA_PATH -u LUA_CPATH -u FLUX2_BUILD %s %s/flux2 --version"):format(
+        -- The interpreter of these specs, which may be instrumented, without a path to the checkout.
+        local _, output = shell.run(("cd / && env -u LUA_PATH -u LUA_CPATH -u FLUX2_BUILD %s %s/flux2 "
+            .. "--version"):format(
             shell.quote(shell.interpreter()), dir))
-        assert.matches("^flux2 " .. flux2._VERSION:gsub("%p", "%%%0"), said)
-        -- An instrumented module cannot be loaded by the interpreter that installs, so there it writes no completions.
-        local completions = flavour == "" and 3 or 0
-        for i, file in ipairs { "bash-completion/completions/flux2", "zsh/site-functions/_flux2", "fish/vendor_completions.d/flux2.fish" } do
-            if i <= completions then assert.matches("flux2", service.read(prefix .. "/share/" .. file)) end
+        assert.matches("^flux2 " .. flux2._VERSION:gsub("%p", "%%%0"), output)
+        -- The installing interpreter cannot load an instrumented module and writes none of these files then.
+        local others = flavour == "" and 4 or 0
+        for i, file in ipairs { "bash-completion/completions/flux2", "zsh/site-functions/_flux2",
+            "fish/vendor_completions.d/flux2.fish", "man/man1/flux2.1" } do
+            if i <= others then assert.matches("flux2", service.read(prefix .. "/share/" .. file)) end
         end
         make "uninstall"
         assert.equal("", io.popen("find " .. shell.quote(prefix) .. " -type f"):read "*a")

@@ -1,4 +1,4 @@
--- The checker of the documentation, tools/docs, on a small project of its own that is broken in one way after another.
+-- The documentation checker, tools/docs, with a small project that is broken in different ways.
 
 package.path = "tools/?.lua;" .. package.path
 
@@ -7,7 +7,6 @@ local exports = require "docs.exports"
 local kinds = require "docs.kinds"
 local names = require "docs.names"
 local service = require "support.service"
-local shell = require "support.shell"
 local site = require "docs.site"
 local tree = require "docs.tree"
 local types = require "docs.types"
@@ -58,7 +57,7 @@ lamps._Lamp = Lamp
 return lamps
 ]==]
 
-describe("the documentation's checker", function()
+describe("the documentation checker", function()
     local folder
 
     before_each(function() folder = service.directory() end)
@@ -69,14 +68,14 @@ describe("the documentation's checker", function()
         service.write(folder .. "/" .. path, text)
     end
 
-    --- Replaces what must be there, once.
+    --- Returns the module with the first occurrence of `from` replaced. `from` must occur.
     local function with(from, to)
         local at, stop = MODULE:find(from, 1, true)
         assert(at, "the fixture does not hold: " .. from)
         return MODULE:sub(1, at - 1) .. to .. MODULE:sub(stop + 1)
     end
 
-    --- Loads the module and checks it as main.lua does; what was found, one per line.
+    --- Loads the module and checks it like main.lua. Returns the problems, one per line.
     local function problems_of(text, accepted, object)
         write("lua/shop.lua", text)
         local path = folder .. "/lua/shop.lua"
@@ -97,13 +96,14 @@ describe("the documentation's checker", function()
         return table.concat(list, "\n")
     end
 
-    it("finds nothing where everything is documented", function()
+    it("finds no problem in a documented module", function()
         assert.equal("", problems_of(MODULE))
     end)
 
     local BROKEN = {
         { "an export without a comment",
-            "--- Makes a lamp.\n---@param opts? { watts: number?, name: string? } watts: how many; name is what it is called\n"
+            "--- Makes a lamp.\n"
+                .. "---@param opts? { watts: number?, name: string? } watts: how many; name is what it is called\n"
             .. "---@return shop.Lamp? lamp\n---@return flux2.Error? err kind \"dark\" at night\n"
             .. "-- Example: `local lamp = assert(shop.new { watts = 40 })`, which is bright\n", "",
             "lua/shop.lua:26: shop.new: exported, but it has no documentation" },
@@ -113,7 +113,7 @@ describe("the documentation's checker", function()
             "shop.shapes: exported, but it has no documentation" },
         { "a function without a description", "--- Lights it.\n", "---\n", "shop.Lamp:light: it has no description" },
         { "a function without an example", "-- Example: `lamp:light(10)`\n", "", "shop.Lamp:light: it has no example" },
-        { "an example that is no Lua", "`lamp:light(10)`", "`lamp:light(10`", "shop.Lamp:light: the example is not Lua" },
+        { "an invalid example", "`lamp:light(10)`", "`lamp:light(10`", "shop.Lamp:light: the example is not Lua" },
         { "a number without a unit", "seconds after which it goes out", "when it goes out",
             "shop.Lamp:light, seconds: no unit" },
         { "an option without a unit", "watts: how many;", "watts;", "shop.new, opts: no unit is given for 'watts'" },
@@ -121,39 +121,40 @@ describe("the documentation's checker", function()
             "shop.Lamp.watts: no unit" },
         { "a parameter that does not exist", "---@param seconds? number", "---@param minutes? number",
             "its parameters are (seconds), documented are (minutes)" },
-        { "a parameter that nobody documents", "function Lamp:light(seconds)", "function Lamp:light(seconds, colour)",
+        { "an undocumented parameter", "function Lamp:light(seconds)", "function Lamp:light(seconds, colour)",
             "its parameters are (seconds, colour), documented are (seconds)" },
         { "a parameter without a description", "seconds after which it goes out", "",
             "shop.Lamp:light, seconds: it has no description" },
         { "a type that does not exist", "---@return shop.Lamp? lamp", "---@return shop.Lantern? lamp",
             "there is no type 'shop.Lantern'" },
-        { "a type that is none", "---@param seconds? number", "---@param seconds? {number",
+        { "a malformed type", "---@param seconds? number", "---@param seconds? {number",
             "the end of a list is missing in '{number" },
         { "a kind of error that does not exist", 'kind "dark"', 'kind "gloomy"', "there is no kind of error 'gloomy'" },
         { "an error of no kind", 'err kind "dark" at night', "err at night", "says of no kind when an error has it" },
-        { "something returned that nobody documents", "---@return boolean lit\n", "",
+        { "an undocumented return value", "---@return boolean lit\n", "",
             "shop.Lamp:light: it returns something, and has no @return" },
         { "an annotation that does not exist", "---@private", "---@privat", "unknown annotation @privat" },
-        { "a field that no object has", "---@field lit boolean whether it is lit",
+        { "a documented field that does not exist", "---@field lit boolean whether it is lit",
             "---@field lit boolean whether it is lit\n---@field dim boolean whether it is dim",
             "shop.Lamp.dim: documented as boolean, but it is not there" },
         { "a field of another type", "---@field lit boolean", "---@field lit string",
             "shop.Lamp.lit: documented as string, but it is a boolean" },
-        { "a field that nobody documents", "---@field lit boolean whether it is lit\n", "",
+        { "an undocumented field", "---@field lit boolean whether it is lit\n", "",
             "shop.Lamp: its field 'lit' is not documented" },
         { "an option that the code does not accept", "name: string? }", "nome: string? }",
             "documents the option 'nome', which the code does not accept" },
         { "an option of another kind", "watts: number?,", "watts: string?,",
             "the code takes seconds for 'watts', the documentation says otherwise" },
-        { "a class of options that misses one", "---@field name? string what it is called\n\n--- Lights it", "\n--- Lights it",
+        { "an option missing in a class",
+            "---@field name? string what it is called\n\n--- Lights it", "\n--- Lights it",
             "shop.Settings: the option 'name' is not documented" },
-        { "a default that is another one", "default 2 KiB", "default 2,000,",
+        { "a wrong default", "default 2 KiB", "default 2,000,",
             "shop.Settings.watts: the default is 2048, documented is 2000" },
         { "a class without a description", "---@class shop.Lamp A lamp.", "---@class shop.Lamp",
             "shop.Lamp: it has no description" },
-        { "a module that does not say what it is", "--- A shop of lamps.\n-- Owns the lamps.\n", "\n",
+        { "a module without a description", "--- A shop of lamps.\n-- Owns the lamps.\n", "\n",
             "shop: the file does not begin with what it is" },
-        { "a type that lua-language-server cannot read over two lines", "{ watts: number?, name",
+        { "a line break that lua-language-server cannot read", "{ watts: number?, name",
             "{ watts:\n---  number?, name", "a line may end behind a comma only" },
     }
     for _, row in ipairs(BROKEN) do
@@ -163,7 +164,7 @@ describe("the documentation's checker", function()
         end)
     end
 
-    it("asks the code which options it accepts", function()
+    it("reads the accepted options from the code", function()
         local accepted = {
             ["shop.new"] = { watts = "seconds", name = "string", colour = "string" },
             ["shop.Settings"] = { watts = "credits", name = "string" },
@@ -173,7 +174,7 @@ describe("the documentation's checker", function()
         assert.truthy(problems_of(MODULE, accepted):find("surface.lua does not know its options", 1, true))
     end)
 
-    it("counts what a class inherits", function()
+    it("includes the options of a parent class", function()
         local text = with("--- Lights it.", "---@class shop.More : shop.Settings What more is made with.\n" ..
             "---@field dim? boolean whether it is dim\n\n--- Lights it.")
         write("lua/shop.lua", text)
@@ -185,24 +186,16 @@ describe("the documentation's checker", function()
         check:check_options("shop.More")
         assert.truthy(check.problems[1].message:find("'name', which the code does not accept", 1, true))
     end)
-
-    it("sees that a module is in no list, or in one without being there", function()
-        local check = exports.new("", {}, {})
-        check:check_lists({ "lua/shop/init.lua", "lua/shop/till.lua", "lua/shop/rack/left.lua" }, { "shop" },
-            { "shop.cellar", "shop.rack.*" })
-        assert.equal(2, #check.problems)
-        assert.equal("is 'shop.till' public or internal? Say so in tools/docs/surface.lua", check.problems[1].message)
-        assert.equal("lists 'shop.cellar', which does not exist", check.problems[2].message)
-    end)
 end)
 
-describe("the checker of names", function()
+describe("the name checker", function()
     local folder
 
     setup(function()
         folder = service.directory()
         os.execute(("cd '%s' && mkdir -p lua/flux2 docs spec && touch spec/a_spec.lua docs/a.md lua/flux2/task.lua && " ..
-            "printf 'all:\\n\\ttrue\\nbench-all: all\\n' >Makefile && echo 'os.getenv \"FLUX2_API_KEY\"' >lua/flux2/task.lua &&" ..
+            "printf 'all:\\n\\ttrue\\nbench-all: all\\n' >Makefile && " ..
+            "echo 'os.getenv \"FLUX2_API_KEY\"' >lua/flux2/task.lua && " ..
             "printf '# A guide\\n\\n## Two words, `code`\\n' >docs/b.md"):format(folder))
     end)
 
@@ -210,9 +203,11 @@ describe("the checker of names", function()
 
     local function problems_of(text, file)
         local known = tree.read(folder .. "/")
-        known.modules = { flux2 = { new = true, errors = true }, ["flux2.errors"] = { kinds = true } }
+        known.modules = {
+            flux2 = { new = true, errors = true }, ["flux2.errors"] = { kinds = true }, ["flux2.core"] = {},
+        }
         known.classes, known.types = { task = { wait = true, id = true } }, { ["flux2.Task"] = true }
-        known.kinds, known.is_module = { timeout = "" }, function(name) return name == "flux2.core" end
+        known.kinds = { timeout = "" }
         local check = names.new(known)
         check:check_markdown(file or "README.md", text)
         local list = {}
@@ -220,7 +215,7 @@ describe("the checker of names", function()
         return table.concat(list, "\n")
     end
 
-    it("finds nothing where everything is there", function()
+    it("finds no problem in valid names", function()
         assert.equal("", problems_of(table.concat({
             "`flux2.new`, `flux2.errors.kinds`, `flux2.Task`, `flux2.core`, `task:wait(60)`, `task.id`, `other:thing`",
             "`kind == \"timeout\"`, `FLUX2_API_KEY`, `spec/a_spec.lua`, `spec/*_spec.lua`, `task.lua`, `docs/`",
@@ -256,12 +251,12 @@ describe("the checker of names", function()
         end)
     end
 
-    it("follows links from where the file is", function()
+    it("resolves links relative to the file", function()
         assert.equal("", problems_of("[b](b.md), [readme](../lua/flux2/task.lua)\n", "docs/a.md"))
         assert.equal("1: the link docs/b.md leads nowhere", problems_of("[b](docs/b.md)\n", "docs/a.md"))
     end)
 
-    it("knows the table of kinds from another one", function()
+    it("compares and writes the table of error kinds", function()
         local errors = { kinds = { io = "a file" }, advice = { io = "Look at err.cause." } }
         local path = folder .. "/kinds.md"
         local before = "# Errors\n\n| `err.kind` | what it means | what to do |\n|---|---|---|\n"
@@ -273,67 +268,62 @@ describe("the checker of names", function()
     end)
 end)
 
-describe("the site", function()
+describe("the site generator", function()
     local folder
 
     before_each(function()
         folder = service.directory()
-        os.execute(("mkdir '%s/lua' '%s/topics' '%s/html'"):format(folder, folder, folder))
+        os.execute(("mkdir '%s/modules' '%s/classes'"):format(folder, folder))
     end)
 
     after_each(function() service.remove(folder) end)
 
-    local function write(path, text) service.write(folder .. "/" .. path, text) end
-
-    it("turns comments into what LDoc reads", function()
+    it("converts comments and guides to pages", function()
         local read = comments.read("shop.lua", MODULE)
         local lamp, new = nil, nil
         for _, class in ipairs(read.classes) do lamp = class.name == "shop.Lamp" and class or lamp end
         for _, block in ipairs(read.blocks) do new = block.code:find "lamps.new" and block or new end
-        write("guide.md", "# A guide\n\n`shop.new`, [more](other.md#x), [code](../lua/x.lua)\n\n```lua love\nshop.new()\n```\n")
+        read.about.text = "A shop.\n\n    shop.new()\n\nSee shop.new, <b> and `x < y`."
+        service.write(folder .. "/guide.md",
+            "# A guide\n\n`shop.new`, a\n[more](other.md#x), [code](../lua/x.lua)\n\n```lua love\nshop.new()\n```\n\n    a --> b\n\n    c\n\nshop.new\n")
         site.write(folder, {
-            modules = { { name = "shop", about = read.about, functions = { { name = "new", block = new } }, values = {} } },
+            modules = { { name = "shop", about = read.about,
+                functions = { { name = "new", block = new } }, values = {} } },
             classes = { { name = "shop.Lamp", class = lamp, functions = {}, values = {} } },
-        }, { folder .. "/guide.md" })
+        }, { folder .. "/guide.md" }, "1.2.3")
 
-        local page = service.read(folder .. "/lua/01-shop.lua")
-        assert.truthy(page:find("--- A shop of lamps.\n-- Owns the lamps.\n-- @module shop\n", 1, true), page)
-        assert.truthy(page:find('--- Makes a lamp.\n-- @function new\n-- @param[opt] opts <span class="types">{ watts', 1, true))
-        assert.truthy(page:find('-- @return <span class="types"><a href="../classes/shop.Lamp.html">shop.Lamp</a>', 1, true))
-        assert.truthy(page:find("-- @usage local lamp = assert(shop.new { watts = 40 })    -- which is bright\n", 1, true))
-        local class = service.read(folder .. "/lua/02-shop.Lamp.lua")
-        assert.truthy(class:find("--- A lamp.\n-- @classmod shop.Lamp\n", 1, true), class)
-        assert.truthy(class:find('--- <span class="types">boolean</span> Whether it is lit.\n-- @field lit\n', 1, true))
-        assert.equal('# A guide\n\n<a href="../modules/shop.html#new"><code>shop.new</code></a>, [more](other.md.html#x), '
-            .. "code (<code>lua/x.lua</code>)\n\n```lua\nshop.new()\n```\n", service.read(folder .. "/topics/guide.md"))
-    end)
-
-    it("has no link that leads nowhere", function()
-        local function follow(html)
-            write("html/index.html", html)
-            local code, output = shell.run(("'%s' tools/docs/links.lua '%s/html'"):format(shell.interpreter(), folder))
-            return ("%sexit %d\n"):format(output, code)
-        end
-        write("html/other.html", '<a name = "place"></a><h2 id="two">x</h2>')
-        assert.equal("exit 0\n", follow '<a href="other.html#place"></a><a href="other.html#two"></a><a href="https://x/y">')
-        assert.truthy(follow '<a href="gone.html">':find("gone.html leads nowhere\nexit 1", 1, true))
-        assert.truthy(follow '<img src="gone.png">':find("gone.png leads nowhere\nexit 1", 1, true))
-        assert.truthy(follow '<a href="other.html#x">':find("leads to a place that is not there\nexit 1", 1, true))
+        local page = service.read(folder .. "/modules/shop.md")
+        assert.truthy(page:find("# shop\n\nA shop.\n\n```lua\nshop.new()\n\n```\n"
+            .. "See [`shop.new`](/modules/shop.md#new), " ..
+            "&lt;b&gt; and `x < y`.\n", 1, true), page)
+        assert.truthy(page:find("## new(opts?) {#new}\n\nMakes a lamp.\n", 1, true), page)
+        assert.truthy(page:find("- **opts** `{ watts: number?, name: string? }`: watts: how many", 1, true), page)
+        assert.truthy(page:find("- **lamp** [`shop.Lamp?`](/classes/shop.Lamp.md)\n", 1, true), page)
+        assert.truthy(page:find("```lua\nlocal lamp = assert(shop.new { watts = 40 })    -- which is bright\n```", 1,
+            true), page)
+        local class = service.read(folder .. "/classes/shop.Lamp.md")
+        assert.truthy(class:find("# shop.Lamp\n\nA lamp.\n", 1, true), class)
+        assert.truthy(class:find("- **lit** `boolean`: whether it is lit\n", 1, true), class)
+        assert.equal("# A guide\n\n[`shop.new`](/modules/shop.md#new), a\n[more](other.md#x), code (`lua/x.lua`)\n\n"
+            .. "```lua love\nshop.new()\n```\n\n```\na --> b\n\nc\n\n```\n[`shop.new`](/modules/shop.md#new)\n", service.read(folder .. "/guide.md"))
+        local index = require("cjson").decode(service.read(folder .. "/api.json"))
+        assert.same({ version = "1.2.3", modules = { "shop" }, classes = { "shop.Lamp" } }, index)
     end)
 end)
 
-describe("the reader of types", function()
+describe("the type parser", function()
     local function fits(text, value)
         local node, reason = types.read(text)
         assert(node, reason)
         return types.fits(node, value)
     end
 
-    it("reads what LuaCATS writes, and leaves the rest", function()
+    it("reads LuaCATS types, and returns the remaining text", function()
         for text, rest in pairs {
             ["string|flux2.Request a prompt"] = "a prompt", ["number[]? seconds"] = "seconds",
             ["{ a: number?, b: (fun(x: any, ...): string)?, c: any }? text"] = "text", ['"pro"|"flex" which'] = "which",
-            ["table<string, any> fields"] = "fields", ["(fun(): any)? # note"] = "note", ["flux2.Error."] = ".", ["file*? handle"] = "handle",
+            ["table<string, any> fields"] = "fields", ["(fun(): any)? # note"] = "note", ["flux2.Error."] = ".",
+            ["file*? handle"] = "handle",
         } do
             local node, found = types.read(text)
             if text == "flux2.Error." then
@@ -348,14 +338,15 @@ describe("the reader of types", function()
         end
     end)
 
-    it("tells whether a value fits", function()
+    it("checks whether a value has a type", function()
         assert.is_true(fits("number?", nil) and fits("integer", 3) and fits("string[]", {}) and fits('"a"|"b"', "b"))
         assert.is_true(fits("flux2.Task", {}) and fits("fun()", print) and fits("string|nil", nil) and fits("any", nil))
         assert.is_false(fits("number", nil) or fits("integer", 3.5) or fits("string", 3) or fits('"a"|"b"', "c"))
     end)
 
-    it("reads comments to their end, and none inside of a string", function()
-        local read = comments.read("x.lua", "local a = [[\n--- no comment\n]]\n--- One.\n-- Example: `a`\n-- `b`\nlocal function a() end\n")
+    it("reads whole comments, and none inside a string", function()
+        local read = comments.read("x.lua",
+            "local a = [[\n--- no comment\n]]\n--- One.\n-- Example: `a`\n-- `b`\nlocal function a() end\n")
         assert.equal(1, #read.blocks)
         assert.are.same({ "`a`\n`b`" }, read.by_line[7].examples)
     end)

@@ -1,12 +1,12 @@
---- What the emulator's specs ask it with: the curl program, which shares no code with what is tested.
+--- Requests to the emulator with the curl program, which shares no code with the tested modules.
 
 local shell = require "support.shell"
 
 local curl = {}
 
-local MOST_SECONDS = ("%d"):format(require "support.bound"(20))
+local MOST_SECONDS = ("%d"):format(require "support.bound"(60))
 
---- Runs curl; `exit` is its exit code, `output` what it wrote.
+--- Runs curl. Returns its output and exit code.
 function curl.run(...)
     local words = { "curl", "-q", "-sS", "--noproxy", "*", "--max-time", MOST_SECONDS }
     for _, word in ipairs { ... } do words[#words + 1] = word end
@@ -15,16 +15,16 @@ function curl.run(...)
 end
 
 local function parse(output)
-    local answer = { headers = {} }
+    local response = { headers = {} }
     local head, body = output:match "^(HTTP/.-\r\n)\r\n(.*)$"
     while head and head:find "^HTTP/1.1 100" do head, body = body:match "^(HTTP/.-\r\n)\r\n(.*)$" end
-    if not head then return answer end
-    answer.status, answer.body = tonumber(head:match "^HTTP/%S+ (%d+)"), body
-    for name, value in head:gmatch "\n([^:\r\n]+): *([^\r\n]*)" do answer.headers[name:lower()] = value end
-    return answer
+    if not head then return response end
+    response.status, response.body = tonumber(head:match "^HTTP/%S+ (%d+)"), body
+    for name, value in head:gmatch "\n([^:\r\n]+): *([^\r\n]*)" do response.headers[name:lower()] = value end
+    return response
 end
 
---- One request. The answer: status, headers (by name in lower case), body, exit.
+--- Sends a request. Returns a table with status, headers (by name in lower case), body and exit.
 ---@param options table? method, headers (array of lines), body, args (array, for curl itself)
 function curl.request(url, options)
     options = options or {}
@@ -48,12 +48,12 @@ function curl.request(url, options)
     for _, arg in ipairs(options.args or {}) do add(arg) end
     local output, exit = curl.run((table.unpack or unpack)(args)) -- luacheck: ignore 143
     if file then os.remove(file) end
-    local answer = parse(output)
-    answer.exit = exit
-    return answer
+    local response = parse(output)
+    response.exit = exit
+    return response
 end
 
---- A call of the service's API with the emulator's key; `content_type` is another option.
+--- Calls the service's API with the emulator's key; `content_type` is an additional option.
 function curl.api(emu, method, path, options)
     local copy = { method = method, headers = { "Authorization: Bearer " .. emu.api_key } }
     for name, value in pairs(options or {}) do
@@ -65,28 +65,28 @@ function curl.api(emu, method, path, options)
     return curl.request(emu.url .. path, copy)
 end
 
---- A submission of JSON text.
+--- Submits JSON text.
 function curl.submit(emu, body, options)
     local copy = { body = body or '{"model":"flux-2","prompt":"a red fox"}' }
     for name, value in pairs(options or {}) do copy[name] = value end
     return curl.api(emu, "POST", "/api/v1/images/generations", copy)
 end
 
---- A submission that must be accepted: its id.
+--- Submits, asserts that the submission is accepted, and returns the task id.
 function curl.accepted(emu, body)
-    local answer = curl.submit(emu, body)
-    assert(answer.status == 200, answer.body)
-    return (assert(answer.body:match '"task_id":"([^"]+)"'))
+    local response = curl.submit(emu, body)
+    assert(response.status == 200, response.body)
+    return (assert(response.body:match '"task_id":"([^"]+)"'))
 end
 
 function curl.poll(emu, id, options)
     return curl.api(emu, "GET", "/api/v1/tasks/" .. id, options)
 end
 
---- The URL of a finished task's image, in the default shape.
+--- Returns the image URL of a finished task in the default response shape.
 function curl.image_url(emu, id)
-    local answer = curl.poll(emu, id)
-    return (assert(answer.body:match '"image_url":"([^"]+)"', answer.body))
+    local response = curl.poll(emu, id)
+    return (assert(response.body:match '"image_url":"([^"]+)"', response.body))
 end
 
 return curl

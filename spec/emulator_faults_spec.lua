@@ -1,11 +1,11 @@
--- What the emulator does wrong when it is told to: each fault as a client sees it on the wire, and in the ledger.
+-- The emulator's faults, as a client sees them and in the ledger.
 
 local cjson = require "cjson"
 local curl = require "emulator_curl"
 local emulator = require "flux2.emulator"
 
 local SUBMIT = "/api/v1/images/generations"
--- What curl calls it.
+-- Exit codes of curl.
 local PARTIAL, TIMED_OUT, EMPTY, RESET, NOT_HTTP = 18, 28, 52, 56, 1
 
 describe("the emulator's faults", function()
@@ -24,31 +24,31 @@ describe("the emulator's faults", function()
         return table.concat(list, " ")
     end
 
-    --- Asks with less and less impatience until `has_come` says so: a busy machine may take longer to begin than curl
-    --- is allowed to take. `ask` is called with what curl has to be told.
-    local function impatiently(ask, has_come)
+    --- Calls send(option, seconds) with curl's time limit, doubled until is_complete(result) returns true or, without
+    --- `is_complete`, until the request arrives: on a busy machine curl may time out before it sends the request.
+    local function with_growing_limit(send, is_complete)
         local seconds, result, more = 0.3
         repeat
             local before = emu:stats().requests
-            result, more = ask("--max-time", tostring(seconds))
+            result, more = send("--max-time", tostring(seconds))
             seconds = 2 * seconds
-        until (has_come and has_come(result) or not has_come and emu:stats().requests > before) or seconds > 20
+        until (is_complete and is_complete(result) or not is_complete and emu:stats().requests > before) or seconds > 20
         return result, more
     end
 
-    describe("hit", function()
+    describe("apply to", function()
         for _, row in ipairs {
-            { "the next request that matches", {}, "500 404 404" },
-            { "the n-th", { nth = 2 }, "404 500 404" },
-            { "the n-th to the m-th", { nth = { 2, 3 } }, "404 500 500 404" },
-            { "each k-th", { every = 2 }, "404 500 404 500 404" },
-            { "so often", { times = 2 }, "500 500 404" },
-            { "each k-th, so often", { every = 2, times = 1 }, "404 500 404 404" },
-            { "always", { times = math.huge }, "500 500 500" },
-            { "never by chance 0", { chance = 0 }, "404 404 404" },
-            { "only the method", { method = "POST" }, "404 404" },
-            { "only the path", { path = "/y" }, "404 404" },
-            { "the path by a pattern", { path = "/*" }, "500 404" },
+            { "the next matching request", {}, "500 404 404" },
+            { "the n-th request", { nth = 2 }, "404 500 404" },
+            { "the n-th to the m-th request", { nth = { 2, 3 } }, "404 500 500 404" },
+            { "every k-th request", { every = 2 }, "404 500 404 500 404" },
+            { "a number of requests", { times = 2 }, "500 500 404" },
+            { "every k-th request, a number of times", { every = 2, times = 1 }, "404 500 404 404" },
+            { "all requests", { times = math.huge }, "500 500 500" },
+            { "no request with chance 0", { chance = 0 }, "404 404 404" },
+            { "one method", { method = "POST" }, "404 404" },
+            { "one path", { path = "/y" }, "404 404" },
+            { "a path pattern", { path = "/*" }, "500 404" },
         } do
             it(row[1], function()
                 row[2].status = 500
@@ -58,12 +58,12 @@ describe("the emulator's faults", function()
             end)
         end
 
-        it("a path with any query, and a pattern in the middle", function()
+        it("a path with any query, and a pattern in the middle of a path", function()
             emu:fault { path = "/api/*/tasks/*", status = 500, times = 2 }
             assert.equal("404 500 500", statuses(1) .. " " .. statuses(2, "/api/v1/tasks/a?b=c"))
         end)
 
-        it("in the order in which they were set, each counting all that match", function()
+        it("requests in the order in which they were set, each counting its matches", function()
             emu:fault { nth = 1, status = 500 }
             emu:fault { nth = 2, status = 501 }
             emu:fault { status = 502, times = 2 }
@@ -72,7 +72,7 @@ describe("the emulator's faults", function()
                 { index = 3, seen = 5, fired = 2 } }, emu:faults())
         end)
 
-        it("by a chance that the seed repeats", function()
+        it("requests with a chance that the seed repeats", function()
             local function run(seed)
                 emu:stop()
                 emu = assert(emulator.start { seed = seed })
@@ -84,7 +84,7 @@ describe("the emulator's faults", function()
             assert.truthy(first:find "500" and first:find "404")
         end)
 
-        it("no more once they are cleared; the log tells which hit", function()
+        it("no requests after they are cleared; the log contains the fault of each request", function()
             local index = emu:fault { status = 500, times = 9 }
             assert.equal("500", statuses(1))
             emu:clear_faults()
@@ -97,39 +97,41 @@ describe("the emulator's faults", function()
         end)
     end)
 
-    describe("answer", function()
-        it("with a status, headers and a body; nothing is accepted", function()
-            emu:fault { path = SUBMIT, status = 503, headers = { ["X-One"] = "1", ["Retry-After"] = 7 }, body = "<html>" }
-            local answer = curl.submit(emu)
+    describe("send", function()
+        it("a status, headers and a body without accepting the submission", function()
+            emu:fault { path = SUBMIT, status = 503,
+                headers = { ["X-One"] = "1", ["Retry-After"] = 7 }, body = "<html>" }
+            local response = curl.submit(emu)
             assert.same({ 503, "<html>", "1", "7" },
-                { answer.status, answer.body, answer.headers["x-one"], answer.headers["retry-after"] })
+                { response.status, response.body, response.headers["x-one"], response.headers["retry-after"] })
             assert.same({}, emu:ledger())
         end)
 
-        it("with a status while the submission is accepted all the same", function()
+        it("a status while the submission is accepted", function()
             emu:fault { path = SUBMIT, status = 500, accept = true }
             assert.equal(500, curl.submit(emu).status)
             assert.equal(1, #emu:ledger())
             assert.equal(999990, emu:stats().credits_left)
         end)
 
-        it("with a body of any bytes and type", function()
+        it("a body of any bytes and type", function()
             local bytes = "\0\255{\"a\"\r\n"
             emu:fault { body = bytes, headers = { ["Content-Type"] = "text/html" } }
-            local answer = curl.api(emu, "GET", "/x")
-            assert.same({ 200, bytes, "text/html" }, { answer.status, answer.body, answer.headers["content-type"] })
+            local response = curl.api(emu, "GET", "/x")
+            assert.same({ 200, bytes, "text/html" },
+                { response.status, response.body, response.headers["content-type"] })
         end)
 
-        it("with a body that names the task", function()
+        it("a body with the task id", function()
             emu:fault { path = "/api/v1/tasks/*", body = '{"id":"{task_id}","at":"{url}"}' }
             assert.same({ id = "n41x_flux2", at = emu.url }, cjson.decode(curl.poll(emu, "n41x_flux2").body))
             emu:fault { path = SUBMIT, body = '{"id":"{task_id}"}', accept = true }
             assert.equal(emu:ledger()[1], nil)
-            local answer = cjson.decode(curl.submit(emu).body)
-            assert.equal(emu:ledger()[1].task_id, answer.id)
+            local response = cjson.decode(curl.submit(emu).body)
+            assert.equal(emu:ledger()[1].task_id, response.id)
         end)
 
-        it("with a redirect", function()
+        it("a redirect", function()
             emu:fault { redirect = "http://example.com/x" }
             emu:fault { redirect = "/y", status = 307 }
             local first, second = curl.api(emu, "GET", "/x"), curl.api(emu, "GET", "/x")
@@ -137,7 +139,7 @@ describe("the emulator's faults", function()
             assert.same({ 307, "/y" }, { second.status, second.headers.location })
         end)
 
-        it("with Retry-After", function()
+        it("Retry-After", function()
             emu:fault { retry_after = 3 }
             emu:fault { retry_after = "Fri, 31 Dec 1999 23:59:59 GMT", status = 503 }
             local first, second = curl.submit(emu), curl.submit(emu)
@@ -145,14 +147,14 @@ describe("the emulator's faults", function()
             assert.same({ 503, "Fri, 31 Dec 1999 23:59:59 GMT" }, { second.status, second.headers["retry-after"] })
         end)
 
-        it("with further headers to what they would have answered", function()
+        it("additional headers with the normal response", function()
             emu:fault { headers = { ["Set-Cookie"] = "a=b" } }
-            local answer = curl.submit(emu)
-            assert.same({ 200, "a=b" }, { answer.status, answer.headers["set-cookie"] })
+            local response = curl.submit(emu)
+            assert.same({ 200, "a=b" }, { response.status, response.headers["set-cookie"] })
             assert.equal(1, #emu:ledger())
         end)
 
-        it("with a gzip body that grows", function()
+        it("a gzip body that expands", function()
             emu:fault { bomb = 3000000, times = 2 }
             local packed = curl.api(emu, "GET", "/x")
             assert.equal("gzip", packed.headers["content-encoding"])
@@ -171,9 +173,9 @@ describe("the emulator's faults", function()
         } do
             it(("the connection by a %s, %s the request was read"):format(row[1], row[2]), function()
                 emu:fault { method = "POST", path = SUBMIT, [row[1]] = row[2] }
-                local answer = curl.submit(emu)
-                assert.equal(row[3], answer.exit)
-                assert.is_nil(answer.status)
+                local response = curl.submit(emu)
+                assert.equal(row[3], response.exit)
+                assert.is_nil(response.status)
                 assert.equal(row[4], #emu:ledger())
                 assert.equal(row[4], emu:stats().submissions)
                 assert.equal(1000000 - 10 * row[4], emu:stats().credits_left)
@@ -189,63 +191,66 @@ describe("the emulator's faults", function()
             local log = emu:requests()
             assert.same({ 1, 404 }, { log[1].connection, log[1].status })
             assert.same({ 1, 0 }, { log[2].connection, log[2].status })
-            -- curl sends it again by itself when a connection that it reused dies.
+            -- curl repeats a request when a reused connection is closed.
             assert.same({ 3, 2, 404 }, { #log, log[3].connection, log[3].status })
         end)
 
-        it("the rest of a body that Content-Length promised", function()
+        it("the rest of a body announced by Content-Length", function()
             local url = curl.image_url(emu, curl.accepted(emu))
             for _, bytes in ipairs { 0, 1, 999 } do
                 emu:fault { path = "/images/*", cut = bytes }
-                local answer = curl.request(url)
-                assert.same({ PARTIAL, "1000", bytes }, { answer.exit, answer.headers["content-length"], #answer.body })
+                local response = curl.request(url)
+                assert.same({ PARTIAL, "1000", bytes },
+                    { response.exit, response.headers["content-length"], #response.body })
             end
             assert.equal(0, curl.request(url).exit)
         end)
 
-        it("the answer for ever, though the request was processed", function()
+        it("the response forever, although the request was processed", function()
             emu:fault { path = SUBMIT, hang = true }
             local function submit(...) return curl.submit(emu, nil, { args = { ... } }) end
-            local answer = impatiently(submit)
-            assert.same({ TIMED_OUT, 1 }, { answer.exit, #emu:ledger() })
+            local response = with_growing_limit(submit)
+            assert.same({ TIMED_OUT, 1 }, { response.exit, #emu:ledger() })
             emu:fault { path = SUBMIT, hang = true, accept = false }
-            answer = impatiently(submit)
-            assert.same({ TIMED_OUT, 1 }, { answer.exit, #emu:ledger() })
+            response = with_growing_limit(submit)
+            assert.same({ TIMED_OUT, 1 }, { response.exit, #emu:ledger() })
         end)
     end)
 
-    describe("take their time", function()
+    describe("delay", function()
         local function timed(...)
             local output = curl.run("-o", "/dev/null", "-w", "%{time_starttransfer} %{time_total}", ...)
             local first, total = output:match "^(%S+) (%S+)$"
             return tonumber((first:gsub(",", "."))), tonumber((total:gsub(",", ".")))
         end
 
-        it("before an answer that is otherwise right", function()
+        it("a response that is otherwise correct", function()
             emu:fault { path = "/x", delay = 1.5 }
             assert.is_true(timed(emu.url .. "/x") >= 1.5)
             assert.is_true(timed(emu.url .. "/x") < 1.5)
         end)
 
-        it("before every answer, by a setting", function()
+        it("every response, as a config field", function()
             emu:set { latency = 0.2 }
             assert.is_true(timed(emu.url .. "/x") >= 0.2)
             emu:set { latency = { 0.1, 0.2 } }
             assert.is_true(timed(emu.url .. "/x") >= 0.1)
         end)
 
-        it("over a body that trickles", function()
+        it("the pieces of a body", function()
             emu:fault { body = "0123456789", trickle = { bytes = 2, interval = 0.4 } }
             local first, total = timed(emu.url .. "/x")
             assert.is_true(first < 1.2 and total >= 1.6, first .. " " .. total)
         end)
 
-        it("and give up when the client leaves", function()
+        it("until the client disconnects", function()
             emu:fault { delay = 60 }
             emu:fault { hang = true }
             for _ = 1, 2 do
-                local answer = impatiently(function(...) return curl.request(emu.url .. "/x", { args = { ... } }) end)
-                assert.equal(TIMED_OUT, answer.exit)
+                local response = with_growing_limit(function(...)
+                    return curl.request(emu.url .. "/x", { args = { ... } })
+                end)
+                assert.equal(TIMED_OUT, response.exit)
             end
             for _ = 1, 200 do
                 if emu:stats().open_connections == 0 then break end
@@ -255,27 +260,27 @@ describe("the emulator's faults", function()
         end)
     end)
 
-    describe("are no HTTP", function()
-        it("but noise", function()
+    describe("send raw data:", function()
+        it("random bytes", function()
             emu:fault { garbage = true }
-            local answer = curl.request(emu.url .. "/x")
-            assert.equal(NOT_HTTP, answer.exit)
+            local response = curl.request(emu.url .. "/x")
+            assert.equal(NOT_HTTP, response.exit)
         end)
 
-        it("but bytes of one's own", function()
+        it("the given bytes", function()
             emu:fault { garbage = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Mine: yes\r\n\r\nhi and more" }
-            local answer = curl.request(emu.url .. "/x")
-            assert.same({ 200, "hi", "yes" }, { answer.status, answer.body, answer.headers["x-mine"] })
+            local response = curl.request(emu.url .. "/x")
+            assert.same({ 200, "hi", "yes" }, { response.status, response.body, response.headers["x-mine"] })
         end)
 
-        it("but headers without end", function()
+        it("endless headers", function()
             emu:fault { endless_headers = true }
-            local answer = curl.request(emu.url .. "/x")
-            assert.is_true(answer.exit == RESET or answer.exit == 100 or answer.exit == 27, answer.exit)
+            local response = curl.request(emu.url .. "/x")
+            assert.is_true(response.exit == RESET or response.exit == 100 or response.exit == 27, response.exit)
         end)
 
-        it("but a body without end", function()
-            local output, exit = impatiently(function(...)
+        it("an endless body", function()
+            local output, exit = with_growing_limit(function(...)
                 emu:fault { endless = true, body = "begin" }
                 return curl.run(emu.url .. "/x", ...)
             end, function(output) return #output > 100000 end)

@@ -1,15 +1,17 @@
--- The emulator's pictures: real PNGs of the right size, the same for the same request, behind links that can expire.
+-- The emulator's images: valid PNGs of the right size, the same for the same request, with URLs that can expire.
+-- Takes about 8 seconds of CPU time: 2K images are drawn, and their checksums are computed in Lua.
 
 local cjson = require "cjson"
 local curl = require "emulator_curl"
 local emulator = require "flux2.emulator"
+local service = require "support.service"
 
 local function number(bytes, i)
     local a, b, c, d = bytes:byte(i, i + 3)
     return ((a * 256 + b) * 256 + c) * 256 + d
 end
 
---- Exclusive or, bit by bit: not every Lua has an operator for it.
+--- Bitwise exclusive or: not every Lua has an operator for it.
 local function xor(a, b)
     local sum, bit = 0, 1
     while a > 0 or b > 0 do
@@ -32,7 +34,7 @@ local function crc32(bytes)
     return xor(crc, 4294967295)
 end
 
---- The chunks of a PNG: { type, length, crc is right }; CHECK: whether to compute that, which is slow in Lua.
+--- Returns the chunks of a PNG as { type, length }. `check` verifies the checksums, which is slow in Lua.
 local function chunks(png, check)
     assert.equal("\137PNG\r\n\26\n", png:sub(1, 8))
     local list, i = {}, 9
@@ -48,7 +50,7 @@ local function chunks(png, check)
     return list
 end
 
-describe("the emulator's pictures", function()
+describe("the emulator's images", function()
     local emu
 
     local function start(settings)
@@ -57,8 +59,8 @@ describe("the emulator's pictures", function()
         return emu
     end
 
-    --- Submits and downloads.
-    local function picture(one, fields)
+    --- Submits a request and downloads the image.
+    local function generate(one, fields)
         local request = { model = "flux-2", prompt = "a red fox" }
         for name, value in pairs(fields or {}) do request[name] = value end
         local id = curl.accepted(one, cjson.encode(request))
@@ -71,45 +73,47 @@ describe("the emulator's pictures", function()
 
     for _, row in ipairs {
         { "1K", "1:1", 1024, 1024 }, { "2K", "1:1", 2048, 2048 }, { "2K", "16:9", 2720, 1536 },
-        { "1K", "9:16", 768, 1360 }, { "1K", "21:9", 1552, 656 }, { "1K", "4:5", 912, 1136 }, { "1K", "100:1", 2896, 352 },
+        { "1K", "9:16", 768, 1360 }, { "1K", "21:9", 1552, 656 }, { "1K", "4:5", 912, 1136 },
+        { "1K", "100:1", 2896, 352 },
     } do
         it(("are %dx%d for %s at %s"):format(row[3], row[4], row[2], row[1]), function()
             start {}
-            local answer = picture(emu, { resolution = row[1], aspect_ratio = row[2] })
-            assert.equal(200, answer.status)
-            assert.equal("image/png", answer.headers["content-type"])
-            assert.equal(#answer.body, tonumber(answer.headers["content-length"]))
-            assert.truthy(answer.headers.date)
-            chunks(answer.body)
-            assert.same({ row[3], row[4] }, { number(answer.body, 17), number(answer.body, 21) })
+            local response = generate(emu, { resolution = row[1], aspect_ratio = row[2] })
+            assert.equal(200, response.status)
+            assert.equal("image/png", response.headers["content-type"])
+            assert.equal(#response.body, tonumber(response.headers["content-length"]))
+            assert.truthy(response.headers.date)
+            chunks(response.body)
+            assert.same({ row[3], row[4] }, { number(response.body, 17), number(response.body, 21) })
             assert.equal(0, row[3] % 16 + row[4] % 16)
         end)
     end
 
-    it("are the same for the same request, from whichever emulator", function()
-        start { picture_cache_bytes = 0 }
+    it("are the same for the same request from every emulator", function()
+        start { image_cache_bytes = 0 }
         local other = assert(emulator.start { duration = 0 })
-        local first = picture(emu).body
+        local first = generate(emu).body
         assert.is_true(#first > 20000)
-        assert.is_true(first == picture(emu).body)
-        assert.is_true(first == picture(other).body)
+        assert.is_true(first == generate(emu).body)
+        assert.is_true(first == generate(other).body)
         other:stop()
     end)
 
     it("differ with each part of the request, and with the seed", function()
         start {}
         local seeded = assert(emulator.start { duration = 0, seed = 5 })
-        local seen = { [picture(emu).body] = true }
+        local seen = { [generate(emu).body] = true }
         local function is_new(png)
             local new = not seen[png]
             seen[png] = true
             return new
         end
-        assert.is_true(is_new(picture(seeded).body))
+        assert.is_true(is_new(generate(seeded).body))
         for name, value in pairs {
-            prompt = "a red fax", type = "flex", resolution = "2K", aspect_ratio = "1:2", input_urls = { "http://a.b/c" },
+            prompt = "a red fax", type = "flex", resolution = "2K", aspect_ratio = "1:2",
+            input_urls = { "http://a.b/c" },
         } do
-            assert.is_true(is_new(picture(emu, { [name] = value }).body), name)
+            assert.is_true(is_new(generate(emu, { [name] = value }).body), name)
         end
         seeded:stop()
     end)
@@ -121,15 +125,15 @@ describe("the emulator's pictures", function()
     } do
         it("are drawn for a prompt " .. name, function()
             start {}
-            local answer = picture(emu, { prompt = prompt })
-            assert.equal(200, answer.status)
-            chunks(answer.body)
+            local response = generate(emu, { prompt = prompt })
+            assert.equal(200, response.status)
+            chunks(response.body)
         end)
     end
 
-    it("are served to anyone, with GET and HEAD", function()
+    it("are served without a key, with GET and HEAD", function()
         start { image_bytes = 5000 }
-        local _, id = picture(emu)
+        local _, id = generate(emu)
         local url = emu.url .. "/images/" .. id .. "/1.png"
         local head = curl.request(url, { method = "HEAD" })
         assert.equal(200, head.status)
@@ -139,7 +143,7 @@ describe("the emulator's pictures", function()
         assert.equal(1, emu:stats().downloads)
     end)
 
-    it("are not there before the task is finished, nor under another name", function()
+    it("are not available before the task ends, or under another name", function()
         start { duration = 60, image_bytes = 300 }
         local id = curl.accepted(emu)
         local url = emu.url .. "/images/" .. id
@@ -152,11 +156,11 @@ describe("the emulator's pictures", function()
         end
     end)
 
-    describe("of a wanted size", function()
+    describe("of a given size", function()
         for _, size in ipairs { 300, 301, 5000, 1024 * 1024 + 7, 8 * 1024 * 1024 } do
-            it("have exactly " .. size .. " bytes and are valid", function()
+            it("are valid and have exactly " .. size .. " bytes", function()
                 start { image_bytes = size }
-                local png = picture(emu).body
+                local png = generate(emu).body
                 assert.equal(size, #png)
                 local list = chunks(png, size <= 5000)
                 assert.same({ "IHDR", "PLTE", "IDAT", "tEXt", "paDd", "IEND" },
@@ -164,23 +168,23 @@ describe("the emulator's pictures", function()
             end)
         end
 
-        it("are as small as can be when that is too little", function()
+        it("have the smallest possible size if the given size is too small", function()
             start { image_bytes = 1 }
-            assert.is_true(#picture(emu).body < 300)
+            assert.is_true(#generate(emu).body < 300)
         end)
 
-        it("differ with the request and only with it", function()
+        it("differ only with the request", function()
             start { image_bytes = 400 }
-            local one = picture(emu).body
-            assert.is_true(one == picture(emu).body)
-            assert.is_false(one == picture(emu, { prompt = "a blue fox" }).body)
+            local one = generate(emu).body
+            assert.is_true(one == generate(emu).body)
+            assert.is_false(one == generate(emu, { prompt = "a blue fox" }).body)
         end)
     end)
 
-    describe("behind links that expire", function()
-        it("are gone when told so, and back under a fresh link", function()
+    describe("with URLs that expire", function()
+        it("expire on request, and are available under a new URL", function()
             start { image_bytes = 300 }
-            local _, id = picture(emu)
+            local _, id = generate(emu)
             local old = curl.image_url(emu, id)
             assert.equal(200, curl.request(old).status)
             emu:expire_images()
@@ -196,7 +200,7 @@ describe("the emulator's pictures", function()
             assert.equal("expired", cjson.decode(gone.body).error.type)
         end)
 
-        it("expire by time", function()
+        it("expire after a time", function()
             start { image_bytes = 300, image_ttl = 0.2, image_expired_status = 403 }
             local id = curl.accepted(emu)
             local url = curl.image_url(emu, id)
@@ -209,10 +213,22 @@ describe("the emulator's pictures", function()
 
     it("can have another path, host and type", function()
         start { image_bytes = 300, image_path = "/cdn/v1", image_content_type = "application/octet-stream" }
-        local answer, id = picture(emu)
-        assert.equal(200, answer.status)
-        assert.equal("application/octet-stream", answer.headers["content-type"])
+        local response, id = generate(emu)
+        assert.equal(200, response.status)
+        assert.equal("application/octet-stream", response.headers["content-type"])
         emu:set { image_base_url = "http://localhost:" .. emu.port }
         assert.equal(("http://localhost:%d/cdn/v1/%s/1.png"):format(emu.port, id), curl.image_url(emu, id))
+    end)
+end)
+
+describe("drawn images", function()
+    it("say that they come from an emulator", function()
+        local code, printed = service.run_lua([[
+            local emulator = assert(require("flux2.emulator").start { duration = 0 })
+            local client = assert(require("flux2").new { api_key = emulator.api_key, base_url = emulator.url })
+            assert(client:generate { prompt = "a red fox", aspect_ratio = "16:9" })
+        ]], nil, service.preload "cairo_text")
+        assert.equal(0, code, printed)
+        assert.equal("@text EMULATOR\n@text a red fox\n@text pro \194\183 1K \194\183 16:9 \194\183 1360x768\n", printed)
     end)
 end)

@@ -1,4 +1,4 @@
--- The emulator as a guest in the host's process: settings, start and end, threads, descriptors, signals, its log.
+-- The emulator in the host's process: config, start and stop, threads, descriptors, signals, log.
 
 local curl = require "emulator_curl"
 local emulator = require "flux2.emulator"
@@ -7,7 +7,7 @@ local shell = require "support.shell"
 
 local function output_of(command) return (select(2, shell.run(command))) end
 
---- Runs a program in a process of its own, with the modules of this one; what it wrote and its exit code.
+--- Runs a program in a separate process with this build's modules. Returns its output and exit code.
 local function run_lua(program)
     local path = os.tmpname()
     service.write(path, ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath) .. program)
@@ -16,7 +16,7 @@ local function run_lua(program)
     return output, exit
 end
 
-describe("the emulator's settings", function()
+describe("the emulator's config", function()
     for _, row in ipairs {
         { "unknown setting durations, did you mean duration?", { durations = 3 } },
         { "unknown setting xyzzy", { xyzzy = 3 } },
@@ -31,12 +31,13 @@ describe("the emulator's settings", function()
         { "duration must be a number of seconds, or {least, most}", { duration = "long" } },
         { "failure_rate must be a number from 0 to 1", { failure_rate = 2 } },
         { "progress must be one of none|percent|fraction|string", { progress = "perc" } },
-        { "api_key must be a string of one line", { api_key = "a\nb" } },
+        { "api_key must be a single-line string", { api_key = "a\nb" } },
         { "rate_limit must be { requests = n, per_seconds = s }, both above 0", { rate_limit = { requests = 1 } } },
-        { "status_words must be { running, succeeded, failed, moderated = strings }", { status_words = { ready = "x" } } },
-        { "a function has no place here", { credits = print } },
+        { "status_words must be { running, succeeded, failed, moderated = strings }",
+            { status_words = { ready = "x" } } },
+        { "a value must not be a function", { credits = print } },
     } do
-        it("raise, at the caller: " .. row[1], function()
+        it("raises at the caller's line: " .. row[1], function()
             local ok, err = pcall(function()
                 emulator.start(row[2])
             end)
@@ -46,13 +47,13 @@ describe("the emulator's settings", function()
         end)
     end
 
-    it("raise when they are no table", function()
+    it("raises if it is not a table", function()
         assert.has_error(function()
             emulator.start(8080)
         end, "flux2.emulator: a table of settings expected, got number")
     end)
 
-    it("of a running emulator raise the same way, and change nothing then", function()
+    it("of a running emulator raises the same errors, and is unchanged then", function()
         local emu = assert(emulator.start { credits = 30, duration = 60 })
         for message, settings in pairs {
             ["unknown setting credit, did you mean credits?"] = { credit = 3 },
@@ -71,7 +72,7 @@ describe("the emulator's settings", function()
         emu:stop()
     end)
 
-    it("are left alone: the table is the caller's", function()
+    it("is not changed: the table belongs to the caller", function()
         local settings = { shape = "url", credits = 7 }
         assert(emulator.start(settings)):stop()
         assert.same({ shape = "url", credits = 7 }, settings)
@@ -82,12 +83,12 @@ describe("the emulator's settings", function()
         { "fault: status must be a whole number from 200 to 999", { status = 99 } },
         { 'fault: reset must be "before" or "after"', { reset = true } },
         { "fault: nth must be a number from 1, or { first, last }", { nth = 0, status = 500 } },
-        { "fault: headers must be { name = value }, each of one line", { headers = { ["X-A"] = "b\r\nX-C: d" } } },
+        { "fault: headers must be { name = value } without line breaks", { headers = { ["X-A"] = "b\r\nX-C: d" } } },
         { "fault: trickle.bytes must be a number of at least 1", { trickle = { interval = 1 } } },
         { "fault: hang must be true or false", { hang = "yes" } },
         { "fault: body must be a string", { body = 5 } },
     } do
-        it("of a fault raise too: " .. row[1], function()
+        it("of a fault raises at the caller's line: " .. row[1], function()
             local emu = assert(emulator.start())
             local ok, err = pcall(function()
                 emu:fault(row[2])
@@ -100,8 +101,8 @@ describe("the emulator's settings", function()
     end
 end)
 
-describe("the emulator's life", function()
-    it("begins on a port that the kernel picks, on 127.0.0.1 only", function()
+describe("the emulator", function()
+    it("listens on a port picked by the kernel, on 127.0.0.1 only", function()
         local emu = assert(emulator.start())
         assert.equal("http://127.0.0.1:" .. emu.port, emu.url)
         assert.equal("aio_emulator_key", emu.api_key)
@@ -114,7 +115,7 @@ describe("the emulator's life", function()
         emu:stop()
     end)
 
-    it("fails with a reason when the port is taken", function()
+    it("returns an error when the port is taken", function()
         local emu = assert(emulator.start())
         local other, err = emulator.start { port = emu.port }
         assert.is_nil(other)
@@ -125,7 +126,7 @@ describe("the emulator's life", function()
         other:stop()
     end)
 
-    it("is one of several, each with its own key, tasks and faults", function()
+    it("has its own key, tasks and faults", function()
         local one, two = assert(emulator.start { api_key = "one" }), assert(emulator.start { api_key = "two" })
         curl.accepted(one)
         one:fault { status = 500, times = 9 }
@@ -136,19 +137,19 @@ describe("the emulator's life", function()
         two:stop()
     end)
 
-    it("ends once, and what it knows can still be asked", function()
+    it("stops once, and its results remain readable", function()
         local emu = assert(emulator.start { duration = 60 })
         local id = curl.accepted(emu)
         emu:stop()
         emu:stop()
-        assert.equal(7, curl.request(emu.url).exit) -- refused
+        assert.equal(7, curl.request(emu.url).exit) -- connection refused
         assert.equal(id, emu:ledger()[1].task_id)
         assert.equal(1, emu:stats().submissions)
         assert.equal(0, emu:stats().open_connections)
         assert.equal("running", emu:task(id).state)
     end)
 
-    it("ends with its last reference", function()
+    it("stops when it is garbage collected", function()
         local emu = assert(emulator.start())
         local port = emu.port
         emu = nil -- luacheck: ignore 311
@@ -157,7 +158,7 @@ describe("the emulator's life", function()
         assert(emulator.start { port = port }):stop()
     end)
 
-    it("ends with its scope, where Lua has that", function()
+    it("stops at the end of its scope, in a Lua with to-be-closed variables", function()
         local load_text = loadstring or load -- luacheck: ignore 113
         local scope = load_text "local emu <close> = ...; return emu.url"
         if not scope then return end
@@ -165,7 +166,7 @@ describe("the emulator's life", function()
         assert.equal(7, curl.request(url).exit)
     end)
 
-    -- Each program leaves with clients that wait for pictures being drawn, and for answers half of which are there.
+    -- At the end of each program, clients wait for images in progress and for the rest of responses.
     local busy = [[
         local emu = assert(require("flux2.emulator").start { sync = "b64_json" })
         for i = 1, 4 do
@@ -180,7 +181,8 @@ describe("the emulator's life", function()
         emu:fault { path = "/more", endless = true }
         emu:fault { path = "/head", endless_headers = true }
         for _, path in ipairs { "hang", "late", "slow", "more", "head" } do
-            os.execute("curl -q -s --noproxy '*' -m 15 --limit-rate 1k -o /dev/null " .. emu.url .. "/" .. path .. " >/dev/null 2>&1 &")
+            os.execute("curl -q -s --noproxy '*' -m 15 --limit-rate 1k -o /dev/null " ..
+                emu.url .. "/" .. path .. " >/dev/null 2>&1 &")
         end
         while emu:stats().submissions < 4 do emu:wait(0.005) end
         assert(emu:wait(10, 5))
@@ -194,13 +196,13 @@ describe("the emulator's life", function()
             local before = now()
             emu:stop()
             local took = now() - before
-            io.write(took < 3 and "quick" or took) -- none of what it was in the middle of ends sooner than in 10 s
+            io.write(took < 3 and "quick" or took) -- each pending operation takes at least 10 s
             io.stdout:flush()
             os.exit(0)
         ]],
         ["an error"] = "error 'wanted'",
     } do
-        it("is ended by " .. name .. " in the middle of everything", function()
+        it("is stopped by " .. name .. " during requests", function()
             local output, exit = run_lua(busy .. ending)
             if name == "an error" then
                 assert.equal(1, exit)
@@ -212,7 +214,7 @@ describe("the emulator's life", function()
         end)
     end
 
-    it("goes on while the host is blocked, and takes 200 connections at once", function()
+    it("runs while the host is blocked, with 200 concurrent connections", function()
         local emu = assert(emulator.start())
         emu:fault { path = "/late*", status = 200, body = "x", delay = 0.5, times = 200 }
         local output, exit = curl.run("-Z", "--parallel-max", "200", "--parallel-immediate", "-o", "/dev/null", "-w",
@@ -224,11 +226,11 @@ describe("the emulator's life", function()
         emu:stop()
     end)
 
-    it("leaves signals and descriptors to the host", function()
+    it("blocks all signals in its threads, and its descriptors are not inherited", function()
         local own = service.read_if_there "/proc/self/status"
         if not own then return end
         if own:find "^Name:%s*memcheck" then return pending "valgrind blocks the signals of threads in its own way" end
-        -- Those of other libraries in this process may be inherited.
+        -- Sockets of other libraries in this process may be inherited.
         local function inherited_sockets() return select(2, output_of("ls -l /proc/self/fd"):gsub("socket:", "")) end
         local before = inherited_sockets()
         local emu = assert(emulator.start())
@@ -238,10 +240,11 @@ describe("the emulator's life", function()
         local pid = own:match "\nPid:%s*(%d+)"
         local threads, blocked = 0, 0
         for thread in output_of("ls /proc/" .. pid .. "/task"):gmatch "%d+" do
-            local mask = (service.read_if_there("/proc/" .. pid .. "/task/" .. thread .. "/status") or ""):match "\nSigBlk:%s*(%x+)"
+            local mask = (service.read_if_there("/proc/" .. pid .. "/task/" .. thread .. "/status")
+                or ""):match "\nSigBlk:%s*(%x+)"
             if thread ~= pid and mask then
                 threads = threads + 1
-                -- All but KILL and STOP, and those that the C library keeps for itself.
+                -- All signals except KILL, STOP, and those reserved by the C library.
                 if mask == "fffffffe7ffbfeff" or mask == "fffffffc7ffbfeff" then blocked = blocked + 1 end
             end
         end
@@ -253,7 +256,7 @@ describe("the emulator's life", function()
 end)
 
 describe("the emulator's log", function()
-    it("has each request as it came", function()
+    it("contains each request as received", function()
         local emu = assert(emulator.start { duration = 0 })
         local id = curl.accepted(emu, '{"model":"flux-2","prompt":"a red fox"}')
         curl.request(emu.url .. "/images/" .. id .. "/1.png?a=%20", { headers = { "X-Mixed: Case" } })
@@ -269,7 +272,7 @@ describe("the emulator's log", function()
         emu:stop()
     end)
 
-    it("keeps the last so many, and so much of each", function()
+    it("keeps a limited number of requests, and a limited part of each body", function()
         local emu = assert(emulator.start { log_requests = 2, log_body_bytes = 4, duration = 60 })
         for i = 1, 5 do curl.request(emu.url .. "/" .. i) end
         curl.accepted(emu)
@@ -280,7 +283,7 @@ describe("the emulator's log", function()
         emu:stop()
     end)
 
-    it("counts", function()
+    it("counts requests and bytes", function()
         local emu = assert(emulator.start { duration = 0, image_bytes = 500 })
         local id = curl.accepted(emu)
         local url = curl.image_url(emu, id)
@@ -296,7 +299,7 @@ describe("the emulator's log", function()
         emu:stop()
     end)
 
-    it("shows connections that were told to close, or closed while idle", function()
+    it("counts connections that were closed by the server or while idle", function()
         local emu = assert(emulator.start { max_requests_per_connection = 2 })
         curl.run(emu.url .. "/1", emu.url .. "/2", emu.url .. "/3")
         assert.equal(2, emu:stats().connections)
@@ -305,7 +308,7 @@ describe("the emulator's log", function()
         other:fault { delay = 2.2 }
         curl.run(emu.url .. "/4", other.url, emu.url .. "/5")
         assert.equal(4, emu:stats().connections)
-        emu:fault { delay = 1.5 } -- an answer that takes longer is not an idle connection
+        emu:fault { delay = 1.5 } -- a slow response does not make the connection idle
         assert.equal(404, curl.request(emu.url .. "/6").status)
         emu:stop()
         other:stop()
@@ -313,7 +316,7 @@ describe("the emulator's log", function()
 end)
 
 describe("the emulator as a program", function()
-    it("prints where it is, serves, and ends in order by Ctrl-C", function()
+    it("prints its address, serves requests, and exits with status 0 on Ctrl-C", function()
         local output = output_of(([[
             cd /; dir=$(mktemp -d)
             env -u LUA_PATH -u LUA_CPATH sh -c 'exec "$@"' sh %s '%s/bin/flux2' emulator --port 0 >$dir/out 2>&1 & pid=$!
@@ -323,7 +326,7 @@ describe("the emulator as a program", function()
             output_of("pwd"):gsub("\n", "")))
         assert.truthy(output:find('"code":404', 1, true), output)
         assert.truthy(output:find(" exit 0\n", 1, true), output)
-        assert.truthy(output:find("export FLUX2_BASE_URL=http://127.0.0.1:%d+\nexport FLUX2_API_KEY=aio_emulator_key\n"), output)
+        assert.matches("export FLUX2_BASE_URL=http://127.0.0.1:%d+\nexport FLUX2_API_KEY=aio_emulator_key\n", output)
         assert.truthy(output:find("/api/v1/images/generations", 1, true))
     end)
 end)

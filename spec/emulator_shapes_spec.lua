@@ -1,10 +1,10 @@
--- Every shape that the emulator can give a finished task, and where each has the picture or the reason.
+-- Every response shape of a finished task in the emulator, with the place of the image or the failure reason.
 
 local cjson = require "cjson"
 local curl = require "emulator_curl"
 local emulator = require "flux2.emulator"
 
---- What is at a dotted path; a number is a place in an array, from 1; "@" reads a string as JSON.
+--- Returns the value at a dotted path. A number is an index of an array, from 1; "@" decodes a string as JSON.
 local function at(value, path)
     for name in path:gmatch "[^.]+" do
         if name == "@" then
@@ -17,7 +17,7 @@ local function at(value, path)
     return value
 end
 
-local where = { -- the status, the picture
+local where = { -- paths of the status and the image
     output_image_url = { "data.status", "data.output.image_url" },
     output_string = { "data.status", "data.output" },
     output_array = { "data.status", "data.output.1" },
@@ -49,7 +49,7 @@ describe("the emulator's shapes", function()
     end)
 
     for name in pairs(emulator.shapes) do
-        it("have " .. name .. ", running, finished and failed", function()
+        it("include " .. name .. ", running, finished and failed", function()
             local paths = assert(where[name], "no row for this shape")
             emu:set { shape = name }
             local id = curl.accepted(emu)
@@ -80,7 +80,7 @@ describe("the emulator's shapes", function()
         error_string = "data.error", error_object = "data.error.message", fail_reason = "data.fail_reason",
         failMsg = "data.failMsg", top_error = "error.message", no_reason = false,
     } do
-        it("have the failure's reason by " .. name, function()
+        it("contain the failure reason with " .. name, function()
             assert.truthy(emulator.failure_shapes[name])
             emu:set { failure_shape = name }
             emu:fail_next(1, "no luck")
@@ -96,7 +96,7 @@ describe("the emulator's shapes", function()
         end)
     end
 
-    it("repeat what holds a URL for each image", function()
+    it("repeat the element with the URL for each image", function()
         emu:set { images_per_task = 3 }
         local id = curl.accepted(emu)
         emu:finish()
@@ -113,26 +113,27 @@ describe("the emulator's shapes", function()
         assert.equal(404, curl.request(url(4)).status)
     end)
 
-    it("can be one's own", function()
+    it("can be defined by the user", function()
         emu:set { shape = '{"job":{"id":"$task_id","phase":"$status","deep":[[{"pic":"$url"}]]}}' }
         local id = curl.accepted(emu)
         assert.same({ job = { id = id, phase = "IN_PROGRESS" } }, cjson.decode(curl.poll(emu, id).body))
         emu:finish()
-        assert.equal(emu.url .. "/images/" .. id .. "/1.png", at(cjson.decode(curl.poll(emu, id).body), "job.deep.1.1.pic"))
+        assert.equal(emu.url .. "/images/" .. id .. "/1.png",
+            at(cjson.decode(curl.poll(emu, id).body), "job.deep.1.1.pic"))
     end)
 
-    it("answer a submission at once in the OpenAI way", function()
+    it("include OpenAI's synchronous response to a submission", function()
         emu:set { sync = "url", duration = 0.1 }
-        local answer = cjson.decode(curl.submit(emu).body)
+        local response = cjson.decode(curl.submit(emu).body)
         local id = emu:ledger()[1].task_id
         assert.equal("succeeded", emu:task(id).state)
-        assert.same({ { url = emu.url .. "/images/" .. id .. "/1.png" } }, answer.data)
-        assert.equal("number", type(answer.created))
+        assert.same({ { url = emu.url .. "/images/" .. id .. "/1.png" } }, response.data)
+        assert.equal("number", type(response.created))
         emu:set { sync = "b64_json", duration = 0 }
         assert.equal("iVBORw0KGgo", cjson.decode(curl.submit(emu).body).data[1].b64_json:sub(1, 11))
         emu:fail_next(1, "no luck")
-        answer = curl.submit(emu)
-        assert.equal(400, answer.status)
-        assert.equal("no luck", cjson.decode(answer.body).error.message)
+        response = curl.submit(emu)
+        assert.equal(400, response.status)
+        assert.equal("no luck", cjson.decode(response.body).error.message)
     end)
 end)

@@ -1,4 +1,4 @@
--- The emulator keeps the service's contract: who may ask, what may be asked, what it costs, how a task ends.
+-- The emulator implements the service's contract: authorization, request checks, prices, and the states of a task.
 
 local cjson = require "cjson"
 local curl = require "emulator_curl"
@@ -12,13 +12,13 @@ local function body(fields)
     return cjson.encode(request)
 end
 
-local function check_error(answer, status, kind, message)
-    assert.equal(status, answer.status, answer.body)
-    local err = cjson.decode(answer.body).error
+local function check_error(response, status, kind, message)
+    assert.equal(status, response.status, response.body)
+    local err = cjson.decode(response.body).error
     assert.equal(status, err.code)
     assert.equal(kind, err.type)
     if message then assert.equal(message, err.message) end
-    assert.equal("application/json", answer.headers["content-type"])
+    assert.equal("application/json", response.headers["content-type"])
 end
 
 describe("the emulator's contract", function()
@@ -35,30 +35,31 @@ describe("the emulator's contract", function()
     end)
 
     describe("submissions", function()
-        it("are answered byte for byte as the service's page shows", function()
+        it("get exactly the response on the service's page", function()
             start { duration = 60 }
-            local answer = curl.submit(emu)
+            local response = curl.submit(emu)
             local id = emu:ledger()[1].task_id
-            assert.equal(200, answer.status)
-            assert.equal("application/json", answer.headers["content-type"])
+            assert.equal(200, response.status)
+            assert.equal("application/json", response.headers["content-type"])
             assert.equal(
-                '{"code":200,"message":"success","data":{"task_id":"' .. id .. '","status":"IN_PROGRESS"}}', answer.body)
+                '{"code":200,"message":"success","data":{"task_id":"' .. id .. '","status":"IN_PROGRESS"}}',
+                    response.body)
             assert.truthy(id:find "^n41%w+_flux2$")
         end)
 
-        it("take the curl command of the service's page", function()
+        it("accept the curl command on the service's page", function()
             start { duration = 60 }
-            local answer = curl.submit(emu, [[{
+            local response = curl.submit(emu, [[{
 "model": "flux-2",
 "prompt": "A serene Japanese garden with cherry blossoms, koi pond, and wooden bridge, photorealistic",
 "aspect_ratio": "16:9",
 "type": "pro",
 "resolution": "1K"
 }]])
-            assert.equal(200, answer.status)
+            assert.equal(200, response.status)
         end)
 
-        it("are in the ledger as they came, with their defaults and price", function()
+        it("are in the ledger as received, with their defaults and price", function()
             start { duration = 60 }
             local text = body { seed = 7, input_urls = { "https://example.com/a.png" } }
             curl.submit(emu, text)
@@ -66,7 +67,8 @@ describe("the emulator's contract", function()
             local first, second = unpack(emu:ledger())
             assert.same(
                 { "flux-2", "a red fox", "pro", "1K", "1:1", 10, text },
-                { first.model, first.prompt, first.type, first.resolution, first.aspect_ratio, first.credits, first.body })
+                { first.model, first.prompt, first.type, first.resolution, first.aspect_ratio,
+                    first.credits, first.body })
             assert.same({ "https://example.com/a.png" }, first.input_urls)
             assert.same({ "a blue fox", "flex", "9:16", 6 },
                 { second.prompt, second.type, second.aspect_ratio, second.credits })
@@ -94,11 +96,14 @@ describe("the emulator's contract", function()
             { 'resolution must be "1K" or "2K"', body { resolution = "4K" } },
             { "aspect_ratio must be a string", body { aspect_ratio = 1 } },
             { ratio_rule, body { aspect_ratio = "16x9" } },
+            { 'aspect_ratio "auto" needs input_urls', body { aspect_ratio = "auto" } },
             { ratio_rule, body { aspect_ratio = "16:" } },
             { ratio_rule, body { aspect_ratio = "0:9" } },
             { ratio_rule, body { aspect_ratio = "16:9:1" } },
             { "input_urls must be an array of URLs", body { input_urls = "http://example.com" } },
             { "input_urls must hold at most 8 URLs", body { input_urls = nine } },
+            { "input_urls must hold URLs of at most 8192 bytes",
+                body { input_urls = { "http://h/" .. ("x"):rep(8184) } } },
             { url_rule, body { input_urls = { "ftp://example.com/a" } } },
             { url_rule, body { input_urls = { "http://" } } },
             { url_rule, body { input_urls = { 1 } } },
@@ -117,22 +122,24 @@ describe("the emulator's contract", function()
             { "3 characters of several bytes", { prompt = "äöü" } },
             { "5000 characters of several bytes", { prompt = ("ä"):rep(5000) } },
             { "8 input_urls", { input_urls = eight } },
+            { "an input URL of 8192 bytes", { input_urls = { "http://h/" .. ("x"):rep(8183) } } },
             { "an unusual aspect ratio", { aspect_ratio = "21:9" } },
-            { "fields it does not know", { callback_url = "x", negative_prompt = 3 } },
+            { "unknown fields", { callback_url = "x", negative_prompt = 3 } },
         } do
             it("may have " .. row[1], function()
                 start { duration = 60 }
-                local answer = curl.submit(emu, body(row[2]))
-                assert.equal(200, answer.status, answer.body)
+                local response = curl.submit(emu, body(row[2]))
+                assert.equal(200, response.status, response.body)
             end)
         end
 
-        for name, text in pairs { ["no JSON"] = "hello", ["cut JSON"] = '{"model":"flu', ["invalid UTF-8"] = '{"a":"\255"}' } do
-            it("are refused with " .. name, function()
+        for name, text in pairs { ["a body that is not JSON"] = "hello", ["truncated JSON"] = '{"model":"flu',
+            ["invalid UTF-8"] = '{"a":"\255"}' } do
+            it("are refused if they have " .. name, function()
                 start {}
-                local answer = curl.submit(emu, text)
-                check_error(answer, 400, "invalid_request")
-                assert.truthy(answer.body:find("the body is not JSON", 1, true))
+                local response = curl.submit(emu, text)
+                check_error(response, 400, "invalid_request")
+                assert.truthy(response.body:find("the body is not JSON", 1, true))
             end)
         end
 
@@ -144,7 +151,7 @@ describe("the emulator's contract", function()
             assert.equal(200, curl.submit(emu, nil, options).status)
         end)
 
-        it("are refused with 413 when they are too long, however long that is", function()
+        it("are refused with 413 if they are too long", function()
             start { max_body_bytes = 1000 }
             for _, size in ipairs { 1000, 3 * 1024 * 1024 } do
                 check_error(curl.submit(emu, body { extra = ("x"):rep(size) }), 413, "payload_too_large",
@@ -153,14 +160,14 @@ describe("the emulator's contract", function()
             assert.same({}, emu:ledger())
         end)
 
-        it("are refused with 422 when the prompt says so", function()
+        it("are refused with 422 if the prompt requests it", function()
             start { rejection_word = "gore" }
             check_error(curl.submit(emu, body { prompt = "gore and more" }), 422, "rejected")
             assert.same({}, emu:ledger())
         end)
     end)
 
-    describe("authorisation", function()
+    describe("authorization", function()
         for name, line in pairs {
             ["no key"] = "X-Nothing: 1",
             ["a wrong key"] = "Authorization: Bearer aio_emulator_kez",
@@ -169,7 +176,8 @@ describe("the emulator's contract", function()
         } do
             it("fails with " .. name .. ", for submissions and polls", function()
                 start {}
-                local options = { headers = { line, "Content-Type: application/json" }, body = body {}, method = "POST" }
+                local options = { headers = { line, "Content-Type: application/json" },
+                    body = body {}, method = "POST" }
                 check_error(curl.request(emu.url .. "/api/v1/images/generations", options), 401, "authentication_error")
                 options = { headers = { line } }
                 check_error(curl.request(emu.url .. "/api/v1/tasks/n41x_flux2", options), 401, "authentication_error")
@@ -177,7 +185,7 @@ describe("the emulator's contract", function()
             end)
         end
 
-        it("takes the key that was set, at the start or later", function()
+        it("accepts the configured key, set at the start or later", function()
             start { api_key = "aio_mine", duration = 60 }
             assert.equal("aio_mine", emu.api_key)
             assert.equal(200, curl.submit(emu).status)
@@ -189,22 +197,24 @@ describe("the emulator's contract", function()
     end)
 
     describe("paths and methods", function()
-        it("give 404 for a path that is not there", function()
+        it("return 404 for an unknown path", function()
             start {}
-            for _, path in ipairs { "/", "/api/v1/images/generationsx", "/api/v1/tasks/", "/api/v2/tasks/n41x_flux2" } do
+            for _, path in ipairs { "/", "/api/v1/images/generationsx", "/api/v1/tasks/",
+                "/api/v2/tasks/n41x_flux2" } do
                 check_error(curl.api(emu, "GET", path), 404, "not_found")
             end
         end)
 
-        it("give 404 for an unknown task, whatever its id", function()
+        it("return 404 for an unknown task", function()
             start { duration = 60 }
             local id = curl.accepted(emu)
-            for _, other in ipairs { "n41x_flux2", id:sub(1, -2), id .. "x", "../" .. id, "%2e%2e/" .. id, ("x"):rep(5000) } do
+            for _, other in ipairs { "n41x_flux2", id:sub(1, -2), id .. "x", "../" .. id, "%2e%2e/" .. id,
+                ("x"):rep(5000) } do
                 check_error(curl.poll(emu, other), 404, "not_found")
             end
         end)
 
-        it("give 405 with Allow for a method that is not taken", function()
+        it("return 405 with Allow for an unsupported method", function()
             start { duration = 60 }
             local id = curl.accepted(emu)
             for _, row in ipairs {
@@ -212,9 +222,9 @@ describe("the emulator's contract", function()
                 { "DELETE", "/api/v1/tasks/" .. id, "GET" },
                 { "PUT", "/images/" .. id .. "/1.png", "GET, HEAD" },
             } do
-                local answer = curl.api(emu, row[1], row[2])
-                check_error(answer, 405, "method_not_allowed")
-                assert.equal(row[3], answer.headers.allow)
+                local response = curl.api(emu, row[1], row[2])
+                check_error(response, 405, "method_not_allowed")
+                assert.equal(row[3], response.headers.allow)
             end
         end)
     end)
@@ -231,13 +241,13 @@ describe("the emulator's contract", function()
             end)
         end
 
-        it("for flex 2K are a setting", function()
+        it("for flex 2K are configurable", function()
             start { duration = 60, credits = 100, flex_2k_credits = 17 }
             curl.submit(emu, body { type = "flex", resolution = "2K" })
             assert.equal(83, emu:stats().credits_left)
         end)
 
-        it("run out with 402, and can be filled up", function()
+        it("run out with 402, and can be added", function()
             start { duration = 60, credits = 25 }
             assert.equal(200, curl.submit(emu).status)
             assert.equal(200, curl.submit(emu).status)
@@ -251,27 +261,27 @@ describe("the emulator's contract", function()
     end)
 
     describe("the rate limit", function()
-        it("answers 429 with Retry-After in seconds, and charges nothing", function()
+        it("returns 429 with Retry-After in seconds, and charges nothing", function()
             start { duration = 60, rate_limit = { requests = 2, per_seconds = 3600 } }
             local id = curl.accepted(emu)
             assert.equal(200, curl.poll(emu, id).status)
-            local answer = curl.submit(emu)
-            check_error(answer, 429, "rate_limit_error")
-            local seconds = tonumber(answer.headers["retry-after"])
+            local response = curl.submit(emu)
+            check_error(response, 429, "rate_limit_error")
+            local seconds = tonumber(response.headers["retry-after"])
             assert.is_true(seconds > 3500 and seconds <= 3600)
             assert.equal(1, #emu:ledger())
             emu:set { rate_limit = false }
             assert.equal(200, curl.submit(emu).status)
         end)
 
-        it("can give Retry-After as an HTTP date", function()
+        it("can send Retry-After as an HTTP date", function()
             start { rate_limit = { requests = 1, per_seconds = 3600 }, retry_after_format = "date" }
             curl.poll(emu, "x")
             local date = curl.poll(emu, "x").headers["retry-after"]
             assert.truthy(date:find "^%a%a%a, %d%d %a%a%a %d%d%d%d %d%d:%d%d:%d%d GMT$", date)
         end)
 
-        it("can be for submissions only, and begins anew when its time is over", function()
+        it("can apply to submissions only, and resets after its period", function()
             start { duration = 60, rate_limit = { requests = 1, per_seconds = 0.3, submissions_only = true } }
             local id = curl.accepted(emu)
             for _ = 1, 3 do assert.equal(200, curl.poll(emu, id).status) end
@@ -281,11 +291,12 @@ describe("the emulator's contract", function()
     end)
 
     describe("a task", function()
-        it("runs for its time and then has its picture", function()
-            start { duration = 60 }
+        it("runs for its duration and then has an image", function()
+            start { duration = 6000 }
             local id = curl.accepted(emu)
             local running = cjson.decode(curl.poll(emu, id).body)
-            assert.same({ code = 200, message = "success", data = { task_id = id, status = "IN_PROGRESS", progress = 0 } },
+            assert.same({ code = 200, message = "success",
+                data = { task_id = id, status = "IN_PROGRESS", progress = 0 } },
                 running)
             assert.equal("running", emu:task(id).state)
             assert.equal(1, emu:finish(id))
@@ -299,14 +310,14 @@ describe("the emulator's contract", function()
             assert.equal(2, emu:task(id).polls)
         end)
 
-        it("ends by itself", function()
+        it("ends without a request", function()
             start { duration = 0.05 }
             local id = curl.accepted(emu)
             emu:wait(0.06)
             assert.truthy(curl.poll(emu, id).body:find('"status":"SUCCESS"', 1, true))
         end)
 
-        it("takes a time between the bounds, out of the seed", function()
+        it("has a random duration between the bounds, determined by the seed", function()
             local function durations(seed)
                 local one = assert(emulator.start { duration = { 5, 9 }, seed = seed })
                 for _ = 1, 5 do curl.accepted(one) end
@@ -325,7 +336,7 @@ describe("the emulator's contract", function()
 
         for _, row in ipairs {
             { "failure_rate", { failure_rate = 1, failure_reason = "out of paint" }, "a red fox", "out of paint" },
-            { "the failure word", {}, "a [fail] fox", "The model could not make this image" },
+            { "the failure word", {}, "a [fail] fox", "The model could not generate this image" },
             { "the moderation word", {}, "a [moderate] fox", "Request Moderated" },
         } do
             it("fails by " .. row[1], function()
@@ -342,7 +353,7 @@ describe("the emulator's contract", function()
             end)
         end
 
-        it("fails as often as fail_next says", function()
+        it("fails as many times as fail_next sets", function()
             start { duration = 0 }
             emu:fail_next(2, "bad luck")
             for i = 1, 3 do
@@ -352,22 +363,25 @@ describe("the emulator's contract", function()
             end
         end)
 
-        it("can be told in other words", function()
+        it("can have other status words", function()
             start {
                 duration = 60,
-                status_words = { running = "queued", succeeded = "Ready", failed = "ERROR", moderated = "Content Moderated" },
+                status_words = { running = "queued", succeeded = "Ready", failed = "ERROR",
+                    moderated = "Content Moderated" },
             }
-            local answer = curl.submit(emu)
-            assert.truthy(answer.body:find('"status":"queued"', 1, true))
-            for prompt, word in pairs { ["a fox"] = "Ready", ["[fail] it"] = "ERROR", ["[moderate] it"] = "Content Moderated" } do
+            local response = curl.submit(emu)
+            assert.truthy(response.body:find('"status":"queued"', 1, true))
+            for prompt, word in pairs { ["a fox"] = "Ready", ["[fail] it"] = "ERROR",
+                ["[moderate] it"] = "Content Moderated" } do
                 local id = curl.accepted(emu, body { prompt = prompt })
                 emu:finish()
                 assert.equal(word, cjson.decode(curl.poll(emu, id).body).data.status)
             end
         end)
 
-        for kind, expected in pairs { percent = { 0, 100 }, fraction = { 0, 1 }, string = { "0%", "100%" }, none = {} } do
-            it("tells its progress: " .. kind, function()
+        for kind, expected in pairs { percent = { 0, 100 }, fraction = { 0, 1 },
+            string = { "0%", "100%" }, none = {} } do
+            it("reports its progress: " .. kind, function()
                 start { duration = 6000, progress = kind }
                 local id = curl.accepted(emu)
                 assert.equal(expected[1], cjson.decode(curl.poll(emu, id).body).data.progress)

@@ -1,15 +1,17 @@
--- What an error tells when everything has been tried: how often, what came last, whether the same may work later.
+-- Facts in an error after all attempts: the number of attempts, the last status, and whether a later retry may help.
+local bound = require "support.bound"
 local flux2 = require "flux2"
 local service = require "support.service"
+local shell = require "support.shell"
 
 local SUBMIT, TASKS, IMAGES = "/api/v1/images/generations", "/api/v1/tasks/*", "/images/*"
 
-describe("an error tells attempts, the last status, and whether to try again:", function()
+describe("an error has attempts, last status and retryable for", function()
     local emu
     before_each(function() emu = service.start() end)
     after_each(service.stop_all)
 
-    -- Where, what is answered each time; kind, attempts, status, retryable.
+    -- path, fault, kind, attempts, status, retryable
     local cases = {
         { SUBMIT, { status = 429, retry_after = 0, body = "no" }, "rate_limited", 3, 429, true },
         { SUBMIT, { status = 503, retry_after = 0, body = "no" }, "server", 3, 503, true },
@@ -17,7 +19,7 @@ describe("an error tells attempts, the last status, and whether to try again:", 
         { SUBMIT, { status = 500, body = "no" }, "unknown_outcome", 1, 500, false },
         { SUBMIT, { status = 402, body = "no" }, "credits", 1, 402, false },
         { SUBMIT, { reset = "after" }, "unknown_outcome", 1, nil, false },
-        { TASKS, { status = 401, body = "no" }, "auth", 1, 401, false },
+        { TASKS, { status = 401, body = "no" }, "auth", 3, 401, false },
         { TASKS, { status = 404, body = "no" }, "not_found", 3, 404, false },
         { IMAGES, { status = 500, body = "no" }, "server", 3, 500, true },
         { IMAGES, { status = 408, body = "no" }, "timeout", 3, 408, true },
@@ -29,31 +31,37 @@ describe("an error tells attempts, the last status, and whether to try again:", 
     for _, case in ipairs(cases) do
         local path, fault, kind, attempts, status, retryable = case[1], case[2], case[3], case[4], case[5], case[6]
         it(("%s to %s"):format(fault.status or next(fault), path), function()
+            -- A response that does not report the end of the task does not end the wait before the time-out.
+            local poll = { interval = 0.02, patience = path == TASKS and 0.1 or 0.01 }
             local copy = { path = path, times = 1000 }
             for name, value in pairs(fault) do copy[name] = value end
             emu:fault(copy)
-            local image, err = service.client(emu, { max_retries = 2 }):generate "a fox"
+            local image, err = service.client(emu, { max_retries = 2, poll = poll }):generate "a fox"
             assert.is_nil(image)
-            assert.same({ kind, attempts, status, retryable }, { err.kind, err.attempts, err.status, err.retryable }, tostring(err))
+            assert.same({ kind, status, retryable }, { err.kind, err.status, err.retryable }, tostring(err))
+            if path == TASKS then return assert.is_true(err.attempts > 1) end
+            assert.equal(attempts, err.attempts)
             if path ~= SUBMIT then assert.equal(emu:ledger()[1].task_id, err.task_id) end
             if attempts > 1 then assert.truthy(tostring(err):find("after 3 attempts", 1, true), tostring(err)) end
         end)
     end
 
-    it("the last status, not the first", function()
+    it("several failures, with the last status", function()
         emu:fault { path = IMAGES, nth = 1, status = 500, body = "first" }
         emu:fault { path = IMAGES, nth = 2, status = 502, body = "second" }
         emu:fault { path = IMAGES, nth = 3, status = 504, body = "third" }
-        local _, err = service.client(emu, { max_retries = 2 }):generate "a fox"
+        local client = service.client(emu, { max_retries = 2, poll = { interval = 0.02, patience = 0.01 } })
+        local _, err = client:generate "a fox"
         assert.same({ 504, 3 }, { err.status, err.attempts })
     end)
 
-    it("polls that fail for long, and can be taken up again", function()
+    it("polls that fail for a long time, and can be resumed", function()
         emu:fault { path = TASKS, times = 1000, status = 503, retry_after = 0, body = "no" }
-        local task = assert(service.client(emu, { max_retries = 0 }):submit "a fox")
+        local task = assert(service.client(emu, { poll = { interval = 0.02, patience = 0.1 } }):submit "a fox")
         local result, err = task:wait()
         assert.is_nil(result)
-        assert.same({ "server", 4, 503, true }, { err.kind, err.attempts, err.status, err.retryable }, tostring(err))
+        assert.same({ "server", 503, true }, { err.kind, err.status, err.retryable }, tostring(err))
+        assert.equal(emu:stats().faults_fired, err.attempts)
         emu:clear_faults()
         assert(task:wait())
         assert.equal(1, #emu:ledger())
@@ -63,7 +71,7 @@ end)
 describe("moderation and refusal", function()
     after_each(service.stop_all)
 
-    it("are errors of their own, and not a failure like any other", function()
+    it("have their own error kinds", function()
         local emu = service.start { failure_reason = "the machine is broken" }
         local client = service.client(emu)
         local kinds = {}
@@ -86,42 +94,85 @@ end)
 describe("a file that is a link", function()
     after_each(service.stop_all)
 
-    it("is replaced, and what it points to is left alone", function()
+    it("remains, and its target is replaced #links", function()
         local emu, dir = service.start(), service.directory()
-        service.write(dir .. "/precious", "precious")
         local client = service.client(emu)
         for _, way in ipairs { "none", "b64_json" } do
             emu:set { sync = way }
-            os.execute(("ln -sf precious '%s/fox.png'"):format(dir))
+            service.write(dir .. "/old.png", "old")
+            os.execute(("ln -sf old.png '%s/fox.png'"):format(dir))
             local image = assert(assert(client:submit "a fox"):wait()).images[1]
             assert(image:save(dir .. "/fox.png"))
-            assert.equal("precious", service.read(dir .. "/precious"))
-            assert.equal("\137PNG", service.read(dir .. "/fox.png"):sub(1, 4))
-            assert.same({ "fox.png", "precious" }, service.list(dir))
+            assert.equal("\137PNG", service.read(dir .. "/old.png"):sub(1, 4))
+            assert.equal(0, shell.run(("test -L '%s/fox.png'"):format(dir)))
+            assert.same({ "fox.png", "old.png" }, service.list(dir))
         end
         service.remove(dir)
     end)
 end)
 
 describe("a program that the host starts", function()
-    it("inherits no connection", function()
+    it("inherits no connection #proc", function()
         local emu = service.start()
         local code, printed = service.run_lua([[
             local flux2 = require "flux2"
             local url = arg[1]
-            local client = assert(flux2.new { api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 } })
+            local client = assert(flux2.new {
+                api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 },
+            })
             assert(client:generate "opens connections, which are kept")
-            -- libcurl keeps a pair of sockets for itself, which lead nowhere.
+            -- libcurl keeps an internal pair of connected sockets.
             local pipe = assert(io.popen "cat /proc/self/net/tcp; ls -l /proc/self/fd; true")
-            local said, inherited = pipe:read "*a", 0
+            local output, inherited = pipe:read "*a", 0
             pipe:close()
-            assert(said:find(("0100007F:%04X 01"):format(url:match "%d+$"), 1, true), "there is no connection")
-            for inode in said:gmatch "socket:%[(%d+)%]" do
-                if said:match "^.-\ntotal":find(" " .. inode .. " ", 1, true) then inherited = inherited + 1 end
+            assert(output:find(("0100007F:%04X 01"):format(url:match "%d+$"), 1, true), "there is no connection")
+            for inode in output:gmatch "socket:%[(%d+)%]" do
+                if output:match "^.-\ntotal":find(" " .. inode .. " ", 1, true) then inherited = inherited + 1 end
             end
-            assert(inherited == 0, said)
+            assert(inherited == 0, output)
         ]], emu.url)
         service.stop_all()
         assert.equal(0, code, printed)
+    end)
+end)
+
+describe("an error", function()
+    local emu
+    before_each(function() emu = service.start() end)
+    after_each(service.stop_all)
+
+    it("of a task that times out reports the last poll", function()
+        for i, case in ipairs {
+            { { body = '{"data":{"status":"weird"}}' }, "; status 'weird' is unknown, and counts as running %(task " },
+            { { body = '{"data":{"status":"In-Progress"}}' }, "; last status: 'In%-Progress', %d+ s ago %(task " },
+            { { status = 429, retry_after = 30, body = "slow down" },
+                "; last response: HTTP 429, %d+ s ago; the service asked to wait 30 s %(HTTP 429, " },
+            { { body = '{"code":429,"message":"slow down"}' }, "; last response: HTTP 200, code 429, %d+ s ago " },
+            { { body = "<title>Just a moment</title>" }, "; last response: HTTP 200 that cannot be read, %d+ s ago " },
+            { { body = '{"data":{"status":"SUCCESS"}}' },
+                "; last response: HTTP 200 that says it succeeded, without an image, %d+ s ago " },
+            { { reset = "before" }, "; service unreachable for [%d.]+ s: the connection to 127.0.0.1 broke " },
+        } do
+            case[1].path, case[1].times = "/api/v1/tasks/*", 1000
+            local own = service.start { api_key = "aio_case_" .. i } -- a pause after a 429 applies to a key
+            own:fault(case[1])
+            local client = service.client(own, { timeout = bound(0.6), poll = { interval = 0.02, patience = 1000 } })
+            local image, err = client:generate "a red fox"
+            assert.is_nil(image)
+            assert.same({ "timeout", true, true }, { err.kind, err.paid, err.retryable }, tostring(err))
+            local line = tostring(err)
+            assert.matches("^timeout: the task was not finished in time; it goes on at the service" .. case[2], line)
+        end
+        emu:fault { method = "POST", accept = true, body = '{"data":{"task_id":"{task_id}","status":"pending"}}',
+            headers = { ["Retry-After"] = 60 } }
+        local _, err = service.client(emu, { timeout = bound(0.3), poll = { interval = 0.02 } }):generate "a red fox"
+        assert.matches("; the time was over before the first status check; last status: 'pending'; the service asked "
+            .. "to wait 60 s ", tostring(err))
+        emu:fault { path = "/api/v1/tasks/*", times = 1000, body = '{"data":{"status":"weird"}}' }
+        local task = assert(service.client(emu):submit "a red fox")
+        service.pump_until(function() return task.status == "weird" end)
+        assert.matches("and can be waited for again; status 'weird' is unknown, and counts as running ",
+            tostring(select(2, task:wait(0))))
+        task:cancel()
     end)
 end)

@@ -1,19 +1,19 @@
--- HTTP/2 from a service that resets streams, goes away, or breaks the rules: whatever it does, a poll does not end a task.
--- A submission is not sent by HTTP/2 at all: libcurl repeats by itself what a server calls "refused", and of what a server
--- had not looked at when it went away nobody behind libcurl can tell.
+-- HTTP/2 with a service that resets streams, closes connections, or violates the protocol, also that of TLS: a failed
+-- poll does not end a task. Submissions use HTTP/1.1: over HTTP/2 libcurl repeats a refused request, and after GOAWAY a
+-- client of libcurl cannot tell whether the request was processed.
 local bound = require "support.bound"
 local flux2 = require "flux2"
 local h2_service = require "support.h2_service"
 local service = require "support.service"
 
--- All of this happens below Lua: where another Lua runs, a few will do.
+-- HTTP/2 is implemented below Lua: other Lua versions run fewer cases.
 local function some(actions)
     return _VERSION == "Lua 5.4" and actions or { actions[1], actions[2] }
 end
 
-local PNG = "\137PNG\r\n\26\n and so on"
+local PNG = require "support.png".holding "and so on"
 
-describe("over HTTP/2, a service that", function()
+describe("with HTTP/2", function()
     local emu, h2
     before_each(function()
         emu = service.start()
@@ -28,7 +28,8 @@ describe("over HTTP/2, a service that", function()
     local function start(plan)
         h2 = h2_service.start(emu.url .. "/picture.png", plan)
         return service.client(emu, {
-            base_url = h2.url, ca_file = h2.ca_file, max_retries = 2, timeout = bound(30), exchange_timeout = bound(1),
+            base_url = h2.url, ca_file = h2.ca_file, max_retries = 2, timeout = bound(30), request_timeout = bound(1),
+            poll = { interval = 0.02 },
         })
     end
 
@@ -38,7 +39,7 @@ describe("over HTTP/2, a service that", function()
         assert.equal(0, flux2.pending())
     end
 
-    it("behaves is understood, and gets its submission by HTTP/1.1", function()
+    it("polls use HTTP/2, and the submission uses HTTP/1.1", function()
         local client = start()
         assert.equal(PNG, assert(client:generate "a fox"):bytes())
         has_submitted_once()
@@ -48,10 +49,11 @@ describe("over HTTP/2, a service that", function()
     end)
 
     for _, action in ipairs(some {
-        "refused", "away", "cancelled", "internal", "calm", "unknown", "broken", "half", "no headers", "stream 0", "push",
+        "refused", "away", "cancelled", "internal", "calm", "unknown", "broken", "half",
+        "no headers", "stream 0", "push",
         "bad hpack", "too large", "bad settings", "endless headers",
     }) do
-        it("answers polls so does not end the task: " .. action, function()
+        it("a failed poll does not end the task: " .. action, function()
             local client = start(action .. "," .. action .. ",ok")
             local result, err = assert(client:submit "worth waiting for"):wait()
             assert(result, tostring(err))
@@ -60,8 +62,16 @@ describe("over HTTP/2, a service that", function()
         end)
     end
 
+    for _, plan in ipairs { "cut 20", "cut 90", "cut open 70" } do
+        it("a submission whose connection ends without a notice of TLS is of unknown outcome: " .. plan, function()
+            local _, err = assert(start(plan):submit "paid for, perhaps"):wait()
+            assert.equal("unknown_outcome", err.kind, tostring(err))
+            has_submitted_once()
+        end)
+    end
+
     for _, plan in ipairs { "last,ok", "flood,ok" } do
-        it("goes away after a last answer, or sends thousands of empty frames, is borne: " .. plan, function()
+        it("GOAWAY after a last response, or a flood of empty frames, is tolerated: " .. plan, function()
             local client = start(plan)
             assert(client:generate "a fox")
             has_submitted_once()

@@ -1,4 +1,5 @@
--- A submission that may have reached the service is never sent again: not by us, and not by libcurl.
+-- A submission that may have reached the service is never sent again, neither by flux2 nor by libcurl.
+local bound = require "support.bound"
 local flux2 = require "flux2"
 local service = require "support.service"
 
@@ -26,7 +27,7 @@ describe("a submission", function()
         return result, err, task
     end
 
-    it("whose connection dies after it was read is not sent again", function()
+    it("is not sent again when the connection closes after the request was read", function()
         for _, fault in ipairs { { reset = "after" }, { close = "after" } } do
             emu:clear_faults()
             fault.method, fault.path, fault.nth = "POST", SUBMIT, 1
@@ -41,8 +42,32 @@ describe("a submission", function()
         end
     end)
 
-    it("is not sent again by libcurl on a kept connection that dies after the request was read", function()
-        -- The first exchange leaves a connection that the second one reuses: that is when libcurl repeats by itself.
+    it("is sent again when a 200 has code 429 in its body, as with status 429", function()
+        emu:fault { method = "POST", path = SUBMIT, nth = 1,
+            body = '{"code":429,"message":"slow down","retry_after":0.05}' }
+        emu:fault { method = "POST", path = SUBMIT, nth = 2, status = 400, body = '{"error":{"code":"429"}}' }
+        assert(submit_and_wait())
+        assert.same({ 3, 1 }, { posts(), #emu:ledger() })
+    end)
+
+    it("is not sent again when the body has another code, or a task id", function()
+        for _, body in ipairs {
+            '{"code":503,"retry_after":0}', '{"code":500}', '{"code":429,"data":{"task_id":"known"}}',
+            '{"error":{"type":"rate_limit"}}',
+            '{"code":429,"message":"insufficient_quota"}', '{"code":1429}', '{"status":429}',
+        } do
+            emu:clear_faults()
+            emu:fault { method = "POST", path = SUBMIT, nth = 1, body = body }
+            local sent = posts()
+            local result, err = submit_and_wait()
+            assert.is_nil(result)
+            assert.is_string(err.kind)
+            assert.equal(sent + 1, posts(), body)
+        end
+    end)
+
+    it("is not sent again by libcurl when a kept connection closes after the request was read", function()
+        -- The first request leaves a connection for the second one to reuse: in that case libcurl retries by itself.
         assert(client:generate "warms the connection up")
         local one = service.client(emu, { max_connections = 1 })
         for _, fault in ipairs { { reset = "after" }, { close = "after" }, { reset = "before" } } do
@@ -62,6 +87,32 @@ describe("a submission", function()
         end
     end)
 
+    -- What follows complete JSON, of which a longer body was announced.
+    for name, fault in pairs {
+        ["the connection closes"] = { cut = true },
+        ["the connection falls silent"] = { trickle = { interval = 1000 } },
+        ["a body without end follows"] = { endless = true },
+    } do
+        it("is accepted if its response is complete when " .. name, function()
+            local json = '{"code":200,"data":{"task_id":"a-task","status":"queued"}}'
+            if fault.cut then fault.cut = #json end
+            if fault.trickle then fault.trickle.bytes = #json end
+            fault.method, fault.path, fault.body = "POST", SUBMIT, json .. (" "):rep(100)
+            emu:fault(fault)
+            local c = service.client(emu, { request_timeout = bound(0.5), max_response_bytes = 2 ^ 17 })
+            local task = assert(c:submit "paid for once")
+            service.pump_until(function() return task.state ~= "submitting" end)
+            assert.same({ "running", "a-task", 1 }, { task.state, task.id, posts() })
+            task:cancel()
+        end)
+    end
+
+    it("is waited for although the connection breaks after the complete response to each poll", function()
+        local json = '{"data":{"status":"SUCCESS","output":{"image_url":"' .. emu.url .. '/images/any.png"}}}'
+        emu:fault { path = "/api/v1/tasks/*", times = 1000, body = json .. (" "):rep(100), cut = #json }
+        assert(submit_and_wait())
+    end)
+
     for name, fault in pairs {
         ["a cut answer"] = { cut = 20 },
         ["garbage instead of HTTP"] = { garbage = "this is not HTTP at all\r\n\r\n", accept = true },
@@ -73,7 +124,7 @@ describe("a submission", function()
         ["a 504"] = { status = 504, body = "oops", accept = true },
         ["a 408"] = { status = 408, body = "oops", accept = true },
     } do
-        it("answered with " .. name .. " is of unknown outcome", function()
+        it("with response " .. name .. " has an unknown outcome", function()
             fault.method, fault.path, fault.nth = "POST", SUBMIT, 1
             emu:fault(fault)
             local result, err, task = submit_and_wait()
@@ -85,15 +136,15 @@ describe("a submission", function()
         end)
     end
 
-    it("that is not answered in time is of unknown outcome", function()
+    it("without a response in time has an unknown outcome", function()
         emu:fault { method = "POST", path = SUBMIT, nth = 1, hang = true }
-        local result, err = submit_and_wait(service.client(emu, { exchange_timeout = 0.3 }))
+        local result, err = submit_and_wait(service.client(emu, { request_timeout = 0.3 }))
         assert.is_nil(result)
         assert.equal("unknown_outcome", err.kind)
         assert.equal(1, posts())
     end)
 
-    it("that the whole time-out ends is of unknown outcome", function()
+    it("that reaches the total timeout has an unknown outcome", function()
         emu:fault { method = "POST", path = SUBMIT, nth = 1, hang = true }
         local result, err = submit_and_wait(service.client(emu, { timeout = 0.3 }))
         assert.is_nil(result)
@@ -101,7 +152,7 @@ describe("a submission", function()
         assert.equal(1, posts())
     end)
 
-    it("is sent again when nobody listened, and says how often", function()
+    it("is sent again when the connection was refused, and reports the attempts", function()
         local address = emu.url
         emu:stop()
         local result, err = submit_and_wait(assert(flux2.new {
@@ -113,21 +164,22 @@ describe("a submission", function()
         assert.equal(3, err.attempts)
     end)
 
-    it("is sent again after 429 and 503 with Retry-After, and no sooner", function()
+    it("is sent again after 429 and 503 with Retry-After, and not earlier", function()
         for _, status in ipairs { 429, 503 } do
             emu:clear_faults()
             local ledger, sent = #emu:ledger(), posts()
-            emu:fault { method = "POST", path = SUBMIT, nth = 1, status = status, retry_after = 1, body = "slow down" }
+            emu:fault { method = "POST", path = SUBMIT, nth = 1, status = status, retry_after = 0.4,
+                body = "slow down" }
             local before = require("flux2.core").now()
             local result, err = submit_and_wait()
             assert(result, err)
-            assert.is_true(require("flux2.core").now() - before >= 1)
+            assert.is_true(require("flux2.core").now() - before >= 0.4)
             assert.equal(ledger + 1, #emu:ledger())
             assert.equal(sent + 2, posts())
         end
     end)
 
-    it("gives up after max_retries, as rate_limited", function()
+    it("fails as rate_limited after max_retries", function()
         emu:fault { method = "POST", path = SUBMIT, times = 100, status = 429, retry_after = 0, body = "slow down" }
         local result, err = submit_and_wait(service.client(emu, { max_retries = 1 }))
         assert.is_nil(result)
@@ -142,7 +194,7 @@ describe("a submission", function()
         emu:fault { method = "POST", path = SUBMIT, nth = 1, redirect = other.url .. SUBMIT }
         local result, err = submit_and_wait()
         assert.is_nil(result)
-        assert.equal("protocol", err.kind)
+        assert.equal("unknown_outcome", err.kind)
         assert.matches(other.url, tostring(err), nil, true)
         assert.equal(0, other:stats().requests)
         assert.equal(1, posts())
@@ -172,6 +224,21 @@ describe("polls", function()
         ["an HTML page"] = { status = 200, body = "<html>please wait</html>" },
         ["wrong types"] = { status = 200, body = '{"code":200,"data":{"status":7}}' },
         ["nothing"] = { status = 200, body = "" },
+        ["429 in a 200"] = { status = 200, body = '{"code":429,"message":"slow down","retry_after":0}' },
+        ["503 in a 200"] = { status = 200, body = '{"error":{"code":"503"}}' },
+        ["500 beside a status"] = { status = 200, body = '{"code":500,"data":{"status":"IN_PROGRESS"}}' },
+        ["400"] = { status = 400, body = "what?" },
+        ["401"] = { status = 401, body = '{"error":{"code":401,"message":"no"}}' },
+        ["402"] = { status = 402, body = "pay" },
+        ["403 with a page"] = { status = 403, body = "<html>are you human?</html>" },
+        ["a redirect"] = { redirect = "http://127.0.0.1:1/login" },
+        ["455"] = { status = 455, body = "odd" },
+        ["an error in words in a 200"] = { status = 200, body = '{"error":"try later"}' },
+        ["a failed call in a 200"] = { status = 200,
+            body = '{"status":"error","code":500,"message":"internal error"}' },
+        ["a success without an image yet"] = { status = 200, body = '{"data":{"status":"completed","output":null}}' },
+        ["an early 404 in a 200"] = { status = 200, body = '{"code":404,"message":"not yet"}' },
+        ["520"] = { status = 520, body = "oops" },
         ["an early 404"] = { status = 404, body = '{"error":{"code":404,"message":"not yet"}}' },
     } do
         it("survive " .. name, function()
@@ -189,7 +256,8 @@ describe("polls", function()
 
     it("treat an unknown status as running", function()
         emu:fault {
-            method = "GET", path = tasks, nth = 1, status = 200, body = '{"code":200,"data":{"status":"CONTEMPLATING"}}',
+            method = "GET", path = tasks, nth = 1, status = 200,
+            body = '{"code":200,"data":{"status":"CONTEMPLATING"}}',
         }
         local seen = {}
         local task = assert(client:submit("worth waiting for", { on_status = function(t) seen[t.status] = true end }))
@@ -197,44 +265,62 @@ describe("polls", function()
         assert.is_true(seen.CONTEMPLATING)
     end)
 
-    it("end at a status that cannot become better", function()
-        emu:fault { method = "GET", path = tasks, nth = 1, status = 401, body = '{"error":{"code":401,"message":"no"}}' }
-        local task = assert(client:submit "worth waiting for")
+    it("end after poll.patience of refused polls", function()
+        emu:fault { method = "GET", path = tasks, times = 1000, status = 401,
+            body = '{"error":{"code":401,"message":"no"}}' }
+        local strict = service.client(emu, { poll = { interval = 0.02, patience = 0.1 } })
+        local task = assert(strict:submit "worth waiting for")
         local result, err = task:wait()
         assert.is_nil(result)
         assert.equal("auth", err.kind)
         assert.equal(task.id, err.task_id)
+        emu:clear_faults()
         assert(task:wait(), "and can be taken up again")
     end)
 
-    it("end at last when nothing readable comes, with what came", function()
-        emu:fault { method = "GET", path = tasks, times = 100, status = 200, body = "<html>gone fishing</html>" }
-        local hasty = service.client(emu, { max_retries = 0 })
-        local result, err = assert(hasty:submit "worth waiting for"):wait()
+    it("end after poll.patience of unreadable responses, with the last response", function()
+        emu:fault { method = "GET", path = tasks, times = 1000, status = 200, body = "<html>gone fishing</html>" }
+        local strict = service.client(emu, { poll = { interval = 0.02, patience = 0.15 } })
+        local began = require("flux2.core").now()
+        local result, err = assert(strict:submit "worth waiting for"):wait()
         assert.is_nil(result)
         assert.equal("protocol", err.kind)
         assert.matches("gone fishing", err.raw)
+        assert.is_true(require("flux2.core").now() - began >= 0.15)
     end)
 
-    it("carry the raw answer of a success without a picture", function()
-        emu:fault { method = "GET", path = tasks, nth = 1, status = 200, body = '{"code":200,"data":{"status":"SUCCESS"}}' }
-        local result, err = assert(client:submit "worth waiting for"):wait()
+    it("that fail occasionally get the full poll.patience after each success", function()
+        emu:set { duration = 1.5 }
+        emu:fault { method = "GET", path = tasks, every = 2, times = 1e6, status = 500, body = "oops" }
+        local strict = service.client(emu, { poll = { interval = 0.02, patience = 1 } })
+        assert(assert(strict:submit "worth waiting for"):wait())
+    end)
+
+    it("report the raw response of a success without an image", function()
+        emu:fault { method = "GET", path = tasks, times = 1000, body = '{"code":200,"data":{"status":"SUCCESS"}}' }
+        local strict = service.client(emu, { poll = { interval = 0.02, patience = 0.1 } })
+        local result, err = assert(strict:submit "worth waiting for"):wait()
         assert.is_nil(result)
         assert.equal("protocol", err.kind)
         assert.matches("SUCCESS", err.raw)
     end)
 
-    it("slow everybody of the client down after a 429", function()
+    for name, fault in pairs {
+        ["a 429"] = { status = 429, retry_after = 1, body = "slow down" },
+        ["a 429 in a 200"] = { status = 200, body = '{"code":429,"message":"slow down","retry_after":1}' },
+    } do it("slow down every task of the client after " .. name, function()
         local n = 6
         for _ = 1, n do assert(client:submit "many at once") end
         service.pump_until(function() return #emu:ledger() == n end)
-        emu:fault { method = "GET", path = tasks, nth = 1, status = 429, retry_after = 1, body = "slow down" }
+        local copy = { method = "GET", path = tasks, nth = 1 }
+        for k, v in pairs(fault) do copy[k] = v end
+        emu:fault(copy)
         local core = require "flux2.core"
         service.pump_until(function() return emu:stats().faults_fired == 1 end)
         local before, polls = core.now(), emu:stats().polls
         service.pump_until(function() return core.now() - before > 0.7 end)
-        -- Those under way at that moment still arrive.
+        -- Polls in flight at that moment still arrive.
         assert.is_true(emu:stats().polls - polls <= n, "polls went on")
         service.pump_until(function() return flux2.pending() == 0 end)
-    end)
+    end) end
 end)

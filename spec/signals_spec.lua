@@ -1,13 +1,14 @@
--- Signals during every wait: one that the host handles interrupts system calls and nothing else, a stopped program goes
--- on, a broken pipe kills nobody, and Ctrl-C ends each wait at once.
+-- Signals during every wait: a handled signal only interrupts system calls, a stopped program continues, a broken pipe
+-- ends no process, and Ctrl-C ends each wait at once.
+-- Takes about 12 seconds: each kind of wait runs under each kind of signal.
 local bound = require "support.bound"
 local core = require "flux2.core"
 local service = require "support.service"
 
--- What a program can wait for. Each is a chunk that sees client, flux2, core, dir, and `slow`: seconds that a task takes.
+-- The ways to wait. Each is a chunk that sees client, flux2, core, dir, and `slow`: the duration of a task in seconds.
 local WAITS = {
     wait = "assert(assert(client:submit 'a fox'):wait())",
-    ["wait with a time-out"] = "assert(assert(client:submit 'a fox'):wait(600))",
+    ["wait with a timeout"] = "assert(assert(client:submit 'a fox'):wait(600))",
     generate = "assert(client:generate 'a fox')",
     ["generate into a file"] = "assert(client:generate('a fox', { save = dir .. '/fox.png' }))",
     bytes = "assert(assert(client:submit 'a fox'):wait().images[1]:bytes())",
@@ -45,16 +46,17 @@ describe("signals", function()
     local SLOW = 0.12
     setup(function()
         emu = service.start { duration = SLOW, image_bytes = 60000 }
-        emu:fault { method = "GET", path = "/images/*", every = 1, times = 1e6, trickle = { bytes = 6000, interval = 0.02 } }
+        emu:fault { method = "GET", path = "/images/*", every = 1, times = 1e6,
+            trickle = { bytes = 6000, interval = 0.02 } }
         dir = service.directory()
-        arguments = ("'%s' '%s' %s '%s'"):format(emu.url, dir, SLOW, service.trouble_library())
+        arguments = ("'%s' '%s' %s '%s'"):format(emu.url, dir, SLOW, service.library "trouble")
     end)
     teardown(function()
         service.stop_all()
         service.remove(dir)
     end)
 
-    it("that are handled, two hundred a second, disturb no wait", function()
+    it("that are handled, two hundred a second, do not interrupt a wait", function()
         local code, printed = service.run_lua(program [[
             handle()
             storm(0.005)
@@ -75,7 +77,7 @@ describe("signals", function()
         assert.truthy(printed:find("signals in " .. #names .. " waits", 1, true), printed)
     end)
 
-    it("leave each wait the time-out that it had", function()
+    it("do not change the timeout of a wait", function()
         local code, printed = service.run_lua(program [[
             handle()
             storm(0.003)
@@ -94,22 +96,24 @@ describe("signals", function()
                 assert(took >= 0.29 and took < require "support.bound"(10), took)
                 assert(seen() > 5)
             end
-        ]], ("'%s' '%s' 9 '%s'"):format(service.start({ duration = 60 }).url, dir, service.trouble_library()))
+        ]], ("'%s' '%s' 9 '%s'"):format(service.start({ duration = 60 }).url, dir, service.library "trouble"))
         assert.equal(0, code, printed)
     end)
 
-    it("from outside, of every kind that is harmless, and a stop and a continuation", function()
+    it("from outside, of every harmless kind, and SIGSTOP with SIGCONT", function()
         local code, printed = service.run_lua(program [[
             handle()
-            os.execute("(for i in 1 2 3 4 5 6 7 8 9 10; do for s in CHLD USR1 USR2 WINCH ALRM HUP URG; do kill -$s " .. pid ..
-                "; done; sleep 0.03; done; kill -STOP " .. pid .. "; sleep 0.4; kill -CONT " .. pid .. ") 2>/dev/null &")
+            os.execute("(for i in 1 2 3 4 5 6 7 8 9 10; do " ..
+                "for s in CHLD USR1 USR2 WINCH ALRM HUP URG; do kill -$s " .. pid ..
+                "; done; sleep 0.03; done; kill -STOP " .. pid .. "; sleep 0.4; kill -CONT " .. pid ..
+                ") 2>/dev/null &")
             seen()
             local began = core.now()
             while core.now() - began < 0.8 do
                 for _, wait in ipairs(waits) do wait[2]() end
             end
             assert(seen() >= 20)
-            -- Stopped while a time-out ran: it is over when the program goes on, and not later.
+            -- Stopped while a timeout runs: it expires as soon as the program continues.
             os.execute("(sleep 0.1; kill -STOP " .. pid .. "; sleep 0.5; kill -CONT " .. pid .. ") &")
             began = core.now()
             flux2.sleep(0.3)
@@ -119,7 +123,28 @@ describe("signals", function()
         assert.equal(0, code, printed)
     end)
 
-    it("of a broken pipe kill nobody, although their disposition is to", function()
+    -- The response arrives while the program is stopped, and is read before the clock.
+    for name, options in pairs { request_timeout = "request_timeout = 0.8",
+        ["the total timeout"] = "timeout = 0.8" } do
+        it("that stop the program lose no response, though " .. name .. " has expired when it continues", function()
+            local slow_one = service.start { duration = 0 }
+            slow_one:fault { method = "POST", times = 9, delay = 0.4 }
+            local code, printed = service.run_lua(program(([[
+                local client = assert(flux2.new { api_key = "aio_emulator_key", base_url = url, max_retries = 0, %s })
+                local task = assert(client:submit "a fox")
+                while flux2.stats().in_flight == 0 do flux2.sleep(0.001) end
+                os.execute("(kill -STOP " .. pid .. "; sleep 1.2; kill -CONT " .. pid .. ") &")
+                local result, err = task:wait()
+                assert(task.id, tostring(err))
+                assert(result or err.kind == "timeout", tostring(err))
+            ]]):format(options)), ("'%s' '%s' 0 '%s'"):format(slow_one.url, dir, service.library "trouble"))
+            assert.equal(0, code, printed)
+            assert.equal(1, #slow_one:ledger())
+            slow_one:stop()
+        end)
+    end
+
+    it("of a broken pipe end no process, even with the default disposition", function()
         local broken = service.start()
         for _, how in ipairs { "before", "after" } do
             broken:fault { every = 2, times = 1e6, reset = how }
@@ -136,13 +161,15 @@ describe("signals", function()
             assert(n > 0, "nothing broke")
             for line in io.lines "/proc/self/status" do
                 local pending, caught = line:match "^(%w*Pnd):%s*(%x+)"
-                if pending then assert(tonumber(caught:sub(-4), 16) % 8192 < 4096, "SIGPIPE is pending for the process") end
+                if pending then
+                    assert(tonumber(caught:sub(-4), 16) % 8192 < 4096, "SIGPIPE is pending for the process")
+                end
             end
-        ]], ("'%s' '%s' 9 '%s'"):format(broken.url, dir, service.trouble_library()), "trap - PIPE;")
+        ]], ("'%s' '%s' 9 '%s'"):format(broken.url, dir, service.library "trouble"), "trap - PIPE;")
         assert.equal(0, code, printed)
     end)
 
-    it("while the state is closed do not keep it from ending", function()
+    it("do not delay closing the state", function()
         local slow = service.start { duration = 60 }
         local code, printed = service.run_lua(HEAD .. [[
             handle()
@@ -150,7 +177,7 @@ describe("signals", function()
             for i = 1, 20 do assert(client:submit("left alone " .. i)) end
             flux2.sleep(0.1)
             print "leaving"
-        ]], ("'%s' '%s' 9 '%s'"):format(slow.url, dir, service.trouble_library()))
+        ]], ("'%s' '%s' 9 '%s'"):format(slow.url, dir, service.library "trouble"))
         assert.equal(0, code, printed)
         assert.equal("leaving\n", printed)
     end)
@@ -160,7 +187,7 @@ describe("Ctrl-C ends", function()
     local emu, dir
     setup(function()
         emu = service.start { duration = 60 }
-        -- What has a task that has ended waits for its picture.
+        -- A wait on a finished task waits for its image.
         emu:fault { method = "GET", path = "/images/*", times = 1e6, hang = true }
         dir = service.directory()
     end)
@@ -175,7 +202,7 @@ describe("Ctrl-C ends", function()
             local began = core.now()
             local code, printed = service.run_lua(HEAD .. [[
                 os.execute("(sleep 0.3; kill -INT " .. pid .. ") &")
-            ]] .. WAITS[name], ("'%s' '%s' 60 '%s'"):format(emu.url, dir, service.trouble_library()))
+            ]] .. WAITS[name], ("'%s' '%s' 60 '%s'"):format(emu.url, dir, service.library "trouble"))
             assert.equal(1, code, printed)
             assert.truthy(printed:find("interrupted", 1, true), printed)
             assert.is_true(core.now() - began < bound(15))

@@ -1,5 +1,5 @@
--- Records of the spool that a crash, a bad disk or somebody has changed: recover never raises, believes no nonsense, loses
--- no byte of what it cannot read, and finds what is whole beside it. Seeded; HOSTILE_ROUNDS and HOSTILE_SEED for more.
+-- Spool records damaged by a crash, a bad disk or an edit: recover never raises, rejects invalid data, keeps
+-- unreadable files, and finds intact records beside them. Seeded; HOSTILE_ROUNDS and HOSTILE_SEED for more.
 local cjson = require "cjson"
 local flux2 = require "flux2"
 local seeded = require "support.seeded"
@@ -27,21 +27,22 @@ local damage = {
         local at = random(#s + 1)
         return s:sub(1, at - 1) .. string.char(random(256) - 1) .. s:sub(at + random(4) - 1)
     end,
-    function(s) -- another value in the place of one that is there
+    function(s) -- another value in place of an existing one
         local at, count = random(5), 0
         return (s:gsub("(\":%s*)(\"[^\"]*\")", function(before)
             count = count + 1
             if count == at then return before .. one_of(VALUES) end
         end))
     end,
-    function(s) return (s:gsub("{", "{\"" .. one_of(NAMES) .. "\":" .. one_of(VALUES):gsub("%%", "%%%%") .. ",", 1)) end,
+    function(s) return (s:gsub("{", "{\"" .. one_of(NAMES) .. "\":" .. one_of(VALUES):gsub("%%", "%%%%") .. ",",
+        1)) end,
     function(s) return ("\0"):rep(random(200)) .. s end,
     function(s) return s:gsub("\n", "\r\n") end,
-    function() return ("\0"):rep(random(4096)) end, -- what a power cut leaves on some file systems
+    function() return ("\0"):rep(random(4096)) end, -- what a power failure leaves on some file systems
     function() return "" end,
 }
 
-describe("a spool that was damaged", function()
+describe("a damaged spool", function()
     local emu, dir, client, whole
     before_each(function()
         emu = service.start()
@@ -62,7 +63,7 @@ describe("a spool that was damaged", function()
 
     local function write(name, bytes) service.write(dir .. "/" .. name, bytes) end
 
-    --- How often each content is there, whatever the files are called.
+    --- Counts the files with each content, under any name.
     local function contents()
         local found = {}
         for _, name in ipairs(service.list(dir)) do
@@ -83,7 +84,7 @@ describe("a spool that was damaged", function()
         assert.is_nil(tostring(task):find "%c")
     end
 
-    it("gives what is whole, keeps what is not, and never raises", function()
+    it("returns intact records, keeps damaged ones, and never raises", function()
         local counts = { found = 0, unknown = 0, damaged = 0, records = 0 }
         for round = 1, ROUNDS do
             local from = draw.seed()
@@ -95,7 +96,7 @@ describe("a spool that was damaged", function()
                 write(("task-%s-%04d.json"):format(DEAD, i), bytes)
             end
             write(("task-%s-9999.json"):format(DEAD), whole:format("the whole one"))
-            -- Names that only look like ours are left alone.
+            -- Foreign files with similar names are not changed.
             write("task-zz-0001.json", "not ours")
             write(("task-%s-1.json.bak"):format(DEAD), "not ours either")
             local before = contents()
@@ -119,29 +120,32 @@ describe("a spool that was damaged", function()
                 assert.truthy(text.length(entry.reason) and not entry.reason:find "%c", where)
             end
             assert.same(before, contents(), where)
-            assert.equal(0, #(select(3, client:recover())))
+            assert.equal(#damaged, #(select(3, client:recover())), where)
             counts.found, counts.unknown = counts.found + #tasks, counts.unknown + #unknown
             counts.damaged, counts.records = counts.damaged + #damaged, counts.records + IN_A_ROUND + 1
         end
-        -- The rounds are not all of one kind, or they test nothing.
+        -- The rounds must differ, or they test nothing.
         for kind, n in pairs(counts) do assert.is_true(n > ROUNDS, kind .. ": " .. n) end
         assert.equal(0, flux2.pending())
         assert.equal(0, emu:stats().requests)
     end)
 
-    it("is read with no more memory than its records hold", function()
-        -- A sanitizer, and valgrind, take more room for themselves.
-        if (os.getenv "FLUX2_BUILD" or ""):find "san$" or (os.getenv "FLUX2_TEST_LUA" or ""):find "valgrind" then return end
+    it("is read with memory in proportion to its records #ulimit", function()
+        -- Sanitizers and valgrind need more memory themselves.
+        if (os.getenv "FLUX2_BUILD" or ""):find "san$" or (os.getenv "FLUX2_TEST_LUA" or ""):find "valgrind" then
+            return
+        end
         write(("task-%s-0001.json"):format(DEAD), whole:format("the whole one"))
         local code, printed = service.run_lua([[
-            local client = assert(require("flux2").new { api_key = "aio_emulator_key", base_url = arg[1], spool = arg[2] })
+            local client = assert(require("flux2").new { api_key = "aio_emulator_key", base_url = arg[1],
+                spool = arg[2] })
             local tasks = assert(client:recover())
             assert(#tasks == 1 and tasks[1].id == "the whole one")
         ]], ("'%s' '%s'"):format(emu.url, dir), "ulimit -v 250000;")
         assert.equal(0, code, printed)
     end)
 
-    it("of parts that a crash left loses no id that is whole", function()
+    it("with partial files of a crash loses no complete id", function()
         for round = 1, ROUNDS do
             local from = draw.seed()
             service.remove(dir)
@@ -166,13 +170,15 @@ describe("a spool that was damaged", function()
         end
     end)
 
-    it("is written so that any task id and any request come back", function()
+    it("preserves any task id and any request", function()
         for _ = 1, 15 do
             service.remove(dir)
             client = service.client(emu, { spool = dir })
             emu:clear_faults()
             local bytes = {}
-            for i = 1, random(40) do bytes[i] = one_of { "a", "\"", "\\", "/", "{id}", "%1", "\n", "\127", "\195\164", " ", "\1" } end
+            for i = 1, random(40) do
+                bytes[i] = one_of { "a", "\"", "\\", "/", "{id}", "%1", "\n", "\127", "\195\164", " ", "\1" }
+            end
             local id = table.concat(bytes)
             local request = { prompt = "a fox " .. id, extra = { nested = { id, { [id] = 0.5 } } } }
             emu:fault {
@@ -183,11 +189,11 @@ describe("a spool that was damaged", function()
             local task = assert(client:submit(request))
             service.pump_until(function() return task.id end)
             task:cancel()
-            service.pump_until(function() return client._settings.slots.taken == 0 end)
+            service.pump_until(function() return client._config.tasks == 0 end)
             task = nil
             assert.is_nil(task)
             client = nil
-            -- The record is let go when the collector finds it: LuaJIT may keep what a trace has left behind for a while.
+            -- The record is freed by the collector: LuaJIT may keep references of a trace for a while.
             local again, tasks = service.client(emu, { spool = dir }), nil
             service.pump_until(function()
                 collectgarbage()

@@ -1,15 +1,16 @@
--- Services that answer a submission with the picture itself, as OpenAI's Images API does: no task, no id, no poll. All
--- that works on a task works there too, and what was paid is as safe.
-local base64 = require "flux2.base64"
+-- Services that respond to a submission with the image itself, as OpenAI's Images API does: no task, no id, no poll.
+-- Every function for tasks works there too, and paid images are as safe.
+local core = require "flux2.core"
 local cjson = require "cjson"
 local flux2 = require "flux2"
+local png = require "support.png"
 local service = require "support.service"
 
 local PNG = "\137PNG\r\n\26\n"
 
 for _, way in ipairs { "url", "b64_json" } do
     for _, dialect in ipairs { "flux2", "openai" } do
-        describe("a picture in the answer itself, as " .. way .. " in the dialect " .. dialect, function()
+        describe("an image embedded in the response, as " .. way .. " in the dialect " .. dialect, function()
             local emu, client, dir, spool
             before_each(function()
                 emu = service.start { sync = way, dialect = dialect, image_bytes = 3000 }
@@ -31,7 +32,7 @@ for _, way in ipairs { "url", "b64_json" } do
                 return found
             end
 
-            it("comes out of generate, into memory and into a file", function()
+            it("is returned by generate, in memory and as a file", function()
                 local image = assert(client:generate "at once")
                 assert.equal(PNG, assert(image:bytes()):sub(1, 8))
                 assert.equal("image/png", image.content_type)
@@ -42,13 +43,14 @@ for _, way in ipairs { "url", "b64_json" } do
                 assert.same({ 20, 0 }, { client:spent() })
             end)
 
-            it("ends a task as any other end does", function()
-                local told = {}
-                local task = assert(client:submit("a task", { on_done = function(t) told[#told + 1] = t.state end }))
+            it("ends a task like any other result", function()
+                local reported = {}
+                local task = assert(client:submit("a task",
+                    { on_done = function(t) reported[#reported + 1] = t.state end }))
                 assert.equal("submitting", task.state)
                 local result = assert(task:wait())
                 assert.equal(result, task:wait())
-                assert.same({ "succeeded" }, told)
+                assert.same({ "succeeded" }, reported)
                 assert.equal("succeeded", task.state)
                 assert.equal(1, task.progress)
                 assert.is_nil(task.id)
@@ -59,10 +61,11 @@ for _, way in ipairs { "url", "b64_json" } do
                 local both = assert(flux2.all { client:submit "one of two", client:submit "two of two" })
                 assert.equal(PNG, both[2].images[1]:bytes():sub(1, 8))
                 assert.truthy((flux2.any { client:submit "the first" }))
-                assert.truthy(assert(flux2.spawn(function() return client:generate "in a coroutine" end):join()):bytes())
+                local handle = flux2.spawn(function() return client:generate "in a coroutine" end)
+                assert.truthy(assert(handle:join()):bytes())
             end)
 
-            it("comes out of map, ordered and not", function()
+            it("is returned by map, ordered and unordered", function()
                 for _, ordered in ipairs { true, false } do
                     local seen = 0
                     for i, image, err in client:map({ "map one", "map two", "map three" }, { ordered = ordered }) do
@@ -76,19 +79,19 @@ for _, way in ipairs { "url", "b64_json" } do
                 assert.same({}, records())
             end)
 
-            it("is handed over as Base64", function()
+            it("is available as Base64", function()
                 local image = assert(assert(client:submit "as Base64"):wait()).images[1]
                 local text = assert(image:base64())
                 assert.equal(text, image:base64())
                 local bytes = assert(image:bytes())
-                assert.equal(bytes, base64.decode(text))
+                assert.equal(bytes, core.unbase64(text))
                 assert.equal(text, image:base64())
                 assert.equal(3000, #bytes)
                 assert.same({}, records())
             end)
 
-            it("stays in the spool until it is collected, and survives the program that paid for it", function()
-                -- Killed before it has even looked at the answer: the engine's thread has put that on the disk.
+            it("stays in the spool until it is collected, and survives a crash of the program #signals", function()
+                -- Killed before the response is dispatched: the engine's thread has written it to the disk.
                 local code, printed = service.run_lua([[
                     local core = require "flux2.core"
                     local flux2 = require "flux2"
@@ -100,7 +103,7 @@ for _, way in ipairs { "url", "b64_json" } do
                             local file = name:find "%.json$" and name:find "^task" and io.open(arg[3] .. "/" .. name)
                             local text = file and file:read "*a" or ""
                             if file then file:close() end
-                            if text:find '"answer": {' then return true end
+                            if text:find '"answer": "' then return true end
                         end
                     end
                     while not answered() do if core.now() > give_up then os.exit(9) end end
@@ -129,7 +132,7 @@ for _, way in ipairs { "url", "b64_json" } do
                 assert.equal(posts, emu:stats().submissions)
             end)
 
-            it("is an error as any other when the service refuses", function()
+            it("returns an error and keeps no record when the service refuses or the task fails", function()
                 for prompt, kind in pairs {
                     ["this will [reject]"] = "rejected", ["this will [moderate]"] = "moderated", ["will [fail]"] = true,
                 } do
@@ -145,7 +148,7 @@ for _, way in ipairs { "url", "b64_json" } do
                 assert.same({ 0, 0 }, { client:spent() })
             end)
 
-            it("is of unknown outcome when the answer is cut", function()
+            it("has an unknown outcome when the response is truncated", function()
                 emu:fault { method = "POST", path = "/api/v1/images/generations", nth = 1, cut = 30 }
                 local _, err = client:generate "half an answer"
                 assert.equal("unknown_outcome", err.kind)
@@ -158,7 +161,7 @@ for _, way in ipairs { "url", "b64_json" } do
     end
 end
 
-describe("a record that holds an answer", function()
+describe("a record with a response", function()
     local emu, dir, client
     before_each(function()
         emu = service.start()
@@ -170,22 +173,31 @@ describe("a record that holds an answer", function()
         service.remove(dir)
     end)
 
-    local function leave_behind(answer, id)
+    --- ANSWER is the body of a response; RAW replaces the encoded string.
+    local function leave_behind(response, id, raw)
+        response = raw and response or cjson.encode(response)
         service.write(dir .. "/task-00000000000000aa-0001.json",
             ([[{"task_id":"%s","answer":%s,"submitted":"2026-01-31T12:00:00Z","base_url":"%s","request":{}}]])
-                :format(id or "", answer, emu.url))
+                :format(id or "", response, emu.url))
     end
 
-    it("counts as unknown unless there is a picture in it", function()
-        for _, answer in ipairs {
-            "null", "{}", "[]", "7", '"text"', '{"data":[{}]}', '{"code":500,"data":[{"url":"http://127.0.0.1/a.png"}]}',
-            '{"data":[{"url":"nowhere"}]}',
-        } do
-            leave_behind(answer)
+    it("has an unknown outcome without an image", function()
+        local function is_unknown(response, raw)
+            leave_behind(response, nil, raw)
             local tasks, unknown, damaged = assert(client:recover())
-            assert.same({ 0, 1, 0 }, { #tasks, #unknown, #damaged }, answer)
+            assert.same({ 0, 1, 0 }, { #tasks, #unknown, #damaged }, response)
             unknown[1]:discard()
         end
+        for _, response in ipairs {
+            "null", "{}", "[]", "7", '"text"', '{"data":[{}]}',
+            '{"code":500,"data":[{"url":"http://127.0.0.1/a.png"}]}',
+            '{"data":[{"url":"nowhere"}]}',
+        } do
+            is_unknown(response, false)
+            is_unknown(response, true)
+        end
+        is_unknown("", false)
+        is_unknown("<html>", false)
     end)
 
     it("needs no poll although there is an id", function()
@@ -198,7 +210,18 @@ describe("a record that holds an answer", function()
         assert.equal(before, emu:stats().polls)
     end)
 
-    it("says so when it is taken away under a waiting program", function()
+    it("is read leniently, like the response itself", function()
+        local bytes = png.holding "the rest"
+        local kept = assert(core.base64(bytes))
+        leave_behind(('\239\187\191{"x":NaN,"y":"\\ud800\255","data":[{"b64_json":"%s"}]} trailing'):format(kept))
+        local tasks, unknown, damaged = assert(client:recover())
+        assert.same({ 1, 0, 0 }, { #tasks, #unknown, #damaged })
+        local image = assert(tasks[1]:wait()).images[1]
+        assert.equal(bytes, image:bytes())
+        assert.equal("image/png", image.content_type)
+    end)
+
+    it("that is removed while a program waits is reported", function()
         leave_behind '{"data":[{"url":"http://127.0.0.1:1/a.png"}]}'
         local task = assert(client:recover())[1]
         for _, name in ipairs(service.list(dir)) do
@@ -206,12 +229,12 @@ describe("a record that holds an answer", function()
         end
         local _, err = task:wait()
         assert.equal("io", err.kind)
-        assert.matches("it is gone", err.message)
+        assert.matches("it was removed", err.message)
     end)
 
-    it("is written without the answer when there is no room for that, and that is told", function()
-        local told = {}
-        flux2.on_error = function(message) told[#told + 1] = message end
+    it("is written without the response when the disk is full, and that is reported", function()
+        local reported = {}
+        flux2.on_error = function(message) reported[#reported + 1] = message end
         finally(function() flux2.on_error = nil end)
         emu:set { sync = "url" }
         emu:fault { method = "POST", path = "/api/v1/images/generations", nth = 1, delay = 0.5 }
@@ -220,8 +243,8 @@ describe("a record that holds an answer", function()
         os.execute(("mv '%s' '%s.away'"):format(dir, dir))
         local result = assert(task:wait())
         os.execute(("mv '%s.away' '%s'"):format(dir, dir))
-        assert.equal(1, #told)
-        assert.matches("the answer could not be recorded", told[1])
+        assert.equal(1, #reported)
+        assert.matches("the response could not be recorded", reported[1])
         assert(result.images[1]:bytes())
     end)
 end)

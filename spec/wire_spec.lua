@@ -1,4 +1,4 @@
--- What leaves this machine with each request, and by which way: headers, compression, proxies of the environment.
+-- The bytes of each request, and its route: headers, compression, proxies from the environment.
 local bound = require "support.bound"
 local core = require "flux2.core"
 local service = require "support.service"
@@ -14,7 +14,7 @@ end
 describe("a request", function()
     after_each(service.stop_all)
 
-    it("says who asks and what it wants, as a submission, a poll and a download", function()
+    it("has User-Agent and Accept headers, as a submission, a poll and a download", function()
         local emu = service.start()
         local image = assert(service.client(emu):generate "a red fox")
         assert(image:bytes())
@@ -32,17 +32,34 @@ describe("a request", function()
         assert.is_nil(download["authorization"])
     end)
 
-    it("says what the client was told to say", function()
+    it("has the configured user agent", function()
         local emu = service.start()
         assert(service.client(emu, { user_agent = "a-game/2.1 " .. ("x"):rep(2000) }):generate "a red fox")
         assert.equal("a-game/2.1 " .. ("x"):rep(2000), headers_of(emu, "POST", "/generations$")["user-agent"])
         assert.equal("a-game/2.1 " .. ("x"):rep(2000), headers_of(emu, "GET", "%.png")["user-agent"])
     end)
 
-    it("may be answered with gzip", function()
+    it("has the configured headers, unless it is for an image", function()
+        local emu = service.start()
+        local headers = { ["X-Gateway"] = "eu-1", ["CF-Access-Client-Secret"] = "sesame-0123" }
+        local client = service.client(emu, { headers = headers })
+        assert(assert(client:generate "a red fox"):bytes())
+        for method, path in pairs { POST = "/generations$", GET = "/tasks/" } do
+            local sent = headers_of(emu, method, path)
+            assert.same({ "eu-1", "sesame-0123", "Bearer " .. emu.api_key },
+                { sent["x-gateway"], sent["cf-access-client-secret"], sent.authorization })
+        end
+        local download = headers_of(emu, "GET", "%.png")
+        assert.same({}, { download["x-gateway"], download["cf-access-client-secret"] })
+        -- A secret value is in no error; another one is.
+        emu:fault { status = 403, body = '{"error":"eu-1 refuses sesame-0123"}' }
+        assert.equal("eu-1 refuses [key]", select(2, client:generate "a red fox").message:match "^[^(]*%]")
+    end)
+
+    it("accepts gzip", function()
         -- {"code":200,"data":{"status":"PACKED","progress":37}}
-        local packed = ("1f8b0800000000000203ab564ace4f4955b2323230d0514a492c4954b2aa562a2e492c292d56b2520a7074f676755" ..
-            "1d2512a28ca4f2f4a2d068a199bd7d60200c761e6e335000000"):gsub("%x%x", function(hex)
+        local packed = ("1f8b0800000000000203ab564ace4f4955b2323230d0514a492c4954b2aa562a2e492c292d56b2520a7074f676" ..
+            "7551d2512a28ca4f2f4a2d068a199bd7d60200c761e6e335000000"):gsub("%x%x", function(hex)
             return string.char(tonumber(hex, 16))
         end)
         local emu, words = service.start(), {}
@@ -55,7 +72,7 @@ describe("a request", function()
         assert.equal("PACKED", words[2] or words[1])
     end)
 
-    -- In a process of its own: the environment is everybody's.
+    -- In another process, to change the environment.
     local function generate_with(environment, base_url, api_key)
         local script = ([[
             local client = assert(require("flux2").new{ api_key = %q, base_url = %q, max_retries = 0,
@@ -66,9 +83,20 @@ describe("a request", function()
         return (select(2, service.run_lua(script, "", environment)))
     end
 
-    it("goes through the proxy that the environment names, unless that excepts the host", function()
+    it("to localhost goes to this machine, whatever the resolver says #preload", function()
         local emu = service.start()
-        -- Only the proxy knows where that is. An emulator is no proxy, but it sees who asks.
+        local code, printed = service.run_lua([[
+            local client = assert(require("flux2").new { base_url = arg[1], api_key = "aio_k", max_retries = 0,
+                insecure_http = true })
+            local task = assert(client:submit "a red fox")
+            local _, err = task:wait()
+            io.write(err.kind)]], ("http://localhost:%d"):format(emu.port), service.preload "odd_resolver")
+        assert.same({ 0, "auth" }, { code, printed }) -- from the emulator: it is not its key
+    end)
+
+    it("uses the proxy from the environment, unless that excludes the host", function()
+        local emu = service.start()
+        -- Only the proxy can resolve this host. The emulator acts as the proxy and logs the request.
         generate_with("http_proxy=" .. emu.url, "http://flux2.invalid", emu.api_key)
         assert.equal(1, #emu:requests())
         assert.equal("POST", emu:requests()[1].method)
@@ -78,15 +106,48 @@ describe("a request", function()
         assert.equal(1, #emu:requests())
     end)
 
-    it("goes straight to the service otherwise", function()
+    it("to loopback ignores the proxy from the environment, but not one in the options", function()
+        local emu, proxy = service.start(), service.start()
+        for _, name in ipairs { "http_proxy", "all_proxy", "ALL_PROXY" } do
+            for _, except in ipairs { "", " no_proxy=other.example", " NO_PROXY=.example" } do
+                assert.equal("accepted", generate_with(name .. "=" .. proxy.url .. except, emu.url, emu.api_key))
+            end
+        end
+        for _, host in ipairs { "localhost", "127.0.0.2", "127.255.255.254", "[::1]" } do
+            -- Nothing listens there except at the first name.
+            local seen = generate_with("http_proxy=" .. proxy.url, emu.url:gsub("127.0.0.1", host), emu.api_key)
+            assert.equal(host == "localhost" and "accepted" or "network", seen, host)
+        end
+        assert.equal(0, #proxy:requests())
+        service.client(emu, { proxy = proxy.url }):submit("a red fox"):wait(bound(10))
+        assert.equal("POST", proxy:requests()[1].method)
+    end)
+
+    it("fails for an invalid proxy in the environment, and the error contains no password", function()
+        for _, address in ipairs { "http://joe:s3cretpw@h:bad", "http://joe:s3c#retpw@h:1",
+            "foo://joe:s3cretpw@h:1" } do
+            local code, printed = service.run_lua(([[
+                local client, err = require("flux2").new { api_key = "aio_k", base_url = "http://flux2.invalid",
+                    insecure_http = true }
+                assert(not client and err.kind == "invalid_request", err)
+                print(err)
+                local image = assert(require("flux2").new { api_key = "aio_k", base_url = "https://flux2.invalid" })
+            ]]), nil, ("http_proxy='%s'"):format(address))
+            assert.equal(0, code, printed)
+            assert.matches("http_proxy in the environment '.-%*%*%*@h:%w+' was refused", printed)
+            assert.is_nil(printed:find("s3c", 1, true))
+        end
+    end)
+
+    it("is sent directly otherwise #names", function()
         local emu = service.start()
-        -- Not one by the conventions: a web server sets it from what a client sends.
+        -- HTTP_PROXY is ignored by convention: a web server sets it from a request header.
         assert.equal("accepted", generate_with("HTTP_PROXY=http://127.0.0.1:1", emu.url, emu.api_key))
         assert.equal("accepted", generate_with("", emu.url, emu.api_key))
     end)
 end)
 
-describe("the digest of an answer", function()
+describe("the digest of a response", function()
     local digest = core._pure.digest
     it("is the same for the same bytes", function()
         for size = 0, 40 do assert.equal(digest(("x"):rep(size)), digest(("x"):rep(size))) end
@@ -110,16 +171,16 @@ describe("the digest of an answer", function()
     end)
 end)
 
-describe("a polled answer that is what the last one was", function()
+describe("a poll response equal to the previous one", function()
     after_each(service.stop_all)
 
-    it("hides nothing that comes after it", function()
+    it("hides no later change", function()
         local emu = service.start { duration = 0.4, progress = "none" }
-        local task, told = assert(service.client(emu, { poll = { interval = 0.01 } }):submit "a red fox"), 0
-        task:on("status", function() told = told + 1 end)
+        local task, changes = assert(service.client(emu, { poll = { interval = 0.01 } }):submit "a red fox"), 0
+        task:on("status", function() changes = changes + 1 end)
         assert(task:wait(bound(10)))
         assert.is_true(emu:task(task.id).polls > 5)
         assert.equal("succeeded", task.state)
-        assert.is_true(told >= 1)
+        assert.is_true(changes >= 1)
     end)
 end)

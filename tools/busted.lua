@@ -1,3 +1,3 @@
--- busted.lua - starts busted on whatever Lua runs this file, with no need to know where its program is installed.
+-- busted.lua - starts busted on the Lua that runs this file, without its installed program.
 
 require "busted.runner" { standalone = false }

@@ -1,8 +1,7 @@
--- report.lua - what busted prints, and what it leaves for tools/run-specs to add up.
+-- report.lua - output handler of busted: plain output, and a report for tools/run-specs.
 --
--- Owns: the file that FLUX2_TEST_REPORT names. Its first line is "passed failed pending", its second the name of the
--- spec that is running, or nothing at the end. It is written before each spec, so that a crash or a hang can be counted
--- and named too. Without FLUX2_TEST_REPORT (busted by hand) this is busted's plain output.
+-- Writes the file FLUX2_TEST_REPORT, if set, before each spec: "passed failed pending", then the name of the running
+-- spec, empty at the end. So a crash or hang is counted with its spec.
 
 return function(options)
     local busted = require "busted"
@@ -10,7 +9,7 @@ return function(options)
     local path = os.getenv "FLUX2_TEST_REPORT"
 
     local function write(running)
-        local file = path and io.open(path, "w")
+        local file = path and io.open(path, "wb")
         if file then
             local failed = handler.failuresCount + handler.errorsCount
             file:write(handler.successesCount, " ", failed, " ", handler.pendingsCount, "\n", running, "\n")

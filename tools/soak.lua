@@ -1,9 +1,9 @@
--- soak.lua - many tasks against a service in which everything breaks, and then the books are compared.
+-- soak.lua - runs many tasks with frequent faults and compares the outcomes with the ledger of the emulator.
 --
 --   lua tools/soak.lua [tasks] [seed] [concurrency]
 --
--- The emulator runs in a process of its own, so that the memory measured here is the client's alone. The last line says
--- "soak: ok" or what was wrong; the exit code says the same.
+-- The emulator runs in its own process, so that the measured memory is that of the client. The last line is "soak: ok"
+-- or the number of errors; the exit code is 0 or 1.
 local here = arg[0]:match "^(.*)[/\\]" or "."
 local root = here .. "/.."
 package.path = root .. "/lua/?.lua;" .. root .. "/lua/?/init.lua;" .. package.path
@@ -12,7 +12,16 @@ package.cpath = build .. "/" .. _VERSION:match "%d%.%d" .. "/?.so;" .. package.c
 
 local SUBMIT, TASKS, IMAGES = "/api/v1/images/generations", "/api/v1/tasks/*", "/images/*"
 
--- What breaks, and how often.
+local ACCEPTED = '{"code":200,"data":{"task_id":"{task_id}","status":"IN_PROGRESS"}'
+local RUNNING = '{"code":200,"data":{"status":"IN_PROGRESS"}}'
+local HALF_PNG = "\137PNG\r\n\26\n\0\0\0\13IHDR\0\0\0\8\0\0\0\8"
+local DAMAGED_GZIP = "\31\139\8\0\0\0\0\0\0\3 no deflate"
+
+local function encoding(name)
+    return { ["Content-Encoding"] = name }
+end
+
+-- The faults and their probabilities.
 local FAULTS = {
     { method = "POST", path = SUBMIT, chance = 0.01, reset = "after" },
     { method = "POST", path = SUBMIT, chance = 0.01, reset = "before" },
@@ -23,6 +32,13 @@ local FAULTS = {
     { method = "POST", path = SUBMIT, chance = 0.002, status = 429, retry_after = 0, body = "slow down" },
     { method = "POST", path = SUBMIT, chance = 0.005, garbage = true, accept = true },
     { method = "POST", path = SUBMIT, chance = 0.005, body = "{\"code\":200,\"data\":{}}", accept = true },
+    { method = "POST", path = SUBMIT, chance = 0.005, accept = true, body = ACCEPTED .. ',"error":{"code":null}}' },
+    { method = "POST", path = SUBMIT, chance = 0.005, accept = true, body = ACCEPTED .. "}",
+        headers = encoding "UTF-8" },
+    { method = "POST", path = SUBMIT, chance = 0.005, accept = true, body = DAMAGED_GZIP, headers = encoding "gzip" },
+    -- Complete JSON, of which the announced length is missing.
+    { method = "POST", path = SUBMIT, chance = 0.005, accept = true, body = ACCEPTED .. "}" .. (" "):rep(1000),
+        cut = 500 },
     { method = "GET", path = TASKS, chance = 0.02, status = 500, body = "oops" },
     { method = "GET", path = TASKS, chance = 0.02, status = 504, body = "" },
     { method = "GET", path = TASKS, chance = 0.002, status = 429, retry_after = 0, body = "slow down" },
@@ -34,10 +50,22 @@ local FAULTS = {
     { method = "GET", path = TASKS, chance = 0.02, body = "<html>please wait</html>" },
     { method = "GET", path = TASKS, chance = 0.02, body = "{\"data\":{\"status\":\"PONDERING\"}}" },
     { method = "GET", path = TASKS, chance = 0.02, body = "{\"data\":{\"status\":7}}" },
+    { method = "GET", path = TASKS, chance = 0.01, status = 403, body = "<html>who are you?</html>" },
+    { method = "GET", path = TASKS, chance = 0.01, body = '{"code":500,"message":"database is locked"}' },
+    { method = "GET", path = TASKS, chance = 0.01, body = '{"error":{"message":"upstream","code":null}}' },
+    { method = "GET", path = TASKS, chance = 0.02, body = '{"data":{"status":"SUCCESS"}}' }, -- without the image
+    { method = "GET", path = TASKS, chance = 0.01, body = RUNNING, headers = encoding "UTF-8" },
+    { method = "GET", path = TASKS, chance = 0.01, body = DAMAGED_GZIP },
     { method = "GET", path = IMAGES, chance = 0.02, cut = 200 },
     { method = "GET", path = IMAGES, chance = 0.02, reset = "after" },
     { method = "GET", path = IMAGES, chance = 0.02, status = 503, body = "busy" },
     { method = "GET", path = IMAGES, chance = 0.01, status = 404, body = "gone" },
+    { method = "GET", path = IMAGES, chance = 0.01, status = 403, body = "<Error>AccessDenied</Error>" },
+    { method = "GET", path = IMAGES, chance = 0.01, status = 202, body = "soon" },
+    { method = "GET", path = IMAGES, chance = 0.01, body = "" },
+    { method = "GET", path = IMAGES, chance = 0.01, body = "<html>soon</html>" },
+    { method = "GET", path = IMAGES, chance = 0.01, body = HALF_PNG },
+    { method = "GET", path = IMAGES, chance = 0.01, body = DAMAGED_GZIP },
 }
 
 -- The service -----------------------------------------------------------------------------------------------------
@@ -51,7 +79,7 @@ if arg[1] == "--service" then
     local out = assert(io.open(arg[3], "w"))
     out:write(emu.url, "\n")
     out:close()
-    io.read "*a" -- until the client is done
+    io.read "*a" -- until the client has finished
     out = assert(io.open(arg[3], "w"))
     for _, entry in ipairs(emu:ledger()) do out:write(entry.task_id, "\t", entry.prompt, "\n") end
     local stats = emu:stats()
@@ -79,7 +107,7 @@ local function start_service(file)
         if url and url ~= "" then return pipe, url end
         flux2.sleep(0.05)
     end
-    error "the service did not start"
+    error "the emulator did not start"
 end
 
 -- The client ------------------------------------------------------------------------------------------------------
@@ -93,7 +121,7 @@ local function remember(prompt, kind, id)
     tally[kind] = (tally[kind] or 0) + 1
 end
 
---- One task, as somebody does who wants every picture that is paid for: waits again, downloads again.
+--- Runs one task as a careful program does: repeats the wait and the download until each paid image is saved.
 local function pursue(client, prompt, path)
     local task = assert(client:submit(prompt))
     local result, err
@@ -108,7 +136,7 @@ local function pursue(client, prompt, path)
         if saved then break end
     end
     os.remove(path)
-    remember(prompt, saved and "picture" or "lost: " .. tostring(err), task.id)
+    remember(prompt, saved and "image" or "lost: " .. tostring(err), task.id)
 end
 
 local function resident()
@@ -146,7 +174,7 @@ local function drive(client, folder)
     return marks
 end
 
--- The books -------------------------------------------------------------------------------------------------------
+-- Comparison ------------------------------------------------------------------------------------------------------
 
 local function compare(file)
     local wrong, accepted, seen, figures = {}, 0, {}, {}
@@ -166,8 +194,8 @@ local function compare(file)
             wrong[#wrong + 1] = ("%s: the client has %s, the ledger %s"):format(prompt, id, tostring(there))
         elseif there and not id and kind ~= "unknown_outcome" then
             wrong[#wrong + 1] = ("%s was accepted, and the client says %s"):format(prompt, kind)
-        elseif kind ~= "picture" and kind ~= "task_failed" and kind ~= "unknown_outcome" and there then
-            wrong[#wrong + 1] = ("%s was paid for and not collected: %s"):format(prompt, kind)
+        elseif kind ~= "image" and kind ~= "task_failed" and kind ~= "unknown_outcome" and there then
+            wrong[#wrong + 1] = ("%s was paid for and not saved: %s"):format(prompt, kind)
         end
     end
     return wrong, accepted, figures
@@ -179,7 +207,7 @@ assert(os.execute("mkdir -p '" .. folder .. "'"))
 local file = folder .. "/service"
 local service, url = start_service(file)
 local client = assert(flux2.new {
-    api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.05 }, max_retries = 3, exchange_timeout = 20,
+    api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.05 }, max_retries = 3, request_timeout = 20,
     max_submissions_per_second = 1e6,
 })
 local began = core.now()
@@ -204,8 +232,11 @@ print(("memory %.1f -> %.1f MiB, of Lua %.1f -> %.1f MiB; descriptors %d -> %d")
     late[3], early[2], late[2]))
 if late[2] > early[2] + 20 then wrong[#wrong + 1] = "descriptors grew" end
 if count >= 5000 and late[1] > early[1] + 16 then wrong[#wrong + 1] = "memory grew" end
-if left > 0 then wrong[#wrong + 1] = left .. " files were left behind" end
-if flux2.stats().jobs ~= 0 then wrong[#wrong + 1] = "jobs are alive" end
-for i = 1, math.min(#wrong, 20) do print("wrong: " .. wrong[i]) end
-print(#wrong == 0 and "soak: ok" or ("soak: %d wrong"):format(#wrong))
+if left > 0 then wrong[#wrong + 1] = left .. " temporary files remain" end
+-- The engine forgets a cancelled timer on its own thread.
+local deadline = core.now() + 5
+while flux2.stats().jobs ~= 0 and core.now() < deadline do require("flux2.scheduler").block(0.01) end
+if flux2.stats().jobs ~= 0 then wrong[#wrong + 1] = "jobs are still running" end
+for i = 1, math.min(#wrong, 20) do print("error: " .. wrong[i]) end
+print(#wrong == 0 and "soak: ok" or ("soak: %d errors"):format(#wrong))
 os.exit(#wrong == 0 and 0 or 1, true)

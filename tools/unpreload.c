@@ -1,6 +1,6 @@
-/* unpreload.c - loaded after a sanitizer's library by LD_PRELOAD: takes the variable out of the environment.
+/* unpreload.c - removes LD_PRELOAD from the environment. Preloaded after a sanitizer's library.
  *
- * An uninstrumented interpreter needs the library preloaded. The programs that specs start do not, and some (curl, ps) hang
+ * Only the uninstrumented interpreter needs the sanitizer's library; some programs that specs start (curl, ps) hang
  * with it. */
 #include <stdlib.h>
 

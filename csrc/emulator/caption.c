@@ -1,8 +1,5 @@
-/* caption.c - the words over a picture; see picture.h.
- *
- * Owns: the panel with the prompt and the line that says which request it was.
- * Never: what is behind the panel. Text is cut between code points only. */
-#include "picture.h"
+/* caption.c - draws the caption, a panel with the prompt and the request parameters, and a badge. See image.h. */
+#include "emulator/image.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +17,7 @@ static double text_width(cairo_t *cr, const char *text)
     return extents.x_advance;
 }
 
-/* Where the code point before P, which is above START, begins. */
+/* Returns the start of the code point before P. P is greater than START. */
 static const char *step_back(const char *start, const char *p)
 {
     do
@@ -51,7 +48,7 @@ static void copy(char *out, const char *from, const char *to)
     out[len] = '\0';
 }
 
-/* Copies what fits of TEXT into LINE, ending at a blank where there is one; where the next line begins. */
+/* Copies the next line of TEXT, broken at a space if possible, to LINE. Returns the start of the following line. */
 static const char *break_line(cairo_t *cr, const char *text, double width, char *line)
 {
     const char *p = text, *fits = text, *blank = NULL;
@@ -68,7 +65,7 @@ static const char *break_line(cairo_t *cr, const char *text, double width, char 
     }
     if (*p && *p != ' ' && blank)
         fits = blank;
-    if (fits == text) /* not even one character: take it all the same, or there would be no end */
+    if (fits == text) /* takes at least one character, so that the loop of the caller ends */
         fits = *text ? step_on(text) : text;
     copy(line, text, fits);
     return skip_blanks(fits);
@@ -88,7 +85,7 @@ static void end_with_ellipsis(cairo_t *cr, char *line, double width)
     }
 }
 
-/* The prompt in lines; how many. Line breaks and tabs count as blanks. */
+/* Splits PROMPT into lines, with control characters as spaces. Returns the number of lines. */
 static int wrap(cairo_t *cr, const char *prompt, double width, char lines[MAX_LINES][LINE_BYTES])
 {
     char text[MAX_LINES * LINE_BYTES];
@@ -129,13 +126,40 @@ static void draw_panel(cairo_t *cr, double x, double y, double w, double h, doub
     cairo_stroke(cr);
 }
 
-void flux2_emu_caption_draw(cairo_t *cr, const struct emu_sketch *s)
+/* Large enough for a thumbnail, so that nobody takes the image for the model's. */
+static void draw_badge(cairo_t *cr, double margin, double unit)
 {
-    char lines[MAX_LINES][LINE_BYTES], small[160];
+    static const char text[] = "EMULATOR";
+    double size = unit * 1.6, pad = unit * 0.7;
+    cairo_set_font_size(cr, size);
+    draw_panel(cr, margin, margin, text_width(cr, text) + 2 * pad, size * 0.75 + 2 * pad, unit);
+    cairo_set_source_rgba(cr, 1, 1, 1, 0.95);
+    cairo_move_to(cr, margin + pad, margin + pad + size * 0.75);
+    cairo_show_text(cr, text);
+}
+
+/* Draws the parameters of the request, smaller if WIDTH needs it. */
+static void draw_parameters(cairo_t *cr, const struct emu_image_spec *s, double x, double y, double size, double width)
+{
+    char line[160];
+    snprintf(line, sizeof(line), "%s" DOT "%s" DOT "%s" DOT "%dx%d", s->type, s->resolution, s->aspect_ratio, s->width,
+             s->height);
+    cairo_set_font_size(cr, size);
+    if (text_width(cr, line) > width)
+        cairo_set_font_size(cr, size * width / text_width(cr, line));
+    cairo_set_source_rgba(cr, 1, 1, 1, 0.62);
+    cairo_move_to(cr, x, y);
+    cairo_show_text(cr, line);
+}
+
+void flux2_emu_caption_draw(cairo_t *cr, const struct emu_image_spec *s)
+{
+    char lines[MAX_LINES][LINE_BYTES];
     double unit = fmin(s->width, s->height) / 34.0, margin = unit * 1.2, pad = unit * 0.9;
     double w = s->width - 2 * margin, inner = w - 2 * pad, h, y, small_size = unit * 0.72;
     int i, n;
     cairo_select_font_face(cr, "sans", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    draw_badge(cr, margin, unit);
     cairo_set_font_size(cr, unit);
     n = wrap(cr, s->prompt, inner, lines);
     h = 2 * pad + n * unit * 1.32 + small_size * 1.25;
@@ -146,12 +170,5 @@ void flux2_emu_caption_draw(cairo_t *cr, const struct emu_sketch *s)
         cairo_move_to(cr, margin + pad, y + pad + unit * (0.9 + i * 1.32));
         cairo_show_text(cr, lines[i]);
     }
-    snprintf(small, sizeof(small), "flux-2" DOT "%s" DOT "%s" DOT "%s" DOT "%dx%d", s->type, s->resolution,
-             s->aspect_ratio, s->width, s->height);
-    cairo_set_font_size(cr, small_size);
-    if (text_width(cr, small) > inner)
-        cairo_set_font_size(cr, small_size * inner / text_width(cr, small));
-    cairo_set_source_rgba(cr, 1, 1, 1, 0.62);
-    cairo_move_to(cr, margin + pad, y + h - pad - small_size * 0.05);
-    cairo_show_text(cr, small);
+    draw_parameters(cr, s, margin + pad, y + h - pad - small_size * 0.05, small_size, inner);
 }

@@ -1,19 +1,19 @@
-/* fault.c - what is to go wrong, and when; see fault.h. */
-#include "fault.h"
-
-#include "util.h"
+/* fault.c - see fault.h. */
+#include "emulator/fault.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform/random.h"
+
 struct error {
     char *text;
     size_t size;
 };
 
-static bool wrong(const struct error *e, const char *name, const char *what)
+static bool fail(const struct error *e, const char *name, const char *what)
 {
     snprintf(e->text, e->size, "fault: %s %s", name, what);
     return false;
@@ -22,33 +22,32 @@ static bool wrong(const struct error *e, const char *name, const char *what)
 static bool read_text(char **slot, const char *name, const json_t *value, const struct error *e)
 {
     if (!json_is_string(value))
-        return wrong(e, name, "must be a string");
+        return fail(e, name, "must be a string");
     free(*slot);
     *slot = strdup(json_string_value(value));
-    return *slot || wrong(e, name, "does not fit into memory");
+    return *slot || fail(e, name, "cannot be stored: out of memory");
 }
 
-static bool read_amount(double *slot, const char *name, const json_t *value, double least,
-                        const struct error *e)
+static bool read_amount(double *slot, const char *name, const json_t *value, double least, const struct error *e)
 {
     char what[64];
     if (!json_is_number(value) || json_number_value(value) < least) {
         snprintf(what, sizeof(what), "must be a number of at least %g", least);
-        return wrong(e, name, what);
+        return fail(e, name, what);
     }
     *slot = json_number_value(value);
     return true;
 }
 
-static bool read_loss(enum emu_loss *slot, const char *name, const json_t *value, const struct error *e)
+static bool read_disconnect(enum emu_disconnect *slot, const char *name, const json_t *value, const struct error *e)
 {
     const char *text = json_string_value(value);
     if (text && !strcmp(text, "before"))
-        *slot = EMU_LOSS_BEFORE;
+        *slot = EMU_DISCONNECT_BEFORE;
     else if (text && !strcmp(text, "after"))
-        *slot = EMU_LOSS_AFTER;
+        *slot = EMU_DISCONNECT_AFTER;
     else
-        return wrong(e, name, "must be \"before\" or \"after\"");
+        return fail(e, name, "must be \"before\" or \"after\"");
     return true;
 }
 
@@ -58,7 +57,7 @@ static bool read_nth(struct emu_fault *f, const json_t *value, const struct erro
     const json_t *last = json_is_array(value) ? json_array_get(value, 1) : value;
     if (!json_is_number(first) || !json_is_number(last) || json_number_value(first) < 1 ||
         json_number_value(last) < json_number_value(first))
-        return wrong(e, "nth", "must be a number from 1, or { first, last }");
+        return fail(e, "nth", "must be a number from 1, or { first, last }");
     f->first = json_number_value(first);
     f->last = json_number_value(last);
     return true;
@@ -73,11 +72,11 @@ static bool set_header(struct emu_fault *f, const char *name, const json_t *valu
         text = number;
     }
     if (!text || strpbrk(text, "\r\n") || !*name || strpbrk(name, "\r\n: "))
-        return wrong(e, "headers", "must be { name = value }, each of one line");
+        return fail(e, "headers", "must be { name = value } without line breaks");
     if (!f->headers)
         f->headers = json_object();
     return !json_object_set_new_nocheck(f->headers, name, json_string_nocheck(text)) ||
-           wrong(e, "headers", "do not fit into memory");
+           fail(e, "headers", "cannot be stored: out of memory");
 }
 
 static bool read_headers(struct emu_fault *f, const json_t *value, const struct error *e)
@@ -85,7 +84,7 @@ static bool read_headers(struct emu_fault *f, const json_t *value, const struct 
     const char *name;
     json_t *text;
     if (!json_is_object(value))
-        return wrong(e, "headers", "must be a table of name = value");
+        return fail(e, "headers", "must be a table: { name = value }");
     json_object_foreach((json_t *)value, name, text)
     {
         if (!set_header(f, name, text, e))
@@ -102,7 +101,7 @@ static bool read_trickle(struct emu_fault *f, const json_t *value, const struct 
         f->trickle_interval = 0.1;
         return true;
     }
-    return (json_is_object(value) || wrong(e, "trickle", "must be { bytes = n, interval = seconds }")) &&
+    return (json_is_object(value) || fail(e, "trickle", "must be { bytes = n, interval = seconds }")) &&
            read_amount(&f->trickle_bytes, "trickle.bytes", bytes, 1, e) &&
            read_amount(&f->trickle_interval, "trickle.interval", interval, 0, e);
 }
@@ -110,14 +109,14 @@ static bool read_trickle(struct emu_fault *f, const json_t *value, const struct 
 static bool read_flag(bool *slot, const char *name, const json_t *value, const struct error *e)
 {
     *slot = json_is_true(value);
-    return json_is_boolean(value) || wrong(e, name, "must be true or false");
+    return json_is_boolean(value) || fail(e, name, "must be true or false");
 }
 
 static bool read_status(struct emu_fault *f, const json_t *value, const struct error *e)
 {
     double status = json_number_value(value);
     if (!json_is_number(value) || status < 200 || status > 999 || status != floor(status))
-        return wrong(e, "status", "must be a whole number from 200 to 999");
+        return fail(e, "status", "must be a whole number from 200 to 999");
     f->status = (int)status;
     return true;
 }
@@ -127,20 +126,20 @@ static bool read_garbage(struct emu_fault *f, const json_t *value, const struct 
     f->garbage = json_is_true(value) || json_is_string(value);
     if (json_is_string(value))
         f->garbage_bytes = json_deep_copy(value);
-    return f->garbage || json_is_false(value) || wrong(e, "garbage", "must be true, or the bytes to send");
+    return f->garbage || json_is_false(value) || fail(e, "garbage", "must be true, or the bytes to send");
 }
 
 static bool read_body(struct emu_fault *f, const json_t *value, const struct error *e)
 {
     json_decref(f->body);
     f->body = json_is_string(value) ? json_deep_copy(value) : NULL;
-    return f->body || wrong(e, "body", "must be a string");
+    return f->body || fail(e, "body", "must be a string");
 }
 
 static bool read_redirect(struct emu_fault *f, const json_t *value, const struct error *e)
 {
     if (!json_is_string(value))
-        return wrong(e, "redirect", "must be a URL");
+        return fail(e, "redirect", "must be a URL");
     return set_header(f, "Location", value, e);
 }
 
@@ -204,9 +203,9 @@ static bool read_field(struct emu_fault *f, enum field field, const json_t *valu
     case CUT:
         return read_amount(&f->cut, name, value, 0, e);
     case RESET:
-        return read_loss(&f->reset, name, value, e);
+        return read_disconnect(&f->reset, name, value, e);
     case CLOSE:
-        return read_loss(&f->close, name, value, e);
+        return read_disconnect(&f->close, name, value, e);
     case GARBAGE:
         return read_garbage(f, value, e);
     case ENDLESS:
@@ -229,19 +228,19 @@ static bool read_field(struct emu_fault *f, enum field field, const json_t *valu
     return false;
 }
 
-/* What follows from what was said, for what was not. */
-static void conclude(struct emu_fault *f, const json_t *spec)
+/* Sets the members that depend on other members. */
+static void derive_members(struct emu_fault *f, const json_t *spec)
 {
-    bool lost = f->reset || f->close || f->hang;
+    bool has_no_response = f->reset || f->close || f->hang;
     if (!f->status && json_object_get(spec, "redirect"))
         f->status = 302;
     if (!f->status && json_object_get(spec, "retry_after"))
         f->status = 429;
-    f->answers_itself =
-        f->status || f->body || f->bomb > 0 || f->garbage || f->endless || f->endless_headers || lost;
+    f->responds = f->status || f->body || f->bomb > 0 || f->garbage || f->endless || f->endless_headers ||
+                  has_no_response;
     if (!json_object_get(spec, "accept"))
-        f->accept = !f->answers_itself || f->reset == EMU_LOSS_AFTER || f->close == EMU_LOSS_AFTER || f->hang;
-    if (f->reset == EMU_LOSS_BEFORE || f->close == EMU_LOSS_BEFORE)
+        f->accept = !f->responds || f->reset == EMU_DISCONNECT_AFTER || f->close == EMU_DISCONNECT_AFTER || f->hang;
+    if (f->reset == EMU_DISCONNECT_BEFORE || f->close == EMU_DISCONNECT_BEFORE)
         f->accept = false;
     if (!json_object_get(spec, "times"))
         f->times = json_object_get(spec, "nth") || f->every > 0 || f->chance < 1 ? HUGE_VAL : 1;
@@ -257,11 +256,11 @@ static bool read_spec(struct emu_fault *f, const json_t *spec, const struct erro
         for (i = 0; i < FIELDS && strcmp(name, fields[i]); i++)
             ;
         if (i == FIELDS)
-            return wrong(e, name, "is not a field of a fault");
+            return fail(e, name, "is not a fault field");
         if (!read_field(f, (enum field)i, value, e))
             return false;
     }
-    conclude(f, spec);
+    derive_members(f, spec);
     return true;
 }
 
@@ -272,7 +271,7 @@ int flux2_emu_fault_add(struct emu_faults *faults, const json_t *spec, char *err
     snprintf(err, err_size, "out of memory");
     if (!f)
         return 0;
-    f->refs = 1;
+    atomic_init(&f->references, 1);
     f->cut = -1;
     f->chance = 1;
     if (!read_spec(f, spec, &e) || !(list = realloc(faults->list, (faults->count + 1) * sizeof(*list)))) {
@@ -302,7 +301,7 @@ void flux2_emu_faults_free(struct emu_faults *faults)
 
 void flux2_emu_fault_unref(struct emu_fault *f)
 {
-    if (!f || __atomic_sub_fetch(&f->refs, 1, __ATOMIC_ACQ_REL) > 0)
+    if (!f || atomic_fetch_sub_explicit(&f->references, 1, memory_order_acq_rel) > 1)
         return;
     free(f->method);
     free(f->path);
@@ -320,7 +319,30 @@ static bool is_due(const struct emu_fault *f, uint64_t *random)
         return false;
     if (f->every > 0 && fmod(f->seen, f->every) != 0)
         return false;
-    return f->chance >= 1 || flux2_emu_random_unit(random) < f->chance;
+    return f->chance >= 1 || flux2_random_unit(random) < f->chance;
+}
+
+/* Returns whether TEXT matches PATTERN, in which '*' matches any characters. */
+static bool matches(const char *pattern, const char *text)
+{
+    const char *star = NULL, *resume = NULL;
+    while (*text) {
+        if (*pattern == '*') {
+            star = ++pattern;
+            resume = text;
+        } else if (*pattern == *text) {
+            pattern++;
+            text++;
+        } else if (star) {
+            pattern = star;
+            text = ++resume;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return !*pattern;
 }
 
 struct emu_fault *flux2_emu_fault_take(struct emu_faults *faults, const char *method, const char *path)
@@ -329,14 +351,14 @@ struct emu_fault *flux2_emu_fault_take(struct emu_faults *faults, const char *me
     size_t i;
     for (i = 0; i < faults->count; i++) {
         struct emu_fault *f = faults->list[i];
-        if ((f->method && strcmp(f->method, method)) || (f->path && !flux2_emu_glob(f->path, path)))
+        if ((f->method && strcmp(f->method, method)) || (f->path && !matches(f->path, path)))
             continue;
         f->seen++;
         if (taken || !is_due(f, &faults->random))
             continue;
         f->fired++;
         faults->fired++;
-        __atomic_add_fetch(&f->refs, 1, __ATOMIC_RELAXED);
+        atomic_fetch_add_explicit(&f->references, 1, memory_order_relaxed);
         taken = f;
     }
     return taken;
@@ -348,8 +370,7 @@ json_t *flux2_emu_faults_view(const struct emu_faults *faults)
     size_t i;
     for (i = 0; i < faults->count; i++) {
         const struct emu_fault *f = faults->list[i];
-        json_array_append_new(
-            view, json_pack("{s:i,s:f,s:f}", "index", f->index, "seen", f->seen, "fired", f->fired));
+        json_array_append_new(view, json_pack("{s:i,s:f,s:f}", "index", f->index, "seen", f->seen, "fired", f->fired));
     }
     return view;
 }

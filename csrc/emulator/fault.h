@@ -1,70 +1,70 @@
-/* fault.h - what is to go wrong, and when.
+/* fault.h - parses faults and selects the fault for each request; response_writer.h and connection.h apply it.
  *
- * Owns: the script of faults, the counting of the requests each waits for, and the choice for one request.
- * Never: carries a fault out (reply.c and wire.c do). The caller holds the emulator's lock for everything but reading
- * a fault that was taken, which does not change. */
+ * The caller holds the emulator's lock, except to read and release a fault that it holds a reference to. */
 #ifndef FLUX2_EMU_FAULT_H
 #define FLUX2_EMU_FAULT_H
 
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum emu_loss { EMU_LOSS_NONE, EMU_LOSS_BEFORE, EMU_LOSS_AFTER };
+enum emu_disconnect { EMU_DISCONNECT_NONE, EMU_DISCONNECT_BEFORE, EMU_DISCONNECT_AFTER };
 
 struct emu_fault {
-    int refs; /* atomic */
+    atomic_int references;
     int index;
 
-    /* Which requests. */
+    /* Which requests match. */
     char *method, *path; /* NULL: any */
-    double first, last;  /* by number of the matching request; 0: not by number */
-    double every;        /* 0: not */
-    double times;        /* how often at most */
-    double chance;       /* 1: always */
-    double seen, fired;  /* under the lock */
+    double first, last;  /* range of matching requests, from 1; 0: any */
+    double every;        /* each N-th matching request; 0: any */
+    double times;        /* maximum number of applications */
+    double chance;       /* probability, 0 to 1 */
+    double seen, fired;  /* requests matched, faults applied; guarded by the lock */
 
-    /* What happens to them. */
-    int status;                             /* 0: as it comes */
-    json_t *headers;                        /* object of name to string, or NULL */
+    /* How the response changes. */
+    int status;                             /* HTTP status; 0: unchanged */
+    json_t *headers;                        /* object of strings, or NULL */
     json_t *body;                           /* string, or NULL */
-    double delay;                           /* seconds before the answer */
-    double cut;                             /* bytes of the body that are sent; below 0: all */
-    double trickle_bytes, trickle_interval; /* 0 bytes: at once */
-    enum emu_loss reset, close;
+    double delay;                           /* seconds before the response */
+    double cut;                             /* body bytes before the connection closes; negative: no limit */
+    double trickle_bytes, trickle_interval; /* chunk size (0: whole body) and pause in seconds */
+    enum emu_disconnect reset, close;
     bool garbage, endless, endless_headers, hang;
-    json_t *garbage_bytes; /* string, or NULL: noise */
-    double bomb;           /* bytes it expands to; 0: none */
-    bool accept;           /* whether the request is processed, whatever is answered */
-    bool answers_itself;   /* whether what is answered is not the normal answer */
+    json_t *garbage_bytes; /* string; NULL: random bytes */
+    double bomb;           /* decompressed size of a gzip bomb; 0: none */
+    bool accept;           /* the request is processed although the response is replaced */
+    bool responds;         /* the fault replaces the response */
 };
 
 struct emu_faults {
     struct emu_fault **list;
     size_t count;
     int last_index;
-    double fired;    /* all of them together, cleared ones too */
-    uint64_t random; /* for `chance` */
+    double fired;    /* by all faults, including cleared ones */
+    uint64_t random; /* state of the random generator for `chance` */
 };
 
 void flux2_emu_faults_free(struct emu_faults *faults);
 
-/* Adds the fault that SPEC describes: its index, from 1, or 0 with the reason in ERR. */
+/* Adds the fault SPEC. Returns its index, from 1, or 0 with the reason in ERR. */
 int flux2_emu_fault_add(struct emu_faults *faults, const json_t *spec, char *err, size_t err_size);
 
 void flux2_emu_faults_clear(struct emu_faults *faults);
 
-/* Counts the request with every fault it matches, and returns the first that is due, with a reference for the caller;
- * NULL: all is well. */
+/* Counts the request for each fault that matches. Returns the first fault to apply, with a reference for the caller,
+ * or NULL. */
 struct emu_fault *flux2_emu_fault_take(struct emu_faults *faults, const char *method, const char *path);
 
-void flux2_emu_fault_unref(struct emu_fault *fault); /* NULL is welcome */
+/* Accepts NULL. */
+void flux2_emu_fault_unref(struct emu_fault *fault);
 
-/* How often each was seen and fired, an array. */
+/* Returns the counters of each fault as a new array. */
 json_t *flux2_emu_faults_view(const struct emu_faults *faults);
 
-/* The names of all fields, an array. */
+/* Returns the names of all fault fields as a new array. */
 json_t *flux2_emu_fault_fields(void);
 
 #endif

@@ -1,29 +1,29 @@
-/* noise.c - hills out of numbers; see noise.h. */
-#include "noise.h"
-
-#include "util.h"
+/* noise.c - see noise.h. */
+#include "emulator/noise.h"
 
 #include <math.h>
 
-static double at(uint64_t seed, double cell)
+#include "platform/random.h"
+
+static double lattice(uint64_t seed, double cell)
 {
     uint64_t state = seed ^ ((uint64_t)(int64_t)cell * 0xd6e8feb86659fd93ull);
-    return flux2_emu_random_unit(&state) * 2 - 1;
+    return flux2_random_unit(&state) * 2 - 1;
 }
 
-double flux2_emu_noise_smooth(uint64_t seed, double x)
+double flux2_emu_noise_value(uint64_t seed, double x)
 {
     double cell = floor(x), t = x - cell;
     double ease = t * t * t * (t * (t * 6 - 15) + 10);
-    return at(seed, cell) * (1 - ease) + at(seed, cell + 1) * ease;
+    return lattice(seed, cell) * (1 - ease) + lattice(seed, cell + 1) * ease;
 }
 
-double flux2_emu_noise_rolling(uint64_t seed, double x, int octaves)
+double flux2_emu_noise_fractal(uint64_t seed, double x, int octaves)
 {
     double sum = 0, height = 0.5;
     int i;
     for (i = 0; i < octaves; i++, x *= 2.03, height *= 0.5)
-        sum += flux2_emu_noise_smooth(seed + (uint64_t)i, x) * height;
+        sum += flux2_emu_noise_value(seed + (uint64_t)i, x) * height;
     return sum;
 }
 
@@ -32,7 +32,7 @@ double flux2_emu_noise_ridged(uint64_t seed, double x, int octaves)
     double sum = 0, height = 0.5, total = 0;
     int i;
     for (i = 0; i < octaves; i++, x *= 2.07, height *= 0.47) {
-        sum += (1 - fabs(flux2_emu_noise_smooth(seed + (uint64_t)i, x))) * height;
+        sum += (1 - fabs(flux2_emu_noise_value(seed + (uint64_t)i, x))) * height;
         total += height;
     }
     return sum / total;

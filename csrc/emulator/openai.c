@@ -1,10 +1,10 @@
-/* openai.c - the dialect of OpenAI's Images API; see openai.h. */
-#include "openai.h"
+/* openai.c - see openai.h. */
+#include "emulator/openai.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* The sizes of OpenAI's models, drawn to the dot, and what the service's own fields say in their place. */
+/* The sizes of OpenAI's models in pixels, with the service's aspect ratios. */
 static const struct size {
     const char *name;
     int width, height;
@@ -23,16 +23,14 @@ static const struct size {
 static const struct quality {
     const char *name, *type;
 } qualities[] = {
-    {"auto", "pro"}, {"high", "pro"},      {"hd", "pro"},
-    {"low", "flex"}, {"standard", "flex"}, {"medium", "flex"},
+    {"auto", "pro"}, {"high", "pro"}, {"hd", "pro"}, {"low", "flex"}, {"standard", "flex"}, {"medium", "flex"},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(array[0]))
 
-/* What there is beside the fields of the service, which order.c reads. */
-static const char *const own_fields[] = {"n", "quality", "response_format", "size", "stream", "user"};
-static const char *const service_fields[] = {"aspect_ratio", "input_urls", "model",
-                                             "prompt",       "resolution", "type"};
+/* OpenAI's fields, and the service's fields, which request.c checks. */
+static const char *const openai_fields[] = {"n", "quality", "response_format", "size", "stream", "user"};
+static const char *const service_fields[] = {"aspect_ratio", "input_urls", "model", "prompt", "resolution", "type"};
 
 static const char *find(const char *const *names, size_t count, const char *name)
 {
@@ -44,75 +42,75 @@ static const char *find(const char *const *names, size_t count, const char *name
     return NULL;
 }
 
-/* A request as it is read: null is as good as nothing there, as it is with OpenAI. */
-struct reading {
+/* State of the reader. A null field counts as missing, as with OpenAI. */
+struct reader {
     const json_t *request;
     const char **param;
 };
 
-static const json_t *get(const struct reading *in, const char *name)
+static const json_t *get(const struct reader *in, const char *name)
 {
     const json_t *value = json_object_get(in->request, name);
     *in->param = name;
     return json_is_null(value) ? NULL : value;
 }
 
-static const char *check_names(const struct reading *in, char *complaint, size_t size)
+static const char *check_names(const struct reader *in, char *message, size_t size)
 {
     const char *name;
     json_t *value;
     json_object_foreach((json_t *)in->request, name, value)
     {
-        if (find(own_fields, COUNT(own_fields), name) || find(service_fields, COUNT(service_fields), name))
+        if (find(openai_fields, COUNT(openai_fields), name) || find(service_fields, COUNT(service_fields), name))
             continue;
         *in->param = NULL;
-        snprintf(complaint, size, "Unknown parameter: '%.60s'.", name);
-        return complaint;
+        snprintf(message, size, "Unknown parameter: '%.60s'.", name);
+        return message;
     }
     return NULL;
 }
 
-static const char *read_count(const struct reading *in, struct emu_ask *ask)
+static const char *read_count(const struct reader *in, struct emu_submission *submission)
 {
     const json_t *n = get(in, "n");
-    ask->count = 1;
+    submission->count = 1;
     if (!n)
         return NULL;
-    if (!json_is_integer(n) || json_integer_value(n) < 1 || json_integer_value(n) > EMU_MAX_ASKED)
+    if (!json_is_integer(n) || json_integer_value(n) < 1 || json_integer_value(n) > EMU_MAX_IMAGES)
         return "n must be a whole number from 1 to 10";
-    ask->count = (int)json_integer_value(n);
+    submission->count = (int)json_integer_value(n);
     return NULL;
 }
 
-static const char *read_format(const struct reading *in, const char *sync, struct emu_ask *ask)
+static const char *read_format(const struct reader *in, const char *sync, struct emu_submission *submission)
 {
     const json_t *format = get(in, "response_format");
     const char *text = format ? json_string_value(format) : !strcmp(sync, "b64_json") ? sync : "url";
     if (!text || (strcmp(text, "url") && strcmp(text, "b64_json")))
         return "response_format must be 'url' or 'b64_json'";
-    ask->b64 = !strcmp(text, "b64_json");
+    submission->b64 = !strcmp(text, "b64_json");
     return NULL;
 }
 
-static const char *read_rest(const struct reading *in)
+static const char *check_user_and_stream(const struct reader *in)
 {
     const json_t *user = get(in, "user"), *stream;
     if (user && !json_is_string(user))
         return "user must be a string";
     stream = get(in, "stream");
-    return !stream || json_is_false(stream) ? NULL : "pictures cannot be streamed";
+    return !stream || json_is_false(stream) ? NULL : "images cannot be streamed";
 }
 
-/* Puts NAME = TEXT into what the service would be asked; both say it: that is a mistake. */
-static const char *translate(json_t *plain, const char *name, const char *text)
+/* Sets NAME to TEXT in the service request. Fails if the service field is given as well. */
+static const char *translate(json_t *service_request, const char *name, const char *text)
 {
-    if (json_object_get(plain, name))
-        return "the same is said twice: in OpenAI's field and in the service's own";
-    json_object_set_new(plain, name, json_string(text));
+    if (json_object_get(service_request, name))
+        return "the value is given twice: in OpenAI's field and in the service's field";
+    json_object_set_new(service_request, name, json_string(text));
     return NULL;
 }
 
-static const char *read_size(const struct reading *in, struct emu_ask *ask, json_t *plain)
+static const char *read_size(const struct reader *in, struct emu_submission *submission, json_t *service_request)
 {
     const json_t *value = get(in, "size");
     const char *text = json_string_value(value);
@@ -122,15 +120,15 @@ static const char *read_size(const struct reading *in, struct emu_ask *ask, json
     for (i = 0; text && i < COUNT(sizes); i++) {
         if (strcmp(text, sizes[i].name))
             continue;
-        ask->order.width = sizes[i].width;
-        ask->order.height = sizes[i].height;
-        return sizes[i].width ? translate(plain, "aspect_ratio", sizes[i].aspect_ratio) : NULL;
+        submission->request.width = sizes[i].width;
+        submission->request.height = sizes[i].height;
+        return sizes[i].width ? translate(service_request, "aspect_ratio", sizes[i].aspect_ratio) : NULL;
     }
     return "size must be 'auto', '256x256', '512x512', '1024x1024', '1536x1024', '1024x1536', '1792x1024' or "
            "'1024x1792'";
 }
 
-static const char *read_quality(const struct reading *in, json_t *plain)
+static const char *read_quality(const struct reader *in, json_t *service_request)
 {
     const json_t *value = get(in, "quality");
     const char *text = json_string_value(value);
@@ -139,63 +137,63 @@ static const char *read_quality(const struct reading *in, json_t *plain)
         return NULL;
     for (i = 0; text && i < COUNT(qualities); i++) {
         if (!strcmp(text, qualities[i].name))
-            return translate(plain, "type", qualities[i].type);
+            return translate(service_request, "type", qualities[i].type);
     }
     return "quality must be 'auto', 'high', 'hd', 'medium', 'standard' or 'low'";
 }
 
-/* The fields of the service that are there, as they are. */
-static json_t *service_part(const json_t *request)
+/* Copies the service fields of REQUEST unchanged. */
+static json_t *copy_service_fields(const json_t *request)
 {
-    json_t *plain = json_object();
+    json_t *service_request = json_object();
     size_t i;
     for (i = 0; i < COUNT(service_fields); i++) {
         json_t *value = json_object_get(request, service_fields[i]);
         if (value && !json_is_null(value))
-            json_object_set(plain, service_fields[i], value);
+            json_object_set(service_request, service_fields[i], value);
     }
-    return plain;
+    return service_request;
 }
 
-static const char *read_object(struct emu_ask *ask, const struct emu_settings *s, const struct reading *in,
-                               char *complaint, size_t size)
+static const char *read_object(struct emu_submission *submission, const struct emu_settings *s, const struct reader *in,
+                               char *message, size_t size)
 {
-    json_t *plain = service_part(in->request);
-    const char *wrong = check_names(in, complaint, size);
+    json_t *service_request = copy_service_fields(in->request);
+    const char *wrong = check_names(in, message, size);
     int width, height;
-    wrong = wrong ? wrong : read_count(in, ask);
-    wrong = wrong ? wrong : read_format(in, s->sync, ask);
-    wrong = wrong ? wrong : read_rest(in);
-    wrong = wrong ? wrong : read_size(in, ask, plain);
-    wrong = wrong ? wrong : read_quality(in, plain);
-    width = ask->order.width;
-    height = ask->order.height;
-    if (width && json_object_get(plain, "resolution")) {
+    wrong = wrong ? wrong : read_count(in, submission);
+    wrong = wrong ? wrong : read_format(in, s->sync, submission);
+    wrong = wrong ? wrong : check_user_and_stream(in);
+    wrong = wrong ? wrong : read_size(in, submission, service_request);
+    wrong = wrong ? wrong : read_quality(in, service_request);
+    width = submission->request.width;
+    height = submission->request.height;
+    if (width && json_object_get(service_request, "resolution")) {
         *in->param = "resolution";
-        wrong = wrong ? wrong : "the same is said twice: in size and in resolution";
+        wrong = wrong ? wrong : "size and resolution cannot be combined";
     }
-    wrong = wrong ? wrong : flux2_emu_order_take(&ask->order, plain, in->param, complaint, size);
-    ask->order.width = width;
-    ask->order.height = height;
-    json_decref(plain);
+    wrong = wrong ? wrong : flux2_emu_request_take(&submission->request, service_request, in->param, message, size);
+    submission->request.width = width;
+    submission->request.height = height;
+    json_decref(service_request);
     return wrong;
 }
 
-const char *flux2_emu_openai_read(struct emu_ask *ask, const struct emu_settings *settings, const char *body,
-                                  size_t len, const char **param, char *complaint, size_t size)
+const char *flux2_emu_openai_read(struct emu_submission *submission, const struct emu_settings *settings,
+                                  const char *body, size_t len, const char **param, char *message, size_t size)
 {
     json_error_t error;
     json_t *request = json_loadb(body ? body : "", len, JSON_REJECT_DUPLICATES, &error);
-    const struct reading in = {request, param};
+    const struct reader in = {request, param};
     const char *wrong;
-    memset(ask, 0, sizeof(*ask));
+    memset(submission, 0, sizeof(*submission));
     *param = NULL;
     if (!json_is_object(request)) {
-        snprintf(complaint, size, "We could not parse the JSON body of your request: %s",
-                 request ? "it is no object" : error.text);
-        wrong = complaint;
+        snprintf(message, size, "We could not parse the JSON body of your request: %s",
+                 request ? "it is not an object" : error.text);
+        wrong = message;
     } else {
-        wrong = read_object(ask, settings, &in, complaint, size);
+        wrong = read_object(submission, settings, &in, message, size);
     }
     json_decref(request);
     if (!wrong)

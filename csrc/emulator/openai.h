@@ -1,25 +1,25 @@
-/* openai.h - the dialect of OpenAI's Images API: what its SDK asks, in the service's terms.
+/* openai.h - converts a request of OpenAI's Images API to a request of the service.
  *
- * Owns: the names and values of OpenAI's fields, and what each becomes.
- * Never: state, answers. A leaf beside order.h, whose rules decide about all that is not OpenAI's own. */
+ * Handles OpenAI's fields; request.h checks the fields of the service. Stateless. */
 #ifndef FLUX2_EMU_OPENAI_H
 #define FLUX2_EMU_OPENAI_H
 
-#include "order.h"
-#include "settings.h"
+#include "emulator/request.h"
+#include "emulator/settings.h"
 
-#define EMU_MAX_ASKED 10
+#define EMU_MAX_IMAGES 10
 
-/* What a request asks for. */
-struct emu_ask {
-    struct emu_order order;
-    int count; /* how many pictures, each a task: 1 to EMU_MAX_ASKED */
-    bool b64;  /* they come in the answer itself, not as links */
+/* A submission of one or more identical tasks. */
+struct emu_submission {
+    struct emu_request request;
+    int count;    /* number of images, one task each: 1 to EMU_MAX_IMAGES */
+    double price; /* in credits, of each image */
+    bool b64;     /* the response contains Base64 images instead of URLs */
 };
 
-/* Reads BODY into ASK, whose order is to be freed in any case. NULL if all is well; else what is wrong, for people, and
- * *PARAM is the field that it is about, a literal, or NULL. */
-const char *flux2_emu_openai_read(struct emu_ask *ask, const struct emu_settings *settings, const char *body,
-                                  size_t len, const char **param, char *complaint, size_t size);
+/* Parses BODY into SUBMISSION, whose request the caller frees in every case. Returns NULL, or an error message
+ * (MESSAGE or a literal); then *PARAM is the name of the invalid field, or NULL. */
+const char *flux2_emu_openai_read(struct emu_submission *submission, const struct emu_settings *settings,
+                                  const char *body, size_t len, const char **param, char *message, size_t size);
 
 #endif

@@ -1,8 +1,7 @@
-/* settings.c - how the emulator is to behave; see settings.h. */
-#include "settings.h"
+/* settings.c - see settings.h. */
+#include "emulator/settings.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,7 @@ enum kind { NUMBER, INTEGER, STRING, RANGE, TEMPLATE, RATE, WORDS };
 #define MAX_BYTES (256.0 * 1024 * 1024)
 #define DAY 86400.0
 
-/* One row per setting: NUMBER, INTEGER and RANGE lie between low and high; a STRING with choices is one of them. */
+/* One row per setting. low and high bound NUMBER, INTEGER and RANGE; choices lists the values of a STRING. */
 static const struct row {
     const char *name;
     enum kind kind;
@@ -25,13 +24,14 @@ static const struct row {
     {"port", INTEGER, AT(port), 0, 65535, 0, NULL, NULL, true},
     {"log_requests", INTEGER, AT(log_requests), 0, 1e6, 1000, NULL, NULL, true},
     {"log_body_bytes", INTEGER, AT(log_body_bytes), 0, MAX_BYTES, 32768, NULL, NULL, true},
-    {"picture_cache_bytes", INTEGER, AT(picture_cache_bytes), 0, 1e12, 64 * 1024 * 1024, NULL, NULL, true},
+    {"image_cache_bytes", INTEGER, AT(image_cache_bytes), 0, 1e12, 64 * 1024 * 1024, NULL, NULL, true},
     {"seed", NUMBER, AT(seed), 0, 9007199254740992.0, -1, NULL, NULL, true},
 
     {"api_key", STRING, AT(api_key), 0, 0, 0, "aio_emulator_key", NULL, false},
     {"credits", NUMBER, AT(credits), 0, 1e15, 1000000, NULL, NULL, false},
     {"flex_2k_credits", NUMBER, AT(flex_2k_credits), 0, 1e9, 12, NULL, NULL, false},
     {"rate_limit", RATE, AT(rate_requests), 0, 0, 0, NULL, NULL, false},
+    {"max_active_tasks", INTEGER, AT(max_active_tasks), 0, 1e9, 0, NULL, NULL, false},
     {"retry_after_format", STRING, AT(retry_after_format), 0, 0, 0, "seconds", "seconds|date", false},
     {"max_body_bytes", INTEGER, AT(max_body_bytes), 1, MAX_BYTES, 1024 * 1024, NULL, NULL, false},
     {"rejection_word", STRING, AT(rejection_word), 0, 0, 0, "[reject]", NULL, false},
@@ -39,8 +39,7 @@ static const struct row {
     {"duration", RANGE, AT(duration), 0, DAY, 1.5, NULL, NULL, false},
     {"failure_rate", NUMBER, AT(failure_rate), 0, 1, 0, NULL, NULL, false},
     {"failure_word", STRING, AT(failure_word), 0, 0, 0, "[fail]", NULL, false},
-    {"failure_reason", STRING, AT(failure_reason), 0, 0, 0, "The model could not make this image", NULL,
-     false},
+    {"failure_reason", STRING, AT(failure_reason), 0, 0, 0, "The model could not generate this image", NULL, false},
     {"moderation_word", STRING, AT(moderation_word), 0, 0, 0, "[moderate]", NULL, false},
     {"moderation_reason", STRING, AT(moderation_reason), 0, 0, 0, "Request Moderated", NULL, false},
 
@@ -48,12 +47,12 @@ static const struct row {
      "{\"code\":200,\"message\":\"success\",\"data\":{\"task_id\":\"$task_id\",\"status\":\"$status\","
      "\"progress\":\"$progress\",\"output\":{\"image_url\":\"$url\"}}}",
      NULL, false},
-    {"failure_shape", TEMPLATE, AT(failure_shape), 0, 0, 0, "{\"data\":{\"error\":\"$reason\"}}", NULL,
-     false},
+    {"failure_shape", TEMPLATE, AT(failure_shape), 0, 0, 0, "{\"data\":{\"error\":\"$reason\"}}", NULL, false},
+    {"moderation_shape", TEMPLATE, AT(moderation_shape), 0, 0, 0, "{}", NULL, false},
     {"status_words", WORDS, AT(word_running), 0, 0, 0, NULL, NULL, false},
     {"progress", STRING, AT(progress), 0, 0, 0, "percent", "none|percent|fraction|string", false},
     {"sync", STRING, AT(sync), 0, 0, 0, "none", "none|url|b64_json", false},
-    {"dialect", STRING, AT(dialect), 0, 0, 0, "flux2", "flux2|openai", false},
+    {"dialect", STRING, AT(dialect), 0, 0, 0, "flux2", "flux2|openai|bfl", false},
     {"latency", RANGE, AT(latency), 0, DAY, 0, NULL, NULL, false},
 
     {"image_bytes", INTEGER, AT(image_bytes), 0, MAX_BYTES, 0, NULL, NULL, false},
@@ -86,7 +85,7 @@ struct error {
     size_t size;
 };
 
-static bool wrong(const struct error *e, const char *name, const char *what)
+static bool fail(const struct error *e, const char *name, const char *what)
 {
     snprintf(e->text, e->size, "%s %s", name, what);
     return false;
@@ -132,7 +131,7 @@ static bool set_default(struct emu_settings *s, const struct row *row)
     case INTEGER:
         *(long long *)field(s, row->offset) = (long long)row->number;
         break;
-    case RANGE: /* the default of a duration is a range as well: half as long to as long again */
+    case RANGE: /* from the default to twice the default */
         ((double *)field(s, row->offset))[0] = row->number;
         ((double *)field(s, row->offset))[1] = row->number * 2;
         break;
@@ -144,7 +143,7 @@ static bool set_default(struct emu_settings *s, const struct row *row)
         break;
     case RATE:
         s->rate_requests = s->rate_seconds = 0;
-        s->rate_submissions_only = 0;
+        s->rate_submissions_only = false;
         break;
     case WORDS:
         for (i = 0; i < WORD_COUNT; i++)
@@ -160,15 +159,14 @@ static bool in_range(const struct row *row, const json_t *value)
     return json_is_number(value) && n >= row->low && n <= row->high;
 }
 
-static bool read_number(struct emu_settings *s, const struct row *row, const json_t *value,
-                        const struct error *e)
+static bool read_number(struct emu_settings *s, const struct row *row, const json_t *value, const struct error *e)
 {
     char what[96];
     double n = json_number_value(value);
     if (!in_range(row, value) || (row->kind == INTEGER && n != floor(n))) {
-        snprintf(what, sizeof(what), "must be a%s number from %.16g to %.16g",
-                 row->kind == INTEGER ? " whole" : "", row->low, row->high);
-        return wrong(e, row->name, what);
+        snprintf(what, sizeof(what), "must be a%s number from %.16g to %.16g", row->kind == INTEGER ? " whole" : "",
+                 row->low, row->high);
+        return fail(e, row->name, what);
     }
     if (row->kind == INTEGER)
         *(long long *)field(s, row->offset) = (long long)n;
@@ -177,14 +175,13 @@ static bool read_number(struct emu_settings *s, const struct row *row, const jso
     return true;
 }
 
-static bool read_range(struct emu_settings *s, const struct row *row, const json_t *value,
-                       const struct error *e)
+static bool read_range(struct emu_settings *s, const struct row *row, const json_t *value, const struct error *e)
 {
     double *slot = field(s, row->offset);
     const json_t *low = json_is_array(value) ? json_array_get(value, 0) : value;
     const json_t *high = json_is_array(value) ? json_array_get(value, 1) : value;
     if (!in_range(row, low) || !in_range(row, high) || json_number_value(low) > json_number_value(high))
-        return wrong(e, row->name, "must be a number of seconds, or {least, most}");
+        return fail(e, row->name, "must be a number of seconds, or {least, most}");
     slot[0] = json_number_value(low);
     slot[1] = json_number_value(high);
     return true;
@@ -203,18 +200,17 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-static bool read_string(struct emu_settings *s, const struct row *row, const json_t *value,
-                        const struct error *e)
+static bool read_string(struct emu_settings *s, const struct row *row, const json_t *value, const struct error *e)
 {
     char what[96];
     const char *text = json_string_value(value);
     if (!text || strlen(text) != json_string_length(value) || strpbrk(text, "\r\n"))
-        return wrong(e, row->name, "must be a string of one line");
+        return fail(e, row->name, "must be a single-line string");
     if (row->choices && !is_choice(row->choices, text)) {
         snprintf(what, sizeof(what), "must be one of %s", row->choices);
-        return wrong(e, row->name, what);
+        return fail(e, row->name, what);
     }
-    return set_string(s, row->offset, text) || wrong(e, row->name, "does not fit into memory");
+    return set_string(s, row->offset, text) || fail(e, row->name, "cannot be stored: out of memory");
 }
 
 static bool read_rate(struct emu_settings *s, const json_t *value, const struct error *e)
@@ -222,14 +218,14 @@ static bool read_rate(struct emu_settings *s, const json_t *value, const struct 
     double requests = json_number_value(json_object_get(value, "requests"));
     double seconds = json_number_value(json_object_get(value, "per_seconds"));
     if (!(requests >= 1) || !(seconds > 0))
-        return wrong(e, "rate_limit", "must be { requests = n, per_seconds = s }, both above 0");
+        return fail(e, "rate_limit", "must be { requests = n, per_seconds = s }, both above 0");
     s->rate_requests = floor(requests);
     s->rate_seconds = seconds;
     s->rate_submissions_only = json_is_true(json_object_get(value, "submissions_only"));
     return true;
 }
 
-/* A failed task's word is a moderated task's as well, unless that has its own. */
+/* "moderated" defaults to the word of "failed". */
 static bool read_words(struct emu_settings *s, const json_t *value, const struct error *e)
 {
     const char *name, *failed = json_string_value(json_object_get(value, "failed"));
@@ -241,17 +237,16 @@ static bool read_words(struct emu_settings *s, const json_t *value, const struct
         for (i = 0; i < WORD_COUNT && strcmp(name, words[i].name); i++)
             ;
         if (i == WORD_COUNT || !json_is_string(text))
-            return wrong(e, "status_words", "must be { running, succeeded, failed, moderated = strings }");
+            return fail(e, "status_words", "must be { running, succeeded, failed, moderated = strings }");
         ok = ok && set_string(s, words[i].offset, json_string_value(text));
     }
-    return (json_is_object(value) && ok) || wrong(e, "status_words", "must be a table of strings");
+    return (json_is_object(value) && ok) || fail(e, "status_words", "must be a table of strings");
 }
 
-static bool read_value(struct emu_settings *s, const struct row *row, const json_t *value,
-                       const struct error *e)
+static bool read_value(struct emu_settings *s, const struct row *row, const json_t *value, const struct error *e)
 {
     if (json_is_false(value))
-        return set_default(s, row) || wrong(e, row->name, "does not fit into memory");
+        return set_default(s, row) || fail(e, row->name, "cannot be stored: out of memory");
     switch (row->kind) {
     case NUMBER:
     case INTEGER:
@@ -262,7 +257,7 @@ static bool read_value(struct emu_settings *s, const struct row *row, const json
         return read_string(s, row, value, e);
     case TEMPLATE:
         return (json_is_string(value) && set_template(s, row->offset, json_string_value(value))) ||
-               wrong(e, row->name, "must be the text of a JSON object");
+               fail(e, row->name, "must be the text of a JSON object");
     case RATE:
         return read_rate(s, value, e);
     case WORDS:
@@ -271,7 +266,7 @@ static bool read_value(struct emu_settings *s, const struct row *row, const json
     return false;
 }
 
-static bool patch_all(struct emu_settings *s, const json_t *patch, bool starting, const struct error *e)
+static bool apply_patch(struct emu_settings *s, const json_t *patch, bool starting, const struct error *e)
 {
     const char *name;
     json_t *value;
@@ -281,24 +276,23 @@ static bool patch_all(struct emu_settings *s, const json_t *patch, bool starting
         for (i = 0; i < ROWS && strcmp(name, rows[i].name); i++)
             ;
         if (i == ROWS)
-            return wrong(e, name, "is not a setting of the emulator");
+            return fail(e, name, "is not an emulator setting");
         if (rows[i].start_only && !starting)
-            return wrong(e, name, "can only be set at the start");
+            return fail(e, name, "can only be set at the start");
         if (!read_value(s, &rows[i], value, e))
             return false;
     }
     return true;
 }
 
-/* The members that belong to a set become its own. */
+/* Copies the owned members. */
 static bool copy_owned(struct emu_settings *s, const struct emu_settings *old)
 {
     bool ok = true;
     size_t i;
     for (i = 0; i < ROWS; i++) {
         if (rows[i].kind == STRING)
-            ok = set_string(s, rows[i].offset, *(char **)field((struct emu_settings *)old, rows[i].offset)) &&
-                 ok;
+            ok = set_string(s, rows[i].offset, *(char **)field((struct emu_settings *)old, rows[i].offset)) && ok;
         if (rows[i].kind == TEMPLATE) {
             json_t *template = *(json_t **)field((struct emu_settings *)old, rows[i].offset);
             json_t **slot = field(s, rows[i].offset);
@@ -307,12 +301,11 @@ static bool copy_owned(struct emu_settings *s, const struct emu_settings *old)
         }
     }
     for (i = 0; i < WORD_COUNT; i++)
-        ok = set_string(s, words[i].offset, *(char **)field((struct emu_settings *)old, words[i].offset)) &&
-             ok;
+        ok = set_string(s, words[i].offset, *(char **)field((struct emu_settings *)old, words[i].offset)) && ok;
     return ok;
 }
 
-static void forget_owned(struct emu_settings *s)
+static void clear_owned(struct emu_settings *s)
 {
     size_t i;
     for (i = 0; i < ROWS; i++) {
@@ -334,16 +327,16 @@ struct emu_settings *flux2_emu_settings_patch(const struct emu_settings *old, co
     if (!s)
         return NULL;
     if (old) {
-        /* Not the count of references, which other threads are moving. */
-        memcpy(&s->refs + 1, &old->refs + 1, sizeof(*s) - sizeof(s->refs));
-        forget_owned(s);
+        /* Excludes the reference count, which other threads modify. */
+        memcpy(&s->references + 1, &old->references + 1, sizeof *s - sizeof s->references);
+        clear_owned(s);
         ok = copy_owned(s, old);
     } else {
         for (i = 0; i < ROWS; i++)
             ok = set_default(s, &rows[i]) && ok;
     }
-    s->refs = 1;
-    if (ok && patch_all(s, patch, !old, &e))
+    atomic_init(&s->references, 1);
+    if (ok && apply_patch(s, patch, !old, &e))
         return s;
     flux2_emu_settings_unref(s);
     return NULL;
@@ -351,14 +344,14 @@ struct emu_settings *flux2_emu_settings_patch(const struct emu_settings *old, co
 
 struct emu_settings *flux2_emu_settings_ref(struct emu_settings *s)
 {
-    __atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+    atomic_fetch_add_explicit(&s->references, 1, memory_order_relaxed);
     return s;
 }
 
 void flux2_emu_settings_unref(struct emu_settings *s)
 {
     size_t i;
-    if (!s || __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) > 0)
+    if (!s || atomic_fetch_sub_explicit(&s->references, 1, memory_order_acq_rel) > 1)
         return;
     for (i = 0; i < ROWS; i++) {
         if (rows[i].kind == STRING)

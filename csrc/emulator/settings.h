@@ -1,52 +1,55 @@
-/* settings.h - how the emulator is to behave.
+/* settings.h - the emulator's settings: types, ranges, defaults and parsing.
  *
- * Owns: the list of settings with their types, ranges and defaults, and the reading of a patch.
- * Never: acts on a setting. A set of settings does not change once others can see it: a change makes a new one,
- * so that a request that began under the old settings ends under them. */
+ * Immutable and reference-counted: a change creates a new struct, and requests in progress keep the old one.
+ * References are thread-safe. */
 #ifndef FLUX2_EMU_SETTINGS_H
 #define FLUX2_EMU_SETTINGS_H
 
 #include <jansson.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct emu_settings {
-    int refs; /* atomic */
+    atomic_int references;
 
-    /* Fixed at the start. */
+    /* Set at the start only. */
     long long port;
-    long long log_requests;        /* how many requests the log remembers */
-    long long log_body_bytes;      /* how much of each body log and ledger remember */
-    long long picture_cache_bytes; /* drawn pictures kept in memory */
-    double seed;                   /* of everything random; below 0: of the clock */
+    long long log_requests;      /* number of requests in the log */
+    long long log_body_bytes;    /* maximum per body in log and ledger */
+    long long image_cache_bytes; /* size of the image cache */
+    double seed;                 /* of all random sequences; negative: from the clock */
 
-    /* Money and admission. */
+    /* Credits and admission. */
     char *api_key;
     double credits;
     double flex_2k_credits;
     double rate_requests, rate_seconds; /* 0 requests: no limit */
-    int rate_submissions_only;
+    bool rate_submissions_only;
+    long long max_active_tasks; /* 0: no limit */
     char *retry_after_format;
     long long max_body_bytes;
     char *rejection_word;
 
-    /* What becomes of a task. */
+    /* Duration and outcome of a task. */
     double duration[2];
     double failure_rate;
     char *failure_word, *failure_reason;
     char *moderation_word, *moderation_reason;
 
-    /* How it is told. */
+    /* Responses. */
     json_t *shape, *failure_shape;
+    json_t *moderation_shape; /* empty: failure_shape */
     char *word_running, *word_succeeded, *word_failed, *word_moderated;
     char *progress;
     char *sync;
     char *dialect;
     double latency[2];
 
-    /* Pictures. */
-    long long image_bytes; /* 0: drawn in full */
+    /* Images. */
+    long long image_bytes; /* 0: drawn images */
     long long images_per_task;
-    double image_ttl; /* 0: for ever */
+    double image_ttl; /* seconds; 0: no expiry */
     long long image_expired_status;
     char *image_path, *image_base_url, *image_content_type;
 
@@ -55,15 +58,16 @@ struct emu_settings {
     double idle_close;
 };
 
-/* A new set: OLD (the defaults if NULL) changed by PATCH, an object of name to value where `false` means the default.
- * One reference. NULL with the reason in ERR if a name is unknown, a type or a range wrong, or, when OLD is given, if
- * the setting can only be given at the start. */
+/* Creates settings with one reference: OLD (NULL: the defaults) with the changes of PATCH, an object in which
+ * `false` means the default. Returns NULL with the reason in ERR if a name is unknown, a value is invalid, or OLD is
+ * given and a setting can be set at the start only. */
 struct emu_settings *flux2_emu_settings_patch(const struct emu_settings *old, const json_t *patch, char *err,
                                               size_t err_size);
 struct emu_settings *flux2_emu_settings_ref(struct emu_settings *s);
+/* Accepts NULL. */
 void flux2_emu_settings_unref(struct emu_settings *s);
 
-/* The names of all settings, an array. */
+/* Returns the names of all settings as a new array. */
 json_t *flux2_emu_settings_names(void);
 
 #endif

@@ -1,4 +1,4 @@
--- The window of the gallery.
+-- Window settings of the gallery.
 
 function love.conf(t)
     t.identity = "flux2-gallery"

@@ -1,5 +1,5 @@
--- Lets a script use the gallery as a person would: keys and clicks go through LÖVE's event queue, and what it sees is
--- what the window shows. Runs it in a coroutine of its own, outside flux2.update(), whose time is being measured.
+-- Runs a script that controls the gallery: keys and clicks go through LÖVE's event queue, and screenshots show the
+-- window. The script runs in a coroutine outside flux2.update(), whose time is measured.
 --
 -- A script is a Lua file that returns function(user); see examples/love/scripts for one.
 
@@ -8,7 +8,7 @@ local view = require "view"
 
 local driver = {}
 
-local SAMPLES = 24 -- points across a card when counting its colours
+local SAMPLES = 24 -- sample points per side of a card for counting colours
 
 local given, gallery, report = {}, nil, {}
 
@@ -24,7 +24,7 @@ function User:prompt(text)
     self:key "return"
 end
 
---- Lets frames pass.
+--- Waits for some frames.
 function User:sleep(seconds)
     local until_ = love.timer.getTime() + seconds
     while love.timer.getTime() < until_ do coroutine.yield() end
@@ -39,20 +39,20 @@ function User:wait(what, seconds, condition)
     end
 end
 
---- How many cards are "working", "picture" or "failed".
+--- Returns the number of cards in the state "working", "image" or "failed".
 function User:count(state) return gallery:count(state) end
 
 function User:cards() return #gallery.cards end
 
---- How far the service says that a card is, 0 to 1.
+--- Returns the reported progress of a card, 0 to 1.
 function User:progress(index) return gallery.cards[index] and gallery.cards[index].task.progress or 0 end
 
---- 0: no picture is enlarged; 1: one is, entirely.
+--- 0: no image is enlarged; 1: an image is fully enlarged.
 function User:enlarged() return view.zoomed() end
 
---- Waits until `n` pictures have faded in.
-function User:wait_for_pictures(n, seconds)
-    self:wait(n .. " pictures", seconds, function()
+--- Waits until `n` images have faded in.
+function User:wait_for_images(n, seconds)
+    self:wait(n .. " images", seconds, function()
         local there = 0
         for _, card in ipairs(gallery.cards) do
             if card.fade == 1 then there = there + 1 end
@@ -61,14 +61,14 @@ function User:wait_for_pictures(n, seconds)
     end)
 end
 
---- Clicks on the middle of a card.
+--- Clicks the centre of a card.
 function User:click(index, button)
     local x, y, w, h = view.bounds(gallery.cards[index])
     love.event.push("mousepressed", x + w / 2, y + h / 2, button or 1, false, 1)
 end
 
---- The window as it is drawn next, as ImageData.
-function User:look()
+--- Returns the next frame as ImageData.
+function User:capture()
     local seen
     love.graphics.captureScreenshot(function(pixels) seen = pixels end)
     self:wait("a screenshot", 10, function() return seen end)
@@ -78,11 +78,11 @@ end
 --- Writes the window to a PNG file.
 function User:screenshot(path)
     local file = assert(io.open(path, "wb"))
-    file:write(self:look():encode("png"):getString())
+    file:write(self:capture():encode("png"):getString())
     file:close()
 end
 
---- How many different colours the window shows on a card: one or two where there is no picture.
+--- Returns the number of different colours of a card: one or two without an image.
 function User:colours(index, pixels)
     local x, y, w, h = view.bounds(gallery.cards[index])
     local scale = love.graphics.getDPIScale()
@@ -119,7 +119,7 @@ end
 
 local running = {}
 
---- Begins what the command line asks for.
+--- Starts the script and the timer of the command line.
 ---@param options table<string, string>
 ---@param of table the gallery
 function driver.start(options, of)
@@ -128,7 +128,7 @@ function driver.start(options, of)
     if given["quit-after"] then running[#running + 1] = coroutine.create(run_clock) end
 end
 
---- Once in a frame.
+--- Called once per frame.
 function driver.update()
     local user = setmetatable({}, User)
     for i = #running, 1, -1 do
@@ -142,7 +142,7 @@ function driver.update()
     end
 end
 
---- Writes what was asked for. Called when the window closes.
+--- Writes the requested files. Called when the window closes.
 function driver.finish()
     if given["frames-out"] then meter.write(given["frames-out"]) end
     if given.report then

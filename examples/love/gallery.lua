@@ -1,4 +1,4 @@
--- The gallery itself: the line that is typed, and the cards with their pictures. Draws nothing.
+-- The model of the gallery: the prompt and the cards with their images.
 
 local host = require "flux2.host.love"
 local utf8 = require "utf8"
@@ -6,7 +6,7 @@ local utf8 = require "utf8"
 local Gallery = {}
 Gallery.__index = Gallery
 
--- Pixels. The decoding thread halves a picture while it stays this large: on its card, and when it is enlarged.
+-- Minimum pixels after halving by the decoding thread: on a card, and enlarged.
 local SMALL, LARGE = 384, 1024
 local FADE = 0.7 -- seconds
 
@@ -22,7 +22,7 @@ local SUGGESTIONS = {
 }
 
 ---@param client flux2.Client
----@param request table what every request has besides its prompt
+---@param request table the fields of each request besides the prompt
 function Gallery.new(client, request)
     return setmetatable({
         client = client, request = request, cards = {}, text = "", message = nil, opened = nil, suggestion = 0,
@@ -47,7 +47,7 @@ function Gallery:suggest()
     self.text, self.suggestion = self:placeholder(), self.suggestion + 1
 end
 
---- Sends what was typed. The picture arrives on a card of its own.
+--- Submits the prompt. The image appears on a new card.
 function Gallery:submit()
     local request = { prompt = self.text }
     for name, value in pairs(self.request) do request[name] = value end
@@ -59,7 +59,7 @@ function Gallery:submit()
     local card = { prompt = self.text, task = task, born = self.clock, fade = 0, state = "working" }
     card.handle = host.texture(task, { size = SMALL }, function(texture, failure)
         card.texture, card.error = texture, failure
-        card.state = texture and "picture" or "failed"
+        card.state = texture and "image" or "failed"
         card.elapsed = self.clock - card.born
     end)
     self.cards[#self.cards + 1] = card
@@ -73,7 +73,7 @@ function Gallery:update(dt)
     end
 end
 
---- How many cards are in a state: "working", "picture" or "failed".
+--- Returns the number of cards in a state: "working", "image" or "failed".
 function Gallery:count(state)
     local n = 0
     for _, card in ipairs(self.cards) do
@@ -82,12 +82,12 @@ function Gallery:count(state)
     return n
 end
 
---- Seconds that a card has taken so far, or took.
+--- Returns the elapsed seconds of a card.
 function Gallery:elapsed(card)
     return card.elapsed or self.clock - card.born
 end
 
---- Enlarges a picture: at once as it is, and sharper when that has been fetched.
+--- Enlarges an image, and replaces it by a sharper one after the download.
 function Gallery:open(card)
     if not card.texture then return end
     self.opened = card
@@ -96,14 +96,14 @@ function Gallery:open(card)
     host.texture(card.task, { size = LARGE }, function(texture) card.large = texture end)
 end
 
---- Puts an enlarged picture back. False if there is none.
+--- Closes the enlarged image. Returns false if there is none.
 function Gallery:close()
     local opened = self.opened
     self.opened = nil
     return opened ~= nil
 end
 
---- Gives a card up that is still at work.
+--- Cancels the task of a card.
 function Gallery:cancel(card)
     if card.state ~= "working" then return end
     card.task:cancel()

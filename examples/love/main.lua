@@ -1,10 +1,11 @@
--- A gallery: type a prompt, press Enter, and the picture fades in. Run it with:  love examples/love
+-- A gallery: type a prompt, press Enter, and the image fades in. Run it with:  love examples/love
 --
--- With FLUX2_API_KEY set it asks the real service, which costs credits. Without, the emulator in this very process.
--- `love examples/love --help` lists what can be said on the command line; scripts drive it in the tests.
+-- With FLUX2_API_KEY it uses the service, which costs credits; otherwise an emulator in this process. With a token of a
+-- gateway as the key, FLUX2_BASE_URL is its address, and FLUX2_PROVIDER=gateway.
+-- `love examples/love --help` lists the options; scripts control it in the tests.
 
--- In a checkout the modules are two folders up. Packed as a .love file (make love) the Lua ones are in it, and the
--- compiled ones beside it, wherever the game was started. Where flux2 is installed, all this can go.
+-- Finds the modules of a checkout. A .love file (make love) contains the Lua modules, and the C modules are next to it.
+-- Not needed if flux2 is installed.
 local source = love.filesystem.getSource()
 if source:find "%.love$" then
     package.cpath = love.filesystem.getSourceBaseDirectory() .. "/?.so;" .. package.cpath
@@ -24,17 +25,22 @@ local view = require "view"
 
 local gallery, emulator
 
--- On the emulator a picture takes as long as one likes to watch the ring turn.
+-- Seconds per image of the emulator.
 local DURATION = { 1.5, 4 }
 
 local function connect(given)
-    local settings, name = { ca_file = given["ca-file"] }, "the service"
-    local key = os.getenv "FLUX2_API_KEY"
+    local settings, name = { ca_file = given["ca-file"], provider = os.getenv "FLUX2_PROVIDER" }, "the service"
+    local is_bfl = settings.provider == "bfl" -- Black Forest Labs
+    local key = os.getenv(is_bfl and "BFL_API_KEY" or "FLUX2_API_KEY")
     if not key or key == "" then
         local seconds = tonumber(given.duration)
-        emulator = assert(require("flux2.emulator").start { duration = seconds or DURATION })
+        emulator = assert(require("flux2.emulator").start {
+            duration = seconds or DURATION, dialect = is_bfl and "bfl" or nil,
+        })
         settings.base_url, settings.api_key, name = emulator.url, emulator.api_key, "the emulator"
         settings.poll = { interval = 0.1 }
+    elseif settings.provider == "gateway" then
+        name = "a gateway"
     end
     return assert(flux2.new(settings)), name
 end

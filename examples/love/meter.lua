@@ -1,18 +1,18 @@
--- Frame times: a graph in the corner, and the list of all of them for those who want to know.
+-- Frame times: a graph in the corner, and a file with all times.
 
 local meter = {}
 
 local KEPT = 180 -- frames in the graph
-local TALL = 50 -- milliseconds at its upper edge
+local TALL = 50 -- milliseconds at the upper edge
 local BUDGET = 0.2 -- milliseconds that flux2.update() may take
 local WIDTH, HEIGHT = 2 * KEPT, 56
 
--- Three flat lists, in milliseconds: a table for each frame would be work for the collector.
+-- Three flat lists in milliseconds, because a table per frame would burden the garbage collector.
 local frames, updates, uploads = {}, {}, {}
 local worst = 0
 local font
 
---- Takes a frame's times, in seconds.
+--- Records the times of a frame in seconds.
 ---@param dt number
 ---@param spent { pump: number, upload: number }
 function meter.note(dt, spent)

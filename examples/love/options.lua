@@ -3,15 +3,15 @@
 local options = {}
 
 local NAMES = {
-    ["ca-file"] = "certificates to trust, for a service of your own",
-    ["duration"] = "seconds that the emulator takes for a picture",
-    ["frames-out"] = "where to write the times of all frames",
+    ["ca-file"] = "file of trusted certificates, for another service",
+    ["duration"] = "seconds per image of the emulator",
+    ["frames-out"] = "output file for the times of all frames",
     ["quit-after"] = "seconds after which the window closes",
-    ["report"] = "where to write what the script found",
+    ["report"] = "output file for the report of the script",
     ["resolution"] = "1K or 2K",
-    ["screenshot"] = "where to write a picture of the window at the end",
-    ["script"] = "a Lua file that drives the gallery",
-    ["window"] = "its size, such as 640x480",
+    ["screenshot"] = "output file for a screenshot at the end",
+    ["script"] = "a Lua file that controls the gallery",
+    ["window"] = "window size, such as 640x480",
 }
 
 local function help()
@@ -21,7 +21,7 @@ local function help()
     print("love examples/love [--name value ...]\n" .. table.concat(lines, "\n"))
 end
 
---- Reads the arguments; nil after saying what is wrong with them.
+--- Parses the arguments. Prints the help and returns nil for invalid ones.
 ---@param arguments string[]
 ---@return table<string, string>?
 function options.read(arguments)

@@ -1,4 +1,4 @@
--- What the gallery looks like. Reads it, never changes it; keeps only where things are on their way to.
+-- Draws the gallery. Reads the model; its own state is the animation.
 
 local view = {}
 
@@ -9,8 +9,8 @@ local HEADER, FOOTER = 124, 96
 local LARGEST, RADIUS = 420, 14
 
 local fonts, rounded, round, white, backdrop, service
-local places = setmetatable({}, { __mode = "k" }) -- card -> where it is: x, y, size
-local zoom = { card = nil, at = 0 } -- the enlarged picture: 0 on its card, 1 enlarged
+local places = setmetatable({}, { __mode = "k" }) -- card -> animated position: x, y, size
+local zoom = { card = nil, at = 0 } -- the enlarged image: 0 on its card, 1 enlarged
 
 local SHADER = [[
     extern vec2 size;   // of the rectangle, in pixels
@@ -25,12 +25,12 @@ local SHADER = [[
     }
 ]]
 
--- A ring, a part of it, and a light that goes round: angles in turns from the top, clockwise.
+-- A ring with an arc and a rotating highlight: angles in turns from the top, clockwise.
 local RING = [[
     extern number outer;   // radius in pixels
     extern number thick;
-    extern vec2 arc;       // where it begins, and its length
-    extern number light;   // where the light is
+    extern vec2 arc;       // start and length
+    extern number light;   // position of the highlight
     extern vec4 accent;
     const float TURN = 6.2831853;
 
@@ -65,7 +65,7 @@ local function gradient(top, bottom)
     }, "fan", "static")
 end
 
----@param name string who answers
+---@param name string name of the service
 function view.load(name)
     fonts = {}
     for _, size in ipairs { 12, 13, 15, 18, 34 } do fonts[size] = love.graphics.newFont(size) end
@@ -92,9 +92,9 @@ local function shorten(text, font, width)
     return text .. "..."
 end
 
--- Places ------------------------------------------------------------------------------------------------------------
+-- Layout ------------------------------------------------------------------------------------------------------------
 
---- The number of columns that makes `n` cards largest.
+--- Returns the card size and the number of columns that maximize the size of `n` cards.
 local function layout(n, width, height)
     local best, columns = 0, 1
     for c = 1, math.max(n, 1) do
@@ -136,10 +136,10 @@ function view.update(gallery, dt)
     if zoom.at == 0 and goal == 0 then zoom.card = nil end
 end
 
---- How far the enlarged picture is on its way, 0 to 1.
+--- Returns the state of the enlargement, 0 to 1.
 function view.zoomed() return zoom.at end
 
---- Where a card is: x, y, width, height.
+--- Returns the bounds of a card: x, y, width, height.
 function view.bounds(card)
     local place = places[card]
     return place.x, place.y, place.size, place.size
@@ -154,8 +154,8 @@ end
 
 -- Cards -------------------------------------------------------------------------------------------------------------
 
---- Draws a texture into a rectangle with round corners; what does not fit is cut off evenly.
-local function picture(texture, x, y, w, h, alpha, near)
+--- Draws a texture into a rectangle with rounded corners, cropped to its centre.
+local function draw_image(texture, x, y, w, h, alpha, near)
     local tw, th = texture:getDimensions()
     local scale = math.max(w / tw, h / th) * near
     local pw, ph = w / scale, h / scale
@@ -176,7 +176,7 @@ local function ring(card, clock, elapsed, x, y, radius)
     round:send("outer", radius)
     round:send("thick", math.max(4, radius * 0.13))
     round:send("arc", { known and 0 or turn, math.max(0.04, card.shown) })
-    -- The light goes round while the service says nothing, too.
+    -- The highlight also rotates without a reported progress.
     round:send("light", turn)
     round:send("accent", { ACCENT[1], ACCENT[2], ACCENT[3], 1 })
     local side = 2 * (radius + 2)
@@ -230,7 +230,7 @@ local function draw_card(gallery, card, hover)
     if card.state == "failed" then failed(card, x, y, size) end
     if card.texture then
         local t = smooth(card.fade)
-        picture(card.texture, x, y, size, size, t, 1.08 - 0.08 * t + (hover and 0.03 or 0))
+        draw_image(card.texture, x, y, size, size, t, 1.08 - 0.08 * t + (hover and 0.03 or 0))
     end
     love.graphics.setColor(1, 1, 1, hover and 0.22 or 0.06)
     love.graphics.rectangle("line", x + 0.5, y + 0.5, size - 1, size - 1, RADIUS)
@@ -248,7 +248,7 @@ local function draw_zoom(width, height)
     local x, y, w, h = view.bounds(card)
     local goal_w, goal_h = tw * scale, th * scale
     local goal_x, goal_y = (width - goal_w) / 2, (height - 40 - goal_h) / 2
-    picture(texture, x + (goal_x - x) * t, y + (goal_y - y) * t, w + (goal_w - w) * t, h + (goal_h - h) * t, 1, 1)
+    draw_image(texture, x + (goal_x - x) * t, y + (goal_y - y) * t, w + (goal_w - w) * t, h + (goal_h - h) * t, 1, 1)
     love.graphics.setFont(fonts[15])
     set(INK, t)
     love.graphics.printf(shorten(card.prompt, fonts[15], width - 2 * MARGIN), 0, height - 46, width, "center")
@@ -264,9 +264,9 @@ local function header(gallery)
     love.graphics.print(".", MARGIN + fonts[34]:getWidth "flux2" + 1, 20)
     love.graphics.setFont(fonts[13])
     set(MUTED)
-    love.graphics.print("pictures from prompts, by " .. service, MARGIN + 2, 64)
+    love.graphics.print("images from prompts, by " .. service, MARGIN + 2, 64)
     set(FAINT)
-    local line = ("%d finished, %d at work"):format(gallery:count "picture", gallery:count "working")
+    local line = ("%d finished, %d running"):format(gallery:count "image", gallery:count "working")
     local wrong = gallery:count "failed"
     if wrong > 0 then line = line .. (", %d failed"):format(wrong) end
     love.graphics.print(line, MARGIN + 2, 84)
@@ -298,7 +298,7 @@ local function prompt_line(gallery, width, height)
     love.graphics.setScissor()
     love.graphics.setFont(fonts[12])
     set(FAINT)
-    love.graphics.printf("Enter to paint", x, y + h / 2 - 7, w - 18, "right")
+    love.graphics.printf("Enter: generate", x, y + h / 2 - 7, w - 18, "right")
     love.graphics.print("Tab: a suggestion    click: enlarge    right click: cancel", x + 2, y + h + 9)
     if gallery.message then
         set(WRONG)
@@ -319,7 +319,7 @@ function view.draw(gallery)
     if #gallery.cards == 0 then
         love.graphics.setFont(fonts[18])
         set(FAINT)
-        love.graphics.printf("Say what you want to see.", 0, height / 2 - 20, width, "center")
+        love.graphics.printf("Type a prompt.", 0, height / 2 - 20, width, "center")
     end
     prompt_line(gallery, width, height)
     draw_zoom(width, height)

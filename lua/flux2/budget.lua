@@ -1,24 +1,22 @@
---- What the submissions of a client have cost, and the limit that they may not pass.
--- Owns the counting: a price is reserved before a submission is sent, kept while its outcome is unknown, given back
--- once it was certainly not accepted. Prices come from outside; nothing here is asked of the service.
-
-if jit then jit.off(true, true) end -- see flux2.scheduler
+--- The credits that a client has spent, and its limit.
+-- A price is reserved before a submission is sent, stays reserved while the outcome is unknown, and is released if the
+-- submission was certainly not accepted.
 
 local errors = require "flux2.errors"
 local text = require "flux2.text"
 
 local budget = {}
 
-local total, unpriced = 0, 0 -- of all clients, those that are gone included
+local total, unpriced = 0, 0 -- of all clients, collected ones included
 
 ---@class flux2.Budget
 ---@field limit? number credits
----@field spent number credits of what the service accepted
----@field reserved number credits of what it has not answered yet, or of which nobody knows whether it was accepted
+---@field spent number credits of accepted submissions, according to the service if it says so
+---@field reserved number credits of submissions without a response yet, or of unknown outcome
 local Budget = {}
 Budget.__index = Budget
 
----@class flux2.Reservation one submission in the books of its client
+---@class flux2.Reservation the price of one submission
 local Reservation = {}
 Reservation.__index = Reservation
 
@@ -28,7 +26,7 @@ function budget.new(limit)
     return setmetatable({ limit = limit, spent = 0, reserved = 0 }, Budget)
 end
 
---- Credits that all clients of this Lua state have spent, and how many tasks of unknown price come on top.
+--- Credits that all clients of this Lua state have spent, and the number of accepted tasks of unknown price.
 ---@return number credits
 ---@return integer unpriced
 function budget.total()
@@ -46,9 +44,9 @@ local function refused(self, price)
         { price = price, spent = self.spent, reserved = self.reserved, limit = self.limit })
 end
 
---- Reserves what a submission costs.
----@param price? number credits; nil if nobody knows
----@param reason? string then: why there is no price
+--- Reserves the price of a submission.
+---@param price? number credits; nil if unknown
+---@param reason? string why the price is unknown
 ---@return flux2.Reservation?
 ---@return flux2.Error? err kind "budget"
 function Budget:reserve(price, reason)
@@ -61,10 +59,10 @@ function Budget:reserve(price, reason)
     return setmetatable({ _budget = self, _price = price, _open = true }, Reservation)
 end
 
---- Whether so many submissions would stay within the limit; nothing is reserved.
+--- Whether `n` submissions would stay within the limit. Reserves nothing.
 ---@param n integer
----@param price? number credits of each; nil if nobody knows
----@param reason? string then: why there is no price
+---@param price? number credits of each; nil if unknown
+---@param reason? string why the price is unknown
 ---@return boolean? ok
 ---@return flux2.Error? err kind "budget"
 function Budget:affords(n, price, reason)
@@ -81,15 +79,23 @@ local function close(self)
     return true
 end
 
---- The service accepted it.
-function Reservation:spend()
-    if not close(self) then return end
-    if not self._price then
-        unpriced = unpriced + 1
-        return
+local function add(self, price)
+    self._budget.spent = self._budget.spent + price
+    total = total + price
+    self._spent = self._spent + price
+end
+
+--- The service accepted it. A later call with `price` corrects what was counted before.
+---@param price? number credits, according to the service; default the reserved price
+function Reservation:spend(price)
+    if close(self) then
+        self._spent, self._is_unpriced = 0, not (price or self._price)
+        if self._is_unpriced then unpriced = unpriced + 1 end
+        return add(self, price or self._price or 0)
     end
-    self._budget.spent = self._budget.spent + self._price
-    total = total + self._price
+    if not price or not self._spent then return end -- not corrected, or released
+    if self._is_unpriced then self._is_unpriced, unpriced = false, unpriced - 1 end
+    add(self, price - self._spent)
 end
 
 --- The service certainly did not accept it.

@@ -1,21 +1,18 @@
 --- A client: one key, one base URL, one set of limits. Turns requests into tasks.
--- Owns its settings. Every client of a Lua state shares the engine and its connections.
+-- All clients of a Lua state share the engine and its connections.
 
-if jit then jit.off(true, true) end -- see flux2.scheduler
-
-local Arrival = require "flux2.arrival"
 local budget = require "flux2.budget"
 local core = require "flux2.core"
+local error_mapping = require "flux2.error_mapping"
+local input_images = require "flux2.input_images"
 local errors = require "flux2.errors"
-local look = require "flux2.look"
 local Map = require "flux2.map"
-local options = require "flux2.options"
-local pricing = require "flux2.pricing"
+local validate = require "flux2.validate"
 local request = require "flux2.request"
-local response = require "flux2.response"
-local settings = require "flux2.settings"
+local config = require "flux2.config"
 local Task = require "flux2.task"
 local text = require "flux2.text"
+local transport = require "flux2.transport"
 
 ---@class flux2.Client One key, one base URL, one set of limits; made by flux2.new.
 local Client = {}
@@ -23,34 +20,38 @@ Client.__index = Client
 Client.__name = "flux2.Client"
 
 local TASK_OPTIONS = {
-    on_done = "function", on_exchange = "function", on_progress = "function", on_status = "function",
+    on_done = "function", on_request = "function", on_progress = "function", on_status = "function",
     timeout = "seconds",
 }
 local SUBMIT_OPTIONS = { price = "credits" }
 local RECOVER_OPTIONS = { timeout = "seconds" }
-local LOOK_OPTIONS = { timeout = "seconds" }
+local STATUS_OPTIONS = { poll_url = "string", timeout = "seconds" }
+local ADOPT_OPTIONS = { poll_url = "string" }
 local GENERATE_OPTIONS = { save = "string" }
 local MAP_OPTIONS = { concurrency = "positive", ordered = "boolean", save = "function" }
-for name, kind in pairs(TASK_OPTIONS) do SUBMIT_OPTIONS[name] = kind end
+for name, kind in pairs(TASK_OPTIONS) do
+    SUBMIT_OPTIONS[name] = kind
+    ADOPT_OPTIONS[name] = kind
+end
 for name, kind in pairs(SUBMIT_OPTIONS) do
     GENERATE_OPTIONS[name] = kind
     MAP_OPTIONS[name] = kind
 end
 
---- See flux2.new.
+--- Makes a client, for flux2.new.
 ---@private
 ---@param given? flux2.Options
 ---@param level integer
 ---@return flux2.Client?
 ---@return flux2.Error?
 function Client.new(given, level)
-    local read, err = settings.read(given, level + 1)
+    local read, err = config.read(given, level + 1)
     if not read then return nil, err end
-    return setmetatable({ _settings = read, _budget = budget.new(read.budget) }, Client)
+    return setmetatable({ _config = read, _budget = budget.new(read.budget) }, Client)
 end
 
 function Client:__tostring()
-    return "flux2.Client (" .. self._settings.base_url .. ")"
+    return "flux2.Client (" .. self._config.base_url .. ")"
 end
 
 local function listen(task, opts)
@@ -60,20 +61,29 @@ local function listen(task, opts)
     return task
 end
 
---- Puts the submission into the books, and sends it.
-local function send(self, payload, body, opts, arrival)
+--- Reserves the price, writes the record if there is a spool, and sends the submission.
+--- `images`: the local input images, nil: none.
+local function send(self, payload, body, images, opts, prefetch)
+    local url = self._config.submit_url(payload)
     local price, unpublished = opts.price, nil
-    if not price then price, unpublished = pricing.estimate(payload) end
+    if not price then price, unpublished = request.price(self._config.provider, payload) end
+    local parts, size
+    if images then body, parts, size = images:split(body, self._config.max_image_bytes) end
+    if not body then return nil, parts end
     local reservation, err = self._budget:reserve(price, unpublished)
     if not reservation then return nil, err end
-    local order = {
-        body = body, request = payload, price = price, timeout = opts.timeout, reservation = reservation,
-        on_exchange = opts.on_exchange, arrival = arrival,
+    local kind = request.kind(self._config.provider, payload)
+    if images then images:describe(payload) end
+    local submission = {
+        images = parts, size = size or #body, kind = kind,
+        url = url, body = body, request = payload, price = price, is_estimated = not opts.price,
+        timeout = opts.timeout, reservation = reservation,
+        on_request = opts.on_request, prefetch = prefetch,
     }
     local task
-    if self._settings.spool then order.record, err = self._settings.spool:record(self._settings, payload, price) end
+    if self._config.spool then submission.record, err = self._config.spool:record(self._config, payload, price) end
     if not err then
-        task, err = Task.submit(self._settings, order, function(fresh) listen(fresh, opts) end)
+        task, err = Task.submit(self._config, submission, function(fresh) listen(fresh, opts) end)
     end
     if not task then
         reservation:release()
@@ -82,35 +92,39 @@ local function send(self, payload, body, opts, arrival)
     return task
 end
 
-local function submit(self, given, opts, level, arrival)
-    local payload, err = request.build(given, level + 1)
+local function submit(self, given, opts, level, prefetch)
+    local images
+    if type(given) == "table" and given.input_images ~= nil then
+        given, images = input_images.place(self._config, given)
+        if not given then return nil, images end
+    end
+    local payload, err = request.build(self._config.provider, given, level + 1)
     if not payload then return nil, err end
     local body
-    body, err = request.encode(payload, true)
+    body, err = request.encode(self._config.provider, payload)
     if not body then return nil, err end
-    return send(self, payload, body, opts, arrival)
+    return send(self, payload, body, images, opts, prefetch)
 end
 
---- Before a credit is spent.
+--- Checks the target file, before a credit is spent.
 local function check_path(path)
-    local ok, reason = false, "a file's name holds no NUL byte"
+    local ok, reason = false, "a file name must not contain a NUL byte"
     if not path:find "%z" then ok, reason = core.check_file(path) end
     return not ok and errors.new("io", "cannot write " .. text.show(path) .. ": " .. reason) or nil
 end
 
 local function generate(self, given, opts, level)
-    local until_ = core.now() + (opts.timeout or self._settings.timeout)
+    local until_ = core.now() + (opts.timeout or self._config.timeout)
     if opts.save then
         local err = check_path(opts.save)
         if err then return nil, err end
     end
-    local task, err = submit(self, given, opts, level + 1, Arrival.new(opts.save, until_))
+    local task, err = submit(self, given, opts, level + 1, transport.prefetch(opts.save, until_, self._config))
     if not task then return nil, err end
     local result
     result, err = task:wait()
     if not result then
-        -- Nobody else knows this task: whoever cancels the wait cancels the task.
-        if err.kind == "cancelled" then task:cancel() end
+        if err.kind == "cancelled" then task:cancel() end -- no other code has a reference to this task
         return nil, err
     end
     local image, left = result.images[1], math.max(until_ - core.now(), 0.001)
@@ -131,88 +145,137 @@ end
 --- Submits a request and returns at once. The request is checked before anything is sent.
 ---@param given string|flux2.Request a prompt, or a table with prompt, type, resolution, aspect_ratio, input_urls, extra
 ---@param opts? { timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function?,
----  on_exchange: (fun(task: flux2.Task, exchange: flux2.Exchange))? } timeout in seconds for the whole task, by default
----  the client's; price in credits, in the place of the published one; the functions as for task:on, but on_exchange
----  hears of every single request that is made for the task, also of those that failed and are made again
+---  on_request: (fun(task: flux2.Task, info: flux2.RequestInfo))? } timeout in seconds for the whole task, by default
+---  the client's; price in credits, instead of the published one; the functions as for task:on, but on_request is
+---  called after every HTTP request for the task, failed and repeated ones included
 ---@return flux2.Task? task
----@return flux2.Error? err "invalid_request" for a request that breaks a rule, "budget" where there is one, "io" for a
----  spool that cannot be written; whatever happens later comes out of task:wait
+---@return flux2.Error? err "invalid_request" for a request that breaks a rule, "budget" if it would be exceeded, "io"
+---  for a spool that cannot be written; task:wait returns later errors
 -- Example: `local task = assert(client:submit { prompt = "a red fox", aspect_ratio = "16:9" })`
 function Client:submit(given, opts)
-    opts = options.check("client:submit", opts, SUBMIT_OPTIONS, 2)
-    -- No tail call: the level of an error counts this function too.
-    local task, err = submit(self, given, opts, 2)
+    validate.receiver(self, Client, "client:submit")
+    opts = validate.options("client:submit", opts, SUBMIT_OPTIONS, 2)
+    local task, err = submit(self, given, opts, 2) -- no tail call: the error level counts this function
     return task, err
 end
 
---- What is wrong with a task id; a value of another type is raised.
+--- Returns an error for an invalid task id, nil for a valid one. Raises an error unless it is a string.
 local function check_id(what, id, level)
     if type(id) ~= "string" then error(what .. ": a task id is a string, not " .. text.show(id), level + 1) end
-    if id ~= "" and #id <= response.longest_id then return nil end
-    local message = ("a task id has 1 to %d bytes; this one has %d"):format(response.longest_id, #id)
+    if id ~= "" and #id <= core.id_max then return nil end
+    local message = ("a task id has 1 to %d bytes; this one has %d"):format(core.id_max, #id)
     return errors.new("invalid_request", message)
 end
 
---- Takes up a task that already exists, for instance one that a time-out left at the service.
----@param id string as task.id or err.task_id said
+--- The URL at which a task is polled: from the caller, from its record in the spool, or made from its id.
+local function find_urls(self, id, opts)
+    local own, poll_url = self._config, opts.poll_url
+    if poll_url and not transport.may_poll_at(own, poll_url) then
+        local message = "the key may not go to poll_url " .. text.show(poll_url) .. ": see provider.origins"
+        return nil, errors.new("invalid_request", message, { task_id = id })
+    end
+    if not poll_url and own.spool and #own.provider.response.poll_url > 0 then
+        poll_url = own.spool:find_poll_url(own.base_url, id)
+    end
+    local url, reason = transport.task_url(own, id, poll_url)
+    if url then return { url = url, poll_url = poll_url } end
+    return nil, errors.new("invalid_request", reason .. "; give poll_url = task.poll_url", { task_id = id })
+end
+
+--- Polls a task that already exists, for instance after a timeout.
+---@param id string as in task.id or err.task_id
 ---@param opts? { timeout: number?, on_status: function?, on_progress: function?, on_done: function?,
----  on_exchange: function? } timeout in seconds from now, by default the client's; the functions as for submit
+---  on_request: function?, poll_url: string? } timeout in seconds from now, by default the client's; the functions as
+---  for submit; poll_url as in task.poll_url, for a provider that polls each task at a separate URL: by default from
+---  the record in the spool
 ---@return flux2.Task? task
----@return flux2.Error? err "invalid_request" for what cannot be a task id; whatever happens later comes out of
----  task:wait
+---@return flux2.Error? err "invalid_request" for an invalid task id, or if the poll URL is unknown; task:wait returns
+---  later errors
 -- Example: `local result, err = client:task(err.task_id):wait()`
 function Client:task(id, opts)
-    opts = options.check("client:task", opts, TASK_OPTIONS, 2)
+    validate.receiver(self, Client, "client:task")
+    opts = validate.options("client:task", opts, ADOPT_OPTIONS, 2)
     local wrong = check_id("client:task", id, 2)
     if wrong then return nil, wrong end
-    local task, err = Task.adopt(self._settings, id, opts.timeout, opts.on_exchange)
+    local urls, task, err
+    urls, err = find_urls(self, id, opts)
+    if urls then task, err = Task.adopt(self._config, id, urls, opts.timeout, opts.on_request) end
     if not task then return nil, err end
     return listen(task, opts)
 end
 
---- Asks once how a task stands, and takes nothing up. Yields in a coroutine, blocks outside one.
----@param id string as task.id or err.task_id said
----@param opts? { timeout: number? } timeout in seconds, by default the client's
----@return flux2.Look? look
----@return flux2.Error? err kind "not_found" for a task that the service does not know
--- Example: `print(assert(client:look "n41xxxx_flux2").state)`
-function Client:look(id, opts)
-    opts = options.check("client:look", opts, LOOK_OPTIONS, 2)
-    local wrong = check_id("client:look", id, 2)
-    if wrong then return nil, wrong end
-    local found, err = look(self._settings, id, opts.timeout)
-    return found, err
+---@class flux2.TaskStatus The status of a task at the time of the call.
+---@field id string the task
+---@field state "running"|"succeeded"|"failed" according to the service
+---@field status? string the status word of the service
+---@field progress? number 0 to 1
+---@field urls string[] of its images; they expire
+---@field error? flux2.Error why it failed
+---@field credits? number credits, according to the service
+
+local function get_status(self, id, url, timeout)
+    local event, request_error = transport.poll_once(self._config, id, url, timeout or self._config.timeout)
+    if not event then return nil, request_error end
+    local state = error_mapping.states[event.verdict]
+    local err = event.error and error_mapping.of(event, transport.context(self._config, id))
+    if not state or (state == "succeeded" and err) then return nil, err end
+    local urls = {}
+    for _, image in ipairs(event.images or {}) do urls[#urls + 1] = image.url end
+    return {
+        id = id, state = state, status = event.status, progress = state == "succeeded" and 1 or event.progress,
+        urls = urls, error = err, credits = event.credits,
+    }
 end
 
---- From a prompt to a picture: submits, waits, and fetches into memory, or with `save` straight into a file. The
---- download begins as soon as the task has ended, also while the host is busy. Yields in a coroutine, blocks outside
---- one.
+--- Requests the status of a task once, without polling it. Yields in a coroutine, blocks outside one.
+---@param id string as in task.id or err.task_id
+---@param opts? { timeout: number?, poll_url: string? } timeout in seconds, by default the client's; poll_url as for
+---  client:task
+---@return flux2.TaskStatus? status
+---@return flux2.Error? err kind "not_found" for a task that is unknown to the service, "invalid_request" if the poll
+---  URL is unknown
+-- Example: `print(assert(client:status "n41xxxx_flux2").state)`
+function Client:status(id, opts)
+    validate.receiver(self, Client, "client:status")
+    opts = validate.options("client:status", opts, STATUS_OPTIONS, 2)
+    local wrong = check_id("client:status", id, 2)
+    if wrong then return nil, wrong end
+    local urls, status, err
+    urls, err = find_urls(self, id, opts)
+    if urls then status, err = get_status(self, id, urls.url, opts.timeout) end
+    return status, err
+end
+
+--- Generates an image: submits, waits, and downloads it into memory or, with `save`, into a file. The download begins
+--- as soon as the task has ended, even while the program is busy. Yields in a coroutine, blocks outside one.
 ---@param given string|flux2.Request as for submit
 ---@param opts? { save: string?, timeout: number?, price: number?, on_status: function?, on_progress: function?,
----  on_done: function?, on_exchange: function? } save is the path of a file; timeout in seconds covers everything;
+---  on_done: function?, on_request: function? } save is the path of a file; timeout in seconds covers everything;
 ---  price in credits and the functions as for submit
 ---@return flux2.Image? image
----@return flux2.Error? err of any kind, with task_id once the service has accepted it
+---@return flux2.Error? err of any kind, with task_id if the task was accepted
 -- Example: `assert(client:generate("a red fox", { save = "fox.png" }))`
 function Client:generate(given, opts)
-    opts = options.check("client:generate", opts, GENERATE_OPTIONS, 2)
+    validate.receiver(self, Client, "client:generate")
+    opts = validate.options("client:generate", opts, GENERATE_OPTIONS, 2)
     local image, err = generate(self, given, opts, 2)
     return image, err
 end
 
---- Generates many, with a bounded number at once. The iterator gives `index, image, err` in the order in which they
---- finish, or in the order given with `ordered`. It asks for the next prompt only when there is room; one failure does
---- not stop the rest; leaving the loop cancels what is still running (at once on Lua 5.4; before, when the iterator is
---- collected, or by its `close`). Yields in a coroutine, blocks outside one.
----@param iterable table|fun(): any prompts or requests: a list, or a function that returns the next one and at last nil
+--- Generates many images with bounded concurrency. The iterator returns `index, image, err` in the order in which they
+--- finish or, with `ordered`, in the order of the prompts. It reads the next prompt only when it can be submitted. One
+--- failure does not stop the rest. Leaving the loop cancels the running tasks: at once on Lua 5.4; on other versions
+--- when the iterator is collected, or by its `close`. Yields in a coroutine, blocks outside one.
+---@param iterable table|fun(): any prompts or requests: a list, or a function that returns the next one, nil at the end
 ---@param opts? { concurrency: integer?, ordered: boolean?, save: (fun(index: integer, request: any): string)?,
 ---  timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function?,
----  on_exchange: function? } concurrency: how many at once, 4 by default; save names the file for each; timeout in
----  seconds for each; price in credits for each; the functions as for submit
----@return flux2.Map iterator gives the index, then an image, or nil and a flux2.Error of any kind
+---  on_request: function? } concurrency: the number of tasks at once, default 4; save returns the path of each file;
+---  timeout in seconds for each; price in credits for each; the functions as for submit
+---@return flux2.Map iterator returns the index, then an image, or nil and a flux2.Error of any kind
 -- Example: `for i, image, err in client:map(prompts, { concurrency = 8 }) do print(i, image or err) end`
 function Client:map(iterable, opts)
-    opts = options.check("client:map", opts, MAP_OPTIONS, 2)
+    validate.receiver(self, Client, "client:map")
+    opts = validate.options("client:map", opts, MAP_OPTIONS, 2)
     if type(iterable) ~= "table" and type(iterable) ~= "function" then
         error("client:map: a list or a function that returns the next prompt is needed, not " .. text.show(iterable), 2)
     end
@@ -228,42 +291,57 @@ function Client:map(iterable, opts)
         return generate(self, item, {
             save = path, timeout = opts.timeout, price = opts.price,
             on_status = opts.on_status, on_progress = opts.on_progress, on_done = opts.on_done,
-            on_exchange = opts.on_exchange,
+            on_request = opts.on_request,
         }, 2)
     end)
 end
 
---- Credits of the submissions that the service accepted, at the published price or the `price` that was given; a task
---- without either counts as 0. What recover finds was counted by the program that paid for it.
+--- Estimates the price of a request, from the provider's prices or the option `prices`. Sends nothing.
+---@param given string|flux2.Request as for submit
+---@return number? credits an estimate: the service determines the price
+---@return string? reason why there is no price
+---@return string? source of the prices: where and when they were published
+-- Example: `print(client:estimate { prompt = "a red fox", type = "flex" })`
+function Client:estimate(given)
+    validate.receiver(self, Client, "client:estimate")
+    local credits, reason, source = request.price(self._config.provider, given, 2)
+    return credits, reason, source
+end
+
+--- Credits of the accepted submissions: what the service says that they cost, or else their estimate or the given
+--- `price`; a task without any of these counts as 0.
+--- Tasks from client:recover are not included.
 ---@return number spent credits
----@return number reserved credits of what is not answered yet, or of unknown outcome: it counts against the budget all
----  the same
+---@return number reserved credits of submissions without a response yet, or of unknown outcome; they count against the
+---  budget
 -- Example: `print(client:spent())`
 function Client:spent()
+    validate.receiver(self, Client, "client:spent")
     return self._budget.spent, self._budget.reserved
 end
 
---- With `spool`: what an earlier run paid for and did not collect, because it crashed, was killed or gave up waiting.
---- The tasks are polled from their first `wait` or `on`, not before; their `request` says what they were. What another
---- program that is alive looks after is left to it. A record leaves the spool when its picture is saved or handed over,
---- when its task has failed for good, or by `discard()`.
+--- With `spool`: returns the tasks that earlier runs paid for and did not collect, because of a crash or a timeout.
+--- They are polled from their first `wait` or `on`; `request` is what was submitted. Tasks of running programs are not
+--- included. A record is removed when its image is saved or read, when its task has failed, or by `discard()`.
 ---@param opts? { timeout: number? } timeout in seconds for each task from its first wait, by default the client's
 ---@return flux2.Task[]? tasks oldest first
----@return flux2.Record[]|flux2.Error unknown or, after nil, an error: "invalid_request" for a client without a spool,
----  "io" for one that cannot be read. Unknown are submissions that may have been accepted, with `request`, `submitted`
----  and `discard()`; they are listed again by later runs until they are discarded
----@return { path: string, reason: string }[]? damaged records that could not be read; each is kept as `path`
+---@return flux2.Record[]|flux2.Error unknown submissions that may have been accepted, with `request`, `submitted` and
+---  `discard()`: they are returned until they are discarded. After nil an error: "invalid_request" for a client without
+---  a spool, "io" for one that cannot be read
+---@return { path: string, reason: string }[]? damaged records that cannot be read: each may be of a paid image. Check
+---  them before submitting again; they are returned until the file `path` is removed
 -- Example: `for _, task in ipairs(assert(client:recover())) do task:wait().images[1]:save(task.id .. ".png") end`
 function Client:recover(opts)
-    opts = options.check("client:recover", opts, RECOVER_OPTIONS, 2)
-    local tray = self._settings.spool
-    if not tray then
+    validate.receiver(self, Client, "client:recover")
+    opts = validate.options("client:recover", opts, RECOVER_OPTIONS, 2)
+    local spool = self._config.spool
+    if not spool then
         return nil, errors.new("invalid_request", "this client has no spool: give flux2.new { spool = directory }")
     end
-    local found, unknown, damaged = tray:recover(self._settings.base_url)
+    local found, unknown, damaged = spool:recover(self._config.base_url)
     if not found then return nil, unknown end
     local tasks = {}
-    for i, record in ipairs(found) do tasks[i] = Task.recovered(self._settings, record, opts.timeout) end
+    for i, record in ipairs(found) do tasks[i] = Task.recovered(self._config, record, opts.timeout) end
     return tasks, unknown, damaged
 end
 

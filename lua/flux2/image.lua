@@ -1,44 +1,65 @@
---- A finished picture: fetched into memory, or streamed to a file by the engine.
--- Owns the bytes once they are here. Knows no task beyond asking it once for a fresh URL.
+--- A finished image: downloaded into memory, or streamed to a file by the engine.
 
-if jit then jit.off(true, true) end -- see flux2.scheduler
-
-local base64 = require "flux2.base64"
 local core = require "flux2.core"
+local error_mapping = require "flux2.error_mapping"
 local errors = require "flux2.errors"
-local exchange = require "flux2.exchange"
-local response = require "flux2.response"
+local transport = require "flux2.transport"
+local image_signature = require "flux2.image_signature"
+local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
+local validate = require "flux2.validate"
 
----@class flux2.Image A finished picture, at the service or here.
----@field url? string where the service put it; such links expire
----@field content_type? string by its first bytes once it was fetched, before that as the service says
----@field path? string where it was last saved
----@field result? flux2.Result what it came with, when client:generate made it
+---@class flux2.Image A finished image, at the service or in memory.
+---@field url? string the URL at the service; it expires
+---@field content_type? string according to the service or, after the download, to its first bytes
+---@field path? string the file to which it was last saved
+---@field result? flux2.Result its result, if client:generate made it
 local Image = {}
 Image.__index = Image
 Image.__name = "flux2.Image"
 
--- A link that has expired, as services say it.
-local GONE = { [403] = true, [404] = true, [410] = true }
+-- Failures of a download that received something other than a whole image.
+local NO_IMAGE = { signature = true, truncated = true }
 
---- Used by Task.
----@private
----@param settings table
----@param picture table url or b64, content_type
----@param refresh? fun(timeout: number): flux2.Picture?, flux2.Error? asks for the same picture anew
----@param task_id? string
----@param record? flux2.Record in the spool, until the picture is collected
----@param arrival? flux2.Arrival its download, which has begun
----@return flux2.Image
-function Image.new(settings, picture, refresh, task_id, record, arrival)
-    return setmetatable({
-        url = picture.url, content_type = picture.content_type, _b64 = picture.b64, _settings = settings,
-        _refresh = refresh, _task_id = task_id, _record = record, _arrival = arrival,
-    }, Image)
+-- The first and the longest pause, in seconds, before a download is repeated that received no image.
+local FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8
+
+-- `_state`, the place of the bytes, and the type of `_data`:
+--   "remote"     at `url`; nil
+--   "arriving"   being prefetched: a flux2.Prefetch
+--   "embedded"   from a response, not checked yet: a flux2.Buffer
+--   "buffer"     in memory: a flux2.Buffer
+--   "string"     in memory: a string
+--   "base64"     in memory, encoded: a string
+local function set(self, state, data)
+    self._state, self._data = state, data
 end
 
---- Saved, or handed over: from here on the picture is the caller's.
+--- Makes an image, for Task.
+---@private
+---@param config table
+---@param given table url or buffer, content_type
+---@param origin? { task_id: string?, task_url: string?, index: integer?, record: flux2.Record?,
+---  prefetch: flux2.Prefetch? } its task, the poll URL of that, and its place among the images; the record of the task
+---  in the spool; the started download
+---@return flux2.Image
+function Image.new(config, given, origin)
+    origin = origin or {}
+    local self = setmetatable({
+        url = given.url, content_type = given.content_type, _config = config, _task_id = origin.task_id,
+        _task_url = origin.task_url, _index = origin.index, _record = origin.record, _born = core.now(),
+    }, Image)
+    if given.buffer then
+        set(self, "embedded", given.buffer)
+    elseif origin.prefetch then
+        set(self, "arriving", origin.prefetch)
+    else
+        set(self, "remote")
+    end
+    return self
+end
+
+--- The image was saved or returned to the caller. It leaves the spool.
 local function collected(self)
     if self._record then self._record:collected() end
     self._record = nil
@@ -48,182 +69,229 @@ function Image:__tostring()
     return "flux2.Image (" .. text.clean(self.path or self.url or "in memory", 200) .. ")"
 end
 
---- One download, unless it is on its way already. With a path the engine streams it there; with `as_base64` it encodes
---- it, on its own thread.
+--- Downloads once, or waits for the prefetch. With a path the engine streams into that file; with `as_base64` it
+--- encodes the bytes on its own thread.
 local function download(self, path, seconds, as_base64)
-    local arrival = self._arrival
-    if arrival and arrival.path == path and not as_base64 then
-        self._arrival = nil
-        return arrival:take(seconds, self._task_id)
+    local prefetch = self._state == "arriving" and self._data
+    if prefetch and prefetch.path == path and not as_base64 then
+        set(self, "remote")
+        return prefetch:take(seconds, self._task_id)
     end
     local spec = { url = self.url, file = path, base64 = as_base64, check = true, deadline = seconds }
-    return exchange.ask(self._settings.images, spec, self._task_id)
+    return transport.download(self._config, spec, self._task_id)
 end
 
 local function read_failure(self, event, path)
-    local context = {
+    local err = error_mapping.of(event, {
         url = self.url, download = true, task_id = self._task_id,
-        limit = self._settings.max_image_bytes, limit_name = "max_image_bytes",
-        max_redirects = self._settings.max_redirects,
-    }
-    local err
-    if event.failure then
-        err = exchange.failure(event, context)
-        if event.failure == "io" then
-            err.message = "cannot write " .. text.show(path) .. ": " .. (event.message or "?")
-        end
-    else
-        err = response.http_error(event.http_status, event.body, exchange.info(event, context))
+        limit = self._config.max_image_bytes, limit_name = "max_image_bytes",
+        max_redirects = self._config.max_redirects, key = self._config.get_key(),
+    })
+    if event.failure == "io" then
+        err.message = "cannot write " .. text.show(path) .. ": " .. (event.message or "?")
     end
-    return exchange.redact(err, self._settings.key)
+    return err
 end
 
---- Downloads, and asks the task for a fresh link if this one has expired.
+--- Polls the task for a fresh URL. Returns whether the URL changed.
+local function refresh(self, timeout)
+    local event = self._task_url
+        and transport.poll_once(self._config, self._task_id, self._task_url, math.max(timeout, 0.001))
+    local fresh = event and event.images and event.images[self._index]
+    local has_changed = fresh and fresh.url and fresh.url ~= self.url or false
+    if has_changed then self.url = fresh.url end
+    return has_changed
+end
+
+--- Downloads. An image may be missing because the storage of the service is late, or because its URL has expired.
+--- Therefore the download is repeated for `poll.patience`, with a fresh URL from the task.
 local function fetch(self, path, timeout, as_base64)
-    local until_ = core.now() + (timeout or self._settings.timeout)
-    for attempt = 1, 2 do
+    local began, pause, is_first = core.now(), FIRST_PAUSE, true
+    local until_ = began + (timeout or self._config.timeout)
+    local patient_until = self._task_id and math.min(until_, began + self._config.patience) or began
+    while true do
         local event, reason = download(self, path, math.max(until_ - core.now(), 0.001), as_base64)
         if not event then return nil, reason end
         if not event.failure and event.http_status < 300 then
-            local signature = response.signatures[event.signature]
+            local signature = image_signature.list[event.signature]
             self.content_type = signature and signature.content_type or self.content_type
             return event
         end
         local err = read_failure(self, event, path)
-        if attempt == 2 or not self._refresh or not GONE[event.http_status] then return nil, err end
-        local picture = self._refresh(math.max(until_ - core.now(), 0.001))
-        if not picture or not picture.url then return nil, err end
-        self.url = picture.url
+        if event.failure and not NO_IMAGE[event.failure] then return nil, err end
+        local is_fresh = refresh(self, until_ - core.now())
+        -- Only the first fresh URL is tried at once: a service may make a new URL for each poll.
+        if not (is_fresh and is_first) then
+            if core.now() + pause > patient_until or not scheduler.sleep(pause) then return nil, err end
+            pause = math.min(2 * pause, LONGEST_PAUSE)
+        end
+        is_first = false
     end
 end
 
---- What came inside the answer itself.
-local function decode(self)
-    local bytes, reason = base64.decode(self._b64)
-    if not bytes then
-        return nil, errors.new("protocol", "the picture in the answer is not Base64: " .. tostring(reason),
-            { task_id = self._task_id })
-    end
-    local content_type = response.image_type(bytes)
+--- Checks an embedded image, at its first use.
+local function check(self)
+    local content_type = image_signature.type(self._data:string(image_signature.size))
     if not content_type then
-        return nil, errors.new("not_an_image", "what the answer holds is not an image (PNG, JPEG, WEBP, GIF or AVIF " ..
-            "by its first bytes)", { task_id = self._task_id })
+        return nil, errors.new("not_an_image", "the data in the response is not an image (PNG, JPEG, WEBP, GIF or " ..
+            "AVIF by its first bytes)", { task_id = self._task_id })
+    end
+    if not core.is_whole_image(self._data) then
+        return nil, errors.new("not_an_image", ("the image in the response is truncated after %d bytes"):format(
+            #self._data), { task_id = self._task_id })
     end
     self.content_type = content_type
-    return bytes
+    set(self, "buffer", self._data)
+    return true
 end
 
-local function check_timeout(what, timeout)
-    if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
-        error(what .. ": timeout must be a number of seconds, not " .. text.show(timeout), 3)
+--- Whether no download is needed.
+function Image:_is_in_memory()
+    return self._state ~= "remote" and self._state ~= "arriving"
+end
+
+--- Marks an error: a finished task is paid for.
+local function paid(self, err)
+    err.paid, err.task_id = true, err.task_id or self._task_id
+    return err
+end
+
+--- Ensures that the image is in memory, as received or as Base64.
+local function load(self, timeout, as_base64)
+    if self._state == "embedded" then
+        local ok, wrong = check(self)
+        return ok, wrong and paid(self, wrong)
     end
-end
-
---- Sees to it that the picture is in memory: as `_bytes`, a string, or as `_buffer`.
-local function get(self, timeout)
-    if self._bytes or self._buffer then return true end
-    if self._b64 then
-        local bytes, err = decode(self)
-        if not bytes then return nil, err end
-        self._bytes, self._b64 = bytes, nil
+    if self:_is_in_memory() then return true end
+    local event, err = fetch(self, nil, timeout, as_base64)
+    if not event then return nil, paid(self, err) end
+    if as_base64 then
+        set(self, "base64", event.buffer:string())
     else
-        local event, err = fetch(self, nil, timeout)
-        if not event then return nil, err end
-        self._buffer = event.buffer
+        set(self, "buffer", event.buffer)
     end
     return true
 end
 
---- The bytes of the picture. Fetched once, then kept. Yields in a coroutine, blocks outside one.
----@param timeout? number seconds, by default the client's
----@return string? bytes
----@return flux2.Error? err "timeout", "network" and the like; "not_found" if the link has expired and the service gives
----  no new one; "not_an_image" and "too_large" for what is no picture to be kept
--- Example: `local png = assert(image:bytes())`
-function Image:bytes(timeout)
-    check_timeout("image:bytes", timeout)
-    local ok, err = get(self, timeout)
-    if not ok then return nil, err end
-    if not self._bytes then self._bytes, self._buffer = self._buffer:string(), nil end
-    collected(self)
-    return self._bytes
+--- The bytes of an image in memory, as a string or a buffer.
+local function decoded(self)
+    if self._state == "base64" then set(self, "string", (core.unbase64(self._data))) end
+    return self._data
 end
 
----@class flux2.Buffer The bytes of a picture outside Lua's strings: `#buffer` is how many.
----@field string fun(self: flux2.Buffer): string a copy of them
----@field pointer fun(self: flux2.Buffer): userdata where they begin, for LuaJIT's ffi; valid while the buffer is
+--- Returns the bytes of the image. Downloads them once, then keeps them. Yields in a coroutine, blocks outside one.
+---@param timeout? number seconds, by default the client's
+---@return string? bytes
+---@return flux2.Error? err "timeout", "network" and other kinds; "not_found" if the URL has expired and the service
+---  returns no new one; "not_an_image" and "too_large" for invalid data
+-- Example: `local png = assert(image:bytes())`
+function Image:bytes(timeout)
+    validate.receiver(self, Image, "image:bytes")
+    validate.timeout("image:bytes", timeout)
+    local ok, err = load(self, timeout)
+    if not ok then return nil, err end
+    local bytes = decoded(self)
+    if self._state == "buffer" then set(self, "string", bytes:string()) end
+    collected(self)
+    return self._data
+end
+
+---@class flux2.Buffer The bytes of an image, not copied into a Lua string. `#buffer` is their number.
+---@field string fun(self: flux2.Buffer): string returns a copy as a string
+---@field pointer fun(self: flux2.Buffer): userdata returns the address, for LuaJIT's ffi; valid while the buffer is
 ---  referenced
 
---- The bytes of the picture as the engine received them, without a copy: for programs that count milliseconds, where a
---- string of 8 MB takes some. Fetched once. Yields in a coroutine, blocks outside one.
+--- Returns the bytes of the image without a copy: copying 8 MB into a Lua string takes milliseconds. Downloads them
+--- once. Yields in a coroutine, blocks outside one.
 ---@param timeout? number seconds, by default the client's
 ---@return flux2.Buffer? buffer
 ---@return flux2.Error? err as for image:bytes: "timeout", "network", "not_an_image" and the like
 -- Example: `local buffer = assert(image:buffer()); ffi.copy(target, buffer:pointer(), #buffer)`
 function Image:buffer(timeout)
-    check_timeout("image:buffer", timeout)
-    local ok, err = get(self, timeout)
+    validate.receiver(self, Image, "image:buffer")
+    validate.timeout("image:buffer", timeout)
+    local ok, err = load(self, timeout)
     if not ok then return nil, err end
+    local bytes = decoded(self)
     collected(self)
-    return self._buffer or core.buffer(self._bytes)
+    return self._state == "buffer" and bytes or core.buffer(bytes)
 end
 
-local function get_base64(self, timeout)
-    if self._bytes or self._buffer then return base64.encode(self._bytes or self._buffer) end
-    if self._b64 and not self._is_ours then
-        local bytes, err = decode(self)
-        if not bytes then return nil, err end
-        self._b64 = base64.encode(bytes) -- whatever variant it came in
-    elseif not self._b64 then
-        local event, err = fetch(self, nil, timeout, true)
-        if not event then return nil, err end
-        self._b64 = event.buffer:string()
-    end
-    self._is_ours = true
-    return self._b64
-end
-
---- The picture as Base64: standard, padded, on one line. Fetched once, and encoded by the engine's thread. Yields in a
---- coroutine, blocks outside one.
+--- Returns the image as Base64: standard alphabet, padded, one line. Downloads it once; the engine's thread encodes it.
+--- Yields in a coroutine, blocks outside one.
 ---@param timeout? number seconds, by default the client's
 ---@return string? text
 ---@return flux2.Error? err as for image:bytes: "timeout", "network", "not_an_image" and the like
 -- Example: `local html = "<img src=\"data:" .. image.content_type .. ";base64," .. assert(image:base64()) .. "\">"`
 function Image:base64(timeout)
-    check_timeout("image:base64", timeout)
-    local encoded, err = get_base64(self, timeout)
-    if not encoded then return nil, err end
+    validate.receiver(self, Image, "image:base64")
+    validate.timeout("image:base64", timeout)
+    local ok, err = load(self, timeout, true)
+    if not ok then return nil, err end
+    local encoded = self._state == "base64" and self._data or core.base64(self._data)
     collected(self)
     return encoded
 end
 
---- Saves the picture. From its URL it is streamed by the engine, in constant memory; it appears under its name when it
---- is whole, and nothing is left if it fails. Yields in a coroutine, blocks outside one.
----@param path string the file; its folder must be there
+--- Saves the image. The engine streams a download into the file, in constant memory. The file appears only when it is
+--- whole; a failure leaves no file. Yields in a coroutine, blocks outside one.
+---@param path string the file; its folder must exist
 ---@param timeout? number seconds, by default the client's
 ---@return string? path
 ---@return flux2.Error? err "io" if the file cannot be written, else as for image:bytes
 -- Example: `assert(image:save "garden.png")`
 function Image:save(path, timeout)
+    validate.receiver(self, Image, "image:save")
     if type(path) ~= "string" or path == "" or path:find("%z") then
         error("image:save: path must be a string that is not empty, not " .. text.show(path), 2)
     end
-    check_timeout("image:save", timeout)
-    if self._bytes or self._buffer or self._b64 then
-        local ok, reason = get(self, timeout)
+    validate.timeout("image:save", timeout)
+    if self:_is_in_memory() then
+        local ok, reason = load(self)
         if not ok then return nil, reason end
-        ok, reason = core.write_file(path, self._bytes or self._buffer, self._settings.spool ~= nil)
+        ok, reason = core.write_file(path, decoded(self), self._config.spool ~= nil)
         if not ok then
             local message = "cannot write " .. text.show(path) .. ": " .. reason
-            return nil, errors.new("io", message, { task_id = self._task_id })
+            return nil, paid(self, errors.new("io", message))
         end
     else
         local event, err = fetch(self, path, timeout)
-        if not event then return nil, err end
+        if not event then return nil, paid(self, err) end
     end
     self.path = path
     collected(self)
     return path
+end
+
+--- On Windows a write to stdout would add a carriage return before each line feed.
+local function write_all(file, bytes)
+    local is_text = file == io.stdout and package.config:sub(1, 1) == "\\"
+    local ok, reason = file:write(is_text and "" or bytes)
+    if ok then ok, reason = file:flush() end
+    if ok and is_text then ok, reason = core.write_output(bytes) end
+    return ok, reason
+end
+
+--- Writes the bytes of the image into an open file, such as io.stdout. The record leaves the spool when all bytes are
+--- written and flushed. Yields in a coroutine, blocks outside one.
+---@param file file* open for writing
+---@param timeout? number seconds, by default the client's
+---@return boolean? written
+---@return flux2.Error? err "io" if the file cannot be written, else as for image:bytes
+-- Example: `assert(image:write(io.stdout))`
+function Image:write(file, timeout)
+    validate.receiver(self, Image, "image:write")
+    if io.type(file) ~= "file" then
+        error("image:write: an open file is needed, not " .. (io.type(file) and "a closed one" or text.show(file)), 2)
+    end
+    validate.timeout("image:write", timeout)
+    local ok, err = load(self, timeout)
+    if not ok then return nil, err end
+    local bytes = decoded(self)
+    local written, reason = write_all(file, self._state == "buffer" and bytes:string() or bytes)
+    if not written then return nil, paid(self, errors.new("io", "cannot write the image: " .. tostring(reason))) end
+    collected(self)
+    return true
 end
 
 return Image

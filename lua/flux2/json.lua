@@ -1,6 +1,4 @@
---- JSON in and out, without raising, and reading values out of what came in.
--- A leaf over lua-cjson. Owns the one codec of flux2: an instance of its own, so that neither the host's settings
--- reach us nor ours the host.
+--- JSON by lua-cjson, without raised errors. Uses a separate instance of cjson, because settings belong to an instance.
 
 local cjson = require "cjson"
 local text = require "flux2.text"
@@ -12,17 +10,15 @@ local MAX_VALUES_OUT, MAX_VALUES_IN = 10000, 100000
 
 local codec = cjson.new()
 codec.decode_max_depth(MAX_DEPTH_IN)
--- Python services write NaN and Infinity; the rest of such an answer is still worth reading.
-codec.decode_invalid_numbers(true)
+codec.decode_invalid_numbers(true) -- NaN and Infinity, as Python writes them
 codec.encode_max_depth(MAX_DEPTH_OUT + 2)
 codec.encode_invalid_numbers(false)
 codec.encode_sparse_array(false, 1, 0)
 
---- What a JSON null becomes in a decoded table.
+--- The value of a JSON null.
 json.null = cjson.null
 
---- cjson looks at the locale's decimal point when a codec is made, and misreads "0.5" after the host has chosen another
---- country. A program may do that at any time.
+--- `cjson.new` reads the decimal point of the locale, for all instances. A program may change the locale at any time.
 local locale = os.setlocale(nil, "numeric")
 local function follow_locale()
     local now = os.setlocale(nil, "numeric")
@@ -31,9 +27,9 @@ local function follow_locale()
     cjson.new()
 end
 
---- A text that is nothing but "{},{}," takes dozens of times its size once it is decoded. What is short enough is fine.
--- One sign after the other, as plain text: that is fast, and a picture in Base64 has millions of characters.
-local function is_modest(body)
+--- Whether a text has few values: "{},{}," decodes to dozens of times its size. Plain searches are fast, even in an
+--- image in Base64.
+local function has_few_values(body)
     if #body <= MAX_VALUES_IN then return true end
     local count = 0
     for _, sign in ipairs { ",", "{", "[" } do
@@ -53,18 +49,18 @@ end
 ---@return string? reason
 function json.decode(body)
     if type(body) ~= "string" then return nil, "there is no text" end
-    if not is_modest(body) then return nil, "it holds more than " .. MAX_VALUES_IN .. " values" end
+    if not has_few_values(body) then return nil, "it holds more than " .. MAX_VALUES_IN .. " values" end
     follow_locale()
     local ok, value = pcall(codec.decode, body)
-    -- Not the fault of the text, which may hold the id of a paid task: once more, after a collection of garbage.
+    -- The failed allocation has collected garbage, and the text may contain the id of a paid task: try again.
     if not ok and value == "not enough memory" then ok, value = pcall(codec.decode, body) end
     if not ok then return nil, text.clean(tostring(value), 200) end
     return value
 end
 
---- What is being looked at, as people write it: "extra.seeds[2]". Only for a refusal: it costs more than a copy.
----@param walk table `root` is what the whole is called; then the keys that lead to where the copy stands
----@param depth integer how many of them
+--- Returns the name of the current value, such as "extra.seeds[2]", for an error.
+---@param walk table `root`, the name of the whole, and the keys that lead to the current value
+---@param depth integer the number of keys
 local function place(walk, depth)
     local parts = { walk.root }
     for i = 1, depth do
@@ -74,12 +70,12 @@ local function place(walk, depth)
     return table.concat(parts)
 end
 
---- `lead` comes before the place, if it is given.
+--- Raises `lead`, if given, then the place and the complaint.
 local function refuse(walk, depth, complaint, lead)
     error({ reason = (lead or "") .. place(walk, depth) .. complaint }, 0)
 end
 
---- cjson writes 14 digits. A rounded float is a rounded float; a rounded integer is another seed.
+--- cjson writes 14 digits. A rounded fraction is accepted; a rounded integer is not, because it may be a seed.
 local function check_number(n, walk, depth)
     if n ~= n or n == math.huge or n == -math.huge then
         refuse(walk, depth, " is not a finite number, which JSON cannot hold")
@@ -114,7 +110,6 @@ local function check_keys(t, walk, depth)
     end
 end
 
---- `depth` keys of `walk` lead to `value`.
 local function copy(value, walk, depth)
     walk.values = walk.values + 1
     if walk.values > MAX_VALUES_OUT then refuse(walk, depth, " is too large: more than 10000 values") end
@@ -136,10 +131,10 @@ local function copy(value, walk, depth)
     return out
 end
 
---- Copies a value through and through, provided that JSON can hold it.
+--- Returns a deep copy of a value that JSON can represent.
 ---@param value any
----@param where string what to call the value in the reason
----@return any copy nil with a reason; beware that `false` is a value
+---@param where string the name of the value, for the reason
+---@return any copy nil with a reason; `false` is a value
 ---@return string? reason
 function json.copy(value, where)
     local ok, result = pcall(copy, value, { root = where, values = 0 }, 0)
@@ -147,8 +142,7 @@ function json.copy(value, where)
     return nil, type(result) == "table" and result.reason or tostring(result)
 end
 
---- Encodes what `json.copy` has returned, or what is put together of such values: it is not looked at again. Never
---- raises.
+--- Encodes a result of `json.copy`, or a table of such results, without checks. Never raises.
 ---@param value any
 ---@return string? encoded
 ---@return string? reason
@@ -159,58 +153,15 @@ function json.write(value)
     return encoded
 end
 
---- Encodes a value. Never raises, and never changes what it says: holes, mixed keys and NaN are refused.
+--- Encodes a value. Never raises. Refuses holes, mixed keys and NaN.
 ---@param value any
----@param where string what to call the value in the reason
+---@param where string the name of the value, for the reason
 ---@return string? encoded
 ---@return string? reason
 function json.encode(value, where)
     local checked, reason = json.copy(value, where)
     if reason then return nil, reason end
     return json.write(checked)
-end
-
--- Path -> its steps. The paths are those of flux2.shapes, and each answer is tried on more than a hundred of them:
--- taking them apart anew would be most of what an answer costs.
-local STEPS = setmetatable({}, {
-    __index = function(all, path)
-        local steps = {}
-        for step in path:gmatch("[^.]+") do
-            steps[#steps + 1] = step:find("^%d+$") and tonumber(step) + 1 or step
-        end
-        all[path] = steps
-        return steps
-    end,
-})
-
---- Follows a dotted path such as "data.0.url"; a number is a place in an array, from 0.
----@param value any
----@param path string "" is the value itself
----@return any found nil when there is nothing, or a null
-function json.dig(value, path)
-    local steps = STEPS[path]
-    for i = 1, #steps do
-        if type(value) ~= "table" then return nil end
-        value = value[steps[i]]
-    end
-    if value == json.null then return nil end
-    return value
-end
-
---- The first value along `paths` that `accept` turns into something.
----@param value any
----@param paths string[]
----@param accept fun(found: any): any nil for "not usable, look on"
----@return any
-function json.first(value, paths, accept)
-    for _, path in ipairs(paths) do
-        local found = json.dig(value, path)
-        if found ~= nil then
-            local usable = accept(found)
-            if usable ~= nil then return usable end
-        end
-    end
-    return nil
 end
 
 return json

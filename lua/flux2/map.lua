@@ -1,20 +1,19 @@
---- Many generations with a bounded number at once: the iterator behind client:map.
--- Owns the workers of one loop and ends them when the loop is left. Knows no HTTP and no task: it is given `generate`.
-
-if jit then jit.off(true, true) end -- see flux2.scheduler
+--- The iterator of client:map: many generations with bounded concurrency.
+-- Owns the coroutines of one loop, and cancels them when the loop is left.
 
 local errors = require "flux2.errors"
 local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
+local validate = require "flux2.validate"
 
----@class flux2.Map The iterator of client:map, to be called by `for`.
+---@class flux2.Map The iterator of client:map, for `for`.
 ---@overload fun(): integer?, flux2.Image?, flux2.Error?
 local Map = {}
 Map.__index = Map
 Map.__name = "flux2.Map"
 
--- Lua before 5.4 does not tell an iterator that its loop was left; the garbage collector does, later. Tables have no
--- __gc on 5.1, where newproxy makes something that has.
+-- Before Lua 5.4 only the garbage collector detects that a loop was left. Tables have no __gc on 5.1, but the userdata
+-- of newproxy have.
 local function on_collect(fn)
     local newproxy = rawget(_G, "newproxy")
     if not newproxy then return setmetatable({}, { __gc = fn }) end
@@ -32,13 +31,13 @@ local function new_puller(iterable)
     end
 end
 
---- Everything the workers know. They must not hold the iterator, or it would never be collected.
+--- The state of the loop. It must not refer to the iterator, which would never be collected then.
 local function new_state(iterable, opts, generate)
     return {
         pull = new_puller(iterable), generate = generate, limit = opts.concurrency or 4,
         ordered = opts.ordered or false, running = {}, alive = 0, last = 0, finished = {}, finished_count = 0,
         next_index = 1,
-        news = scheduler.latch(),
+        changed = scheduler.latch(),
     }
 end
 
@@ -52,12 +51,12 @@ local function keep(state, index, image, err)
     state.finished_count = state.finished_count + 1
 end
 
---- One worker. An error that it raises is one of the caller's: it belongs to this item, and not to the others.
+--- Starts the generation of one item. A raised error comes from a function of the caller; it is the error of this item.
 local function start(state, index, item)
     local handle = spawn.spawn(state.generate, item, index)
     state.running[index] = handle
-    scheduler.when(handle._latch, function()
-        -- Called again when want of memory has ended it: what is counted is counted last.
+    scheduler.when(handle:_end_latch(), function()
+        -- Called again if an allocation fails, so the counter changes last.
         if state.running[index] then
             local image, err = handle:join()
             if not image and not errors.is(err) then err = errors.new("invalid_request", tostring(err)) end
@@ -65,14 +64,14 @@ local function start(state, index, item)
             state.running[index] = nil
             state.alive = state.alive - 1
         end
-        if not state.closed then scheduler.open(state.news) end
+        if not state.closed then scheduler.open(state.changed) end
     end)
 end
 
---- Starts workers while there is room. An error of the caller's own iterator comes out of the loop.
+--- Starts generations up to the limit. Raises the errors of the caller's iterator.
 local function fill(state)
     while not state.closed and not state.drained and state.alive < state.limit
-        -- Finished pictures that nobody fetches must not pile up behind a slow first one.
+        -- With `ordered`, finished images must not accumulate behind a slow one.
         and state.finished_count < 4 * state.limit do
         local item = state.pull()
         if item == nil then
@@ -106,10 +105,10 @@ local function close(state)
     local running = state.running
     state.running, state.finished, state.finished_count = {}, {}, 0
     for _, handle in pairs(running) do handle:cancel() end
-    scheduler.open(state.news)
+    scheduler.open(state.changed)
 end
 
---- The next one: index, image, err. Nothing when all are done.
+--- Returns the next index, image and err; nothing at the end.
 function Map:__call()
     local state = self._state
     while not state.closed do
@@ -123,9 +122,9 @@ function Map:__call()
             close(state)
             return nil
         end
-        state.news = scheduler.latch()
-        local open = scheduler.await(state.news)
-        if not open then -- the coroutine that loops was cancelled
+        state.changed = scheduler.latch()
+        local open = scheduler.await(state.changed)
+        if not open then -- the looping coroutine was cancelled
             close(state)
             return nil
         end
@@ -133,9 +132,10 @@ function Map:__call()
     return nil
 end
 
---- Cancels what is still running. Leaving the loop does it too: at once on Lua 5.4, with a garbage collection before.
+--- Cancels the running tasks. Leaving the loop does it too: at once on Lua 5.4, else at a garbage collection.
 -- Example: `local each = client:map(prompts) local i, image, err = each() each:close()`
 function Map:close()
+    validate.receiver(self, Map, "each:close")
     close(self._state)
 end
 Map.__close = Map.close
@@ -148,10 +148,10 @@ Map.__close = Map.close
 ---@return flux2.Map each
 ---@return nil
 ---@return nil
----@return any closing on Lua 5.4 what is closed when the loop is left
+---@return any closing the value that Lua 5.4 closes when the loop is left
 function Map.new(iterable, opts, generate)
     local state = new_state(iterable, opts, generate)
-    -- The collector must not be made to resume coroutines (LuaJIT loops for ever then): the pump does it, soon.
+    -- The pump resumes the coroutines, because a finalizer must not: LuaJIT would loop for ever.
     local sentinel = on_collect(function()
         if not state.closed then pcall(scheduler.after, 0, function() close(state) end, true) end
     end)

@@ -1,34 +1,30 @@
---- Who is waiting for what: the one pump, the coroutines that wait, and the blocking wait.
--- Owns the engine of this Lua state and the table of its jobs. Knows nothing of Flux 2: a job is an id and a handler,
--- a wait is a latch that opens.
+--- The scheduler: delivers the events of the engine, resumes waiting coroutines, and implements blocking waits.
+-- Owns the engine of this Lua state and the handlers of its jobs. A job is an id and a handler; a wait is for a latch.
 
--- LuaJIT compiles what has run a few dozen times, in the middle of some frame: half a millisecond there, for code that
--- calls C all the time and gains nothing. So the rooms through which tasks and events go are interpreted.
-if jit then jit.off(true, true) end
-
-local core = require "flux2.core"
-local reports = require "flux2.reports"
-local yielding = require "flux2.yielding"
+local core = require "flux2.load_core" "flux2.core"
+local uncaught = require "flux2.uncaught"
+local text = require "flux2.text"
+local can_yield = require "flux2.can_yield"
 
 local scheduler = {}
 
 local engine -- started by the first job
-local count_ready -- how many events of it wait
+local count_ready -- returns the number of pending events
 local handlers = {} -- job id -> function(kind, event)
-local entries = 0 -- how many of them
-local quiet = {} -- job id -> true: nobody counts it as work (the time-out of a wait)
-local work = 0 -- jobs that count
-local most = 0 -- the largest `work` since the tables were made
-local waiting = setmetatable({}, { __mode = "k" }) -- coroutine -> the waiter it is suspended for
-local owners = setmetatable({}, { __mode = "k" }) -- coroutine -> who wants to know of its error
-local hosts = {} -- schedulers of others whose coroutines must wait in their way
+local entries = 0 -- the number of handlers
+local background_jobs = {} -- job id -> true: not counted in `work` (the timeout of a wait)
+local work = 0 -- the number of other jobs
+local peak = 0 -- the largest `work` since the tables were made
+local waiting = setmetatable({}, { __mode = "k" }) -- suspended coroutine -> its waiter
+local error_handlers = setmetatable({}, { __mode = "k" }) -- coroutine -> function(e, traceback)
+local hosts = {} -- other schedulers, which suspend and resume their own coroutines
 local cancelled = setmetatable({}, { __mode = "k" }) -- coroutines whose waits end at once
-local watchers = {} -- functions that hear of work beginning and ending
-local busy -- what they heard last: nil before the first job, then whether there is work
-local blocker -- how a host lets the time of a blocking wait pass
+local watchers = {} -- functions of on_work
+local busy -- the last argument of the watchers; nil before the first job
+local blocker -- the blocking wait of a host
 
 local SLICE = 60 -- seconds of one blocking wait; events and signals end it earlier
-local COUNTERS = { "jobs", "in_flight", "exchanges", "connections", "received", "ended" }
+local COUNTERS = { "jobs", "in_flight", "requests", "connections", "received", "ended" }
 
 local function remove(list, item)
     for i = #list, 1, -1 do
@@ -48,60 +44,59 @@ local function get_engine()
     return engine
 end
 
-local function announce()
+local function notify_watchers()
     if busy == (work > 0) then return end
     busy = work > 0
-    for i = 1, #watchers do reports.guard(watchers[i], busy) end
+    for i = 1, #watchers do uncaught.guard(watchers[i], busy) end
 end
 
---- For hosts: calls `fn(busy)` at the first job, and then whenever work begins (true) or none is left (false). At once
---- if the first job has been. Even when not busy, a wait may have a time-out that `update` has to deliver.
+--- For hosts: calls `fn(busy)` at the first job, and then whenever work begins (true) or ends (false); at once if there
+--- has been a job. Even when not busy, `update` may have to deliver the timeout of a wait.
 ---@param fn fun(busy: boolean)
 function scheduler.on_work(fn)
     watchers[#watchers + 1] = fn
-    if busy ~= nil then reports.guard(fn, busy) end
+    if busy ~= nil then uncaught.guard(fn, busy) end
 end
 
---- A table that was large stays so until something is put into it. After a burst ours start anew.
+--- Replaces the tables after a burst: an emptied table keeps its size.
 local function shrink()
-    if most < 256 then return end
-    handlers, quiet, most = {}, {}, 0
-    local still = setmetatable({}, { __mode = "k" })
-    for co, waiter in pairs(waiting) do still[co] = waiter end
-    waiting = still
+    if peak < 256 then return end
+    handlers, background_jobs, peak = {}, {}, 0
+    local copy = setmetatable({}, { __mode = "k" })
+    for co, waiter in pairs(waiting) do copy[co] = waiter end
+    waiting = copy
 end
 
 local function forget(id)
     if not handlers[id] then return end
     handlers[id] = nil
     entries = entries - 1
-    if quiet[id] then
-        quiet[id] = nil
+    if background_jobs[id] then
+        background_jobs[id] = nil
     else
         work = work - 1
     end
     if entries == 0 then shrink() end
-    announce()
+    notify_watchers()
 end
 
-local function enter(id, handler, background)
-    if background then quiet[id] = true end
+local function register(id, handler, background)
+    if background then background_jobs[id] = true end
     handlers[id] = handler
     entries = entries + 1
     if not background then
         work = work + 1
-        if work > most then most = work end
+        if work > peak then peak = work end
     end
-    announce()
+    notify_watchers()
 end
 
-local function enter_and_start(id, handler, background, start, ...)
-    enter(id, handler, background)
+local function register_and_start(id, handler, background, start, ...)
+    register(id, handler, background)
     return engine[start](engine, id, ...)
 end
 
---- Enters a job in the books, and then has the engine start it: from there on nothing needs memory. The other way round
---- a task might be paid for of which nobody knows.
+--- Registers a job, then starts it in the engine. A failed allocation after the start could lose a paid task.
 ---@param handler function
 ---@param background? boolean
 ---@param start string the engine's method
@@ -115,10 +110,10 @@ local function begin(handler, background, start, ...)
     id, reason = e:next_id()
     if not id then return nil, reason end
     local ran, ok
-    ran, ok, reason = pcall(enter_and_start, id, handler, background, start, ...)
+    ran, ok, reason = pcall(register_and_start, id, handler, background, start, ...)
     if ran and ok then return id end
     forget(id)
-    quiet[id] = nil
+    background_jobs[id] = nil
     if not ran then error(ok, 0) end
     return nil, reason
 end
@@ -133,9 +128,9 @@ function scheduler.transfer(profile, spec, handler)
     return begin(handler, false, "transfer", profile, spec)
 end
 
---- Starts a poll. The kinds are "opened", "changed", with `observe` "exchanged", and at last "ended". With `fetch`, the
---- profile of a transfer, the first picture of a good end is fetched at once: `event.fetch` of "ended" is the id of the
---- job that does it, for `adopt` or `decline`.
+--- Starts a poll. The kinds are "accepted", "changed", with `observe` "request", and at last "ended". With `fetch`,
+--- the profile of a transfer, the engine downloads the first image at once: `event.fetch` of "ended" is the id of that
+--- job, for `adopt` or `decline`.
 ---@param profile userdata
 ---@param spec table
 ---@param handler fun(kind: string, event: table)
@@ -145,15 +140,15 @@ function scheduler.poll(profile, spec, handler)
     return begin(handler, false, "poll", profile, spec)
 end
 
---- Enters a job that the engine has begun by itself. To be called while the event that names it is handed out: what the
---- job has to tell comes after that.
+--- Registers a job that the engine has started by itself. To be called by the handler of the event that names it,
+--- before the events of the job are delivered.
 ---@param id integer
 ---@param handler fun(kind: string, event: table)
 function scheduler.adopt(id, handler)
-    if not handlers[id] then enter(id, handler) end
+    if not handlers[id] then register(id, handler) end
 end
 
---- Calls `fn` by the pump after `seconds`.
+--- Lets the pump call `fn` after `seconds`.
 ---@param seconds number
 ---@param fn function
 ---@param background? boolean true: `pending` does not count it
@@ -163,26 +158,27 @@ function scheduler.after(seconds, fn, background)
     return begin(fn, background, "timer", seconds)
 end
 
---- Gives a job up. Its handler is not called again; `heard`, if given, gets what still comes, its end at least.
+--- Cancels a job. Its handler is not called again; `last_handler`, if given, receives the remaining events, "ended" at
+--- least.
 ---@param id integer?
----@param heard? fun(kind: string, event: table)
-function scheduler.cancel(id, heard)
+---@param last_handler? fun(kind: string, event: table)
+function scheduler.cancel(id, last_handler)
     if not id or not handlers[id] then return end
     forget(id)
-    if heard then
-        handlers[id], quiet[id] = heard, true
+    if last_handler then
+        handlers[id], background_jobs[id] = last_handler, true
         entries = entries + 1
     end
     engine:cancel(id)
 end
 
---- Gives up a job that the engine has begun by itself, and that nobody adopts.
+--- Cancels a job that the engine has started by itself, instead of `adopt`.
 ---@param id integer
 function scheduler.decline(id)
     engine:cancel(id)
 end
 
---- How many jobs are alive: submissions, tasks that are polled, downloads, sleeps.
+--- Returns the number of unfinished jobs: submissions, polled tasks, downloads, sleeps.
 ---@return integer count
 -- Example: `while flux2.pending() > 0 do flux2.update() end`
 function scheduler.pending()
@@ -191,49 +187,49 @@ end
 
 -- The pump --------------------------------------------------------------------------------------------------------
 
-local function hand_out(handler, id, kind, event)
+local function deliver(handler, id, kind, event)
     if kind == "ended" then forget(id) end
     handler(kind, event)
 end
 
--- What handlers call is guarded, so that nothing but want of memory ends one early. It is told once more then: the id
--- of a paid task would be lost, or somebody would wait for ever.
-local function tell_again(handler, id, kind, event)
-    local ok, e = xpcall(function() hand_out(handler, id, kind, event) end, reports.with_traceback)
-    if not ok then reports.report(e) end
+-- Handlers guard their callbacks, so only a failed allocation ends a handler early. Without a second delivery the id of
+-- a paid task could be lost, or a wait could last for ever.
+local function deliver_again(handler, id, kind, event)
+    local ok, e = xpcall(function() deliver(handler, id, kind, event) end, uncaught.with_traceback)
+    if not ok then uncaught.report(e) end
 end
 
---- Hands out what has happened since the last call: updates tasks, calls callbacks, resumes coroutines. Costs an atomic
---- load when nothing has. Never blocks and never raises.
----@param seconds? number seconds after which it leaves the rest for the next call
----@return integer events how many were handed out
+--- Delivers the events since the last call: updates tasks, calls callbacks, resumes coroutines. Costs an atomic load if
+--- there are none. Never blocks and never raises.
+---@param seconds? number seconds after which the remaining events are left for the next call
+---@return integer events the number of delivered events
 -- Example: `function love.update() flux2.update() end`
 function scheduler.update(seconds)
     if not engine then return 0 end
     local n = count_ready()
     if n == 0 then return 0 end
     local began = seconds and core.now()
-    -- What arrives meanwhile waits for the next call, so that one call is bounded.
+    -- Events that arrive meanwhile wait for the next call, so that one call is bounded.
     for i = 1, n do
         local id, kind, event = engine:next()
         if not id then return i - 1 end
         local handler = handlers[id]
-        -- No deeper than the call before, and so without need of memory for itself: nothing can come between.
-        if handler and not pcall(hand_out, handler, id, kind, event) then tell_again(handler, id, kind, event) end
-        -- At least an eighth, so that what is left does not pile up.
+        -- This pcall allocates nothing: the call before it was as deep.
+        if handler and not pcall(deliver, handler, id, kind, event) then deliver_again(handler, id, kind, event) end
+        -- At least an eighth of the events, so that they do not accumulate.
         if began and core.now() - began >= seconds and 8 * i >= n then return i end
     end
     return n
 end
 
---- For hosts that must stay alive in a blocking wait: `fn(engine, seconds)` takes the place of `engine:wait(seconds)`.
---- It may return early, and may have called `update`; nil and a reason end the wait with an error.
+--- For hosts that have to run during a blocking wait: `fn(engine, seconds)` replaces `engine:wait(seconds)`. It may
+--- return early, and may call `update`; nil and a reason end the wait with an error.
 ---@param fn? fun(engine: userdata, seconds: number): boolean?, string?
 function scheduler.block_by(fn)
     blocker = fn
 end
 
---- Blocks until events wait, a signal came, or `seconds` have passed. Hands nothing out.
+--- Blocks until events are pending, a signal arrives, or `seconds` have passed. Delivers nothing.
 ---@param seconds? number
 ---@return boolean ready
 function scheduler.block(seconds)
@@ -244,8 +240,8 @@ function scheduler.block(seconds)
     return ready
 end
 
---- The descriptor that is readable exactly while `update` has something to do: for select, poll, epoll, kqueue. It
---- stays the same as long as the Lua state lives; do not read or close it.
+--- Returns a descriptor that is readable exactly while `update` has something to do: for select, poll, epoll, kqueue.
+--- It never changes in a Lua state. Do not read or close it.
 ---@return integer? fd a descriptor
 ---@return string? reason
 -- Example: `local fd = assert(flux2.fileno())`
@@ -255,7 +251,7 @@ function scheduler.fileno()
     return e:fileno()
 end
 
---- Counters of the engine; all zero before its first job.
+--- Returns counters of the engine; all zero before its first job.
 ---@return table
 function scheduler.stats()
     local e = engine
@@ -267,89 +263,89 @@ end
 
 -- Waiting ---------------------------------------------------------------------------------------------------------
 
----@class flux2.Latch something that is closed and opens once
+---@class flux2.Latch opens once; coroutines and functions wait for it
 ---@field open boolean
----@field waiters table[] those who wait: coroutines, and functions to be called
----@field called? table[]|false those who waited when it was opened, until each has been woken
+---@field waiters table[] waiting coroutines and functions
+---@field called? table[]|false the waiters at the time of opening, until all are woken
 
-local NOBODY = {} -- waits for a latch that is new, or open; opening one needs no memory
+local NONE = {} -- the waiters of a new or open latch; opening a latch must not allocate
 
 ---@return flux2.Latch
 function scheduler.latch()
-    return { open = false, waiters = NOBODY, called = false }
+    return { open = false, waiters = NONE, called = false }
 end
 
-local function enlist(latch, waiter)
+local function add_waiter(latch, waiter)
     local waiters = latch.waiters
-    if waiters == NOBODY then
+    if waiters == NONE then
         latch.waiters = { waiter }
     else
         waiters[#waiters + 1] = waiter
     end
 end
 
---- A coroutine is resumed only while it is suspended in *our* yield and for this very wait. It may be dead, or have
---- been resumed by somebody else and have gone on to wait for something of its own.
+--- Whether a coroutine is suspended in this wait. It may be dead, or other code may have resumed it, and it may have
+--- yielded for another reason.
 local function is_suspended_for(waiter)
     return waiting[waiter.co] == waiter and core.is_suspended(waiter.co)
 end
 
---- Resumes a coroutine on behalf of nobody. Its error goes to its owner, or is reported with its traceback. (A pcall
---- inside the coroutine would be simpler, and would make it unable to yield on Lua 5.1.)
+--- Resumes a coroutine. Its error goes to the function of `own`, or is reported with its traceback. (A coroutine with a
+--- pcall inside could not yield on Lua 5.1.)
 ---@param co thread
 ---@param ... any
 function scheduler.resume(co, ...)
     local ok, e = coroutine.resume(co, ...)
     if ok then return end
     local traceback = debug.traceback(co, tostring(e))
-    if owners[co] then return owners[co](e, traceback) end
-    reports.report(type(e) == "string" and traceback or e)
+    if error_handlers[co] then return error_handlers[co](e, traceback) end
+    uncaught.report(type(e) == "string" and traceback or e)
 end
 
---- A coroutine is done with waiting: it may be used again for something else.
+--- Undoes `own` and `cancel_waits`: a host may use the coroutine again.
 ---@param co thread
 function scheduler.disown(co)
-    owners[co], cancelled[co] = nil, nil
+    error_handlers[co], cancelled[co] = nil, nil
 end
 
 --- `on_error(e, traceback)` is called if the coroutine ends with an error while the pump resumes it.
 ---@param co thread
 ---@param on_error function
 function scheduler.own(co, on_error)
-    owners[co] = on_error
+    error_handlers[co] = on_error
 end
 
--- Want of memory must not cost anybody their turn.
-local function insist(fn, ...)
+-- Calls again if an allocation failed.
+local function call_twice(fn, ...)
     local ok, value = pcall(fn, ...)
     if ok then return value end
     return fn(...)
 end
 
--- What want of memory interrupts here is done when it is called again, and what has been done is not repeated. Even the
--- call of a function may need memory: a collection of Lua 5.2 frees all the room for calls that is not in use.
+-- An allocation may fail anywhere here, even in a function call: a collection of Lua 5.2 frees unused call frames. A
+-- second call continues after the completed steps.
 local function wake(waiter, reason)
     if waiter.done then return end
     waiter.woken = waiter.woken or reason
     if waiter.timer then
-        pcall(scheduler.cancel, waiter.timer) -- one that is left finds the waiter woken
+        pcall(scheduler.cancel, waiter.timer) -- a timer that remains does nothing to a woken waiter
         waiter.timer = nil
     end
     if waiter.call then
-        if not pcall(waiter.call) then insist(reports.guard, waiter.call) end
+        if not pcall(waiter.call) then call_twice(uncaught.guard, waiter.call) end
     elseif waiter.host then
-        insist(reports.guard, waiter.host.wake, waiter.token)
-    elseif insist(is_suspended_for, waiter) then
+        call_twice(uncaught.guard, waiter.host.wake, waiter.token)
+    elseif call_twice(is_suspended_for, waiter) then
         scheduler.resume(waiter.co)
     end
     waiter.done = true
 end
 
---- Opens a latch and resumes everyone who waits for it, in the order in which they came. Called again, it goes on with
---- those whom want of memory has kept from being woken.
+--- Opens a latch and wakes its waiters in the order of their waits. If an allocation fails, a second call wakes the
+--- remaining ones.
 ---@param latch flux2.Latch
 function scheduler.open(latch)
-    if not latch.open then latch.open, latch.called, latch.waiters = true, latch.waiters, NOBODY end
+    if not latch.open then latch.open, latch.called, latch.waiters = true, latch.waiters, NONE end
     local called = latch.called
     if not called then return end
     for i = 1, #called do wake(called[i], "open") end
@@ -358,26 +354,26 @@ end
 
 --- Calls `fn` when the latch opens; at once if it is open.
 ---@param latch flux2.Latch
----@param fn function one that want of memory may end anywhere: it is then called again
----@return function forget call it to be left alone
+---@param fn function called again if an allocation fails in it
+---@return function forget prevents the call
 function scheduler.when(latch, fn)
     local waiter = { call = fn, done = false }
     if latch.open then
         wake(waiter, "open")
     else
-        enlist(latch, waiter)
+        add_waiter(latch, waiter)
     end
     return function() remove(latch.waiters, waiter) end
 end
 
----@class flux2.Host a scheduler of coroutines that is not ours
----@field running fun(): any a token if the running coroutine belongs to the host, otherwise nil or false
----@field suspend fun(token: any) suspends it in the host's way; it may come back without reason
+---@class flux2.Host another scheduler of coroutines
+---@field running fun(): any returns a token if the running coroutine belongs to the host, otherwise nil or false
+---@field suspend fun(token: any) suspends it; may return before `wake`
 ---@field start? fun(fn: function) runs fn in a new coroutine of the host, at once until its first wait
 ---@field wake fun(token: any) makes the host resume it soon; called by the pump, from any coroutine
 
---- From now on a coroutine of this host waits in the host's way. The host also has to call `update`: when the
---- descriptor is readable, or now and then.
+--- Adds a host: its coroutines wait by means of the host. The host has to call `update`: when the descriptor is
+--- readable, or at intervals.
 ---@param host flux2.Host
 function scheduler.add_host(host)
     hosts[#hosts + 1] = host
@@ -390,7 +386,7 @@ local function find_host()
     end
 end
 
---- How a coroutine is to be begun here, where that is a host's business.
+--- Returns the `start` function of the current host, if any.
 ---@return fun(fn: function)? start
 function scheduler.starter()
     local host = coroutine.running() and find_host()
@@ -407,10 +403,10 @@ local function await_yielding(co, latch, timeout)
             wake(waiter, "timeout")
         end, true)
     end
-    enlist(latch, waiter)
+    add_waiter(latch, waiter)
     local before = waiting[co]
     waiting[co] = waiter
-    -- Anybody can resume a coroutine. Only the pump's reason counts.
+    -- Other code may resume the coroutine; only `wake` ends the wait.
     if host then
         repeat host.suspend(token) until waiter.woken
     else
@@ -431,11 +427,11 @@ local function await_blocking(latch, timeout)
     return latch.open, "timeout"
 end
 
---- Waits until the latch opens: yields where that is possible, blocks where it is not.
+--- Waits until the latch opens. Yields if possible, else blocks.
 ---@param latch flux2.Latch
 ---@param timeout? number seconds
----@return boolean open false if something else came first
----@return string? reason then: "timeout", or "cancelled" (scheduler.cancel_waits)
+---@return boolean open whether the latch opened
+---@return string? reason otherwise: "timeout", or "cancelled" (scheduler.cancel_waits)
 function scheduler.await(latch, timeout)
     if latch.open then return true end
     local co = coroutine.running()
@@ -444,8 +440,21 @@ function scheduler.await(latch, timeout)
         scheduler.update()
         return latch.open, "timeout"
     end
-    if yielding.may(co) then return await_yielding(co, latch, timeout) end
+    if can_yield.check(co) then return await_yielding(co, latch, timeout) end
     return await_blocking(latch, timeout)
+end
+
+--- Waits for `seconds`, which `pending` counts: flux2.run does not end meanwhile. Yields if possible, else blocks.
+---@param seconds number
+---@return boolean? slept false if the wait was cancelled; nil if the engine cannot start
+---@return string? reason
+function scheduler.sleep(seconds)
+    local latch = scheduler.latch()
+    local id, why = scheduler.after(seconds, function() scheduler.open(latch) end)
+    if not id then return nil, why end
+    local open, reason = scheduler.await(latch)
+    if not open then scheduler.cancel(id) end
+    return open, reason
 end
 
 --- Ends the wait of a coroutine, and every later one, with "cancelled".
@@ -458,13 +467,24 @@ function scheduler.cancel_waits(co)
     wake(waiter, "cancelled")
 end
 
---- Pumps until nothing is pending. With `fn`, runs it in a coroutine first. Raises the first error that a callback or a
---- coroutine left behind, when everything is done.
----@param fn? function what to run
+--- For hosts that cannot pump any more: ends the current waits of all coroutines with "cancelled".
+function scheduler.interrupt_waits()
+    local waiters = {}
+    for _, waiter in pairs(waiting) do waiters[#waiters + 1] = waiter end
+    for _, waiter in ipairs(waiters) do
+        remove(waiter.latch.waiters, waiter)
+        wake(waiter, "cancelled")
+    end
+end
+
+--- Pumps until nothing is pending. With `fn`, runs it in a coroutine first. At the end, raises the first uncaught error
+--- of a callback or coroutine.
+---@param fn? function the function to run
 ---@param ... any its arguments
 -- Example: `flux2.run(function() assert(client:generate "a fox"):save "fox.png" end)`
 function scheduler.run(fn, ...)
-    reports.begin_run()
+    if fn ~= nil and type(fn) ~= "function" then error("flux2.run: a function is needed, not " .. text.show(fn), 2) end
+    uncaught.begin_run()
     local ok, e = true, nil
     if fn then
         local co = coroutine.create(fn)
@@ -477,11 +497,11 @@ function scheduler.run(fn, ...)
             scheduler.update()
         end
     end)
-    local quiet_end, left = pcall(reports.end_run)
-    if not quiet_end and not (ok and pumped) then reports.report(left) end
+    local no_uncaught, first = pcall(uncaught.end_run)
+    if not no_uncaught and not (ok and pumped) then uncaught.report(first) end
     if not ok then error(e, 0) end
     if not pumped then error(why, 0) end
-    if not quiet_end then error(left, 0) end
+    if not no_uncaught then error(first, 0) end
 end
 
 return scheduler

@@ -1,15 +1,13 @@
---- Coroutines with a handle: their results, their errors, their end.
--- Owns nothing but the handles; who waits for what is the scheduler's.
-
-if jit then jit.off(true, true) end -- see flux2.scheduler
+--- Coroutines with a handle, which returns their results and errors, and cancels them.
 
 local errors = require "flux2.errors"
-local reports = require "flux2.reports"
+local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
+local validate = require "flux2.validate"
 
 ---@class flux2.Handle A coroutine of flux2.spawn.
----@field state "running"|"done"|"failed"|"cancelled" how it stands
+---@field state "running"|"done"|"failed"|"cancelled" the state of the coroutine
 local Handle = {}
 Handle.__index = Handle
 Handle.__name = "flux2.Handle"
@@ -32,7 +30,7 @@ local function finish(self, state, results, e)
     local joined = #self._latch.waiters > 0
     if state == "failed" and not joined then
         local message = type(e) == "string" and self._traceback or e
-        self._take_back = reports.leave(message, in_a_second)
+        self._take_back = uncaught.leave(message, in_a_second)
     end
     scheduler.open(self._latch)
 end
@@ -40,17 +38,17 @@ end
 local function body(self, fn, ...)
     local results = pack(fn(...))
     if self.state == "running" then finish(self, "done", results) end
-    scheduler.disown(self._co) -- not before: want of memory may end `finish`, and then `fail` has to tell
+    scheduler.disown(self._co) -- last, because `fail` has to run if an allocation fails in `finish`
 end
 
 local function fail(self, e, traceback)
     self._traceback = traceback
     if self.state == "running" then return finish(self, "failed", nil, e) end
-    scheduler.open(self._latch) -- want of memory may have ended `finish` before that
-    reports.leave(traceback, in_a_second)
+    scheduler.open(self._latch) -- `finish` may have failed before that, in an allocation
+    uncaught.leave(traceback, in_a_second)
 end
 
---- In a coroutine that is resumed by somebody else, errors have to be caught inside.
+--- Runs in a coroutine that a host resumes, so errors are caught inside.
 local function run_in_host(self, run)
     self._co = coroutine.running()
     local traceback
@@ -63,9 +61,9 @@ local function run_in_host(self, run)
     fail(self, e, traceback)
 end
 
---- Runs `fn(...)` in a coroutine, at once until its first wait. An error in it comes out of `join`; if nobody joins,
---- out of `flux2.run()` with its traceback, and of `flux2.on_error` as soon as it happens.
----@param fn function what to run
+--- Runs `fn(...)` in a coroutine, at once until its first wait. `join` returns its error. Without a `join`, it is
+--- passed to `flux2.on_error` at once, and raised by `flux2.run()` with its traceback.
+---@param fn function the function to run
 ---@param ... any its arguments
 ---@return flux2.Handle handle
 -- Example: `local h = flux2.spawn(function() return client:generate "a fox" end)`
@@ -85,7 +83,10 @@ function spawn.spawn(fn, ...)
     return self
 end
 
---- What it has brought, for join and for flux2.all and flux2.any: from here on its error is known to somebody.
+--- Returns the latch that opens at its end.
+function Handle:_end_latch() return self._latch end
+
+--- Returns its results or its error, for join, flux2.all and flux2.any. The error does not count as uncaught any more.
 function Handle:_outcome()
     if self._take_back then
         self._take_back()
@@ -97,51 +98,48 @@ end
 
 --- Waits for the end. Yields in a coroutine, blocks outside one.
 ---@param timeout? number seconds
----@return any ... what the function returned; or nil and what it raised; or nil and an error of kind "timeout" or
----  "cancelled"
+---@return any ... the results of the function; or nil and the error that it raised; or nil and an error of kind
+---  "timeout" or "cancelled"
 -- Example: `local image, err = handle:join(60)`
 function Handle:join(timeout)
-    if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
-        error("handle:join: timeout must be a number of seconds, not " .. text.show(timeout), 2)
-    end
+    validate.receiver(self, Handle, "handle:join")
+    validate.timeout("handle:join", timeout)
     if self.state == "running" then
         local open, reason = scheduler.await(self._latch, timeout)
         if not open then
             local message = reason == "timeout" and "waited for " .. text.number(timeout) .. " s; it is still running"
-                or "the coroutine that waits was cancelled"
+                or "the waiting coroutine was cancelled"
             return nil, errors.new(reason, message)
         end
     end
     return self:_outcome()
 end
 
---- Ends it: the wait it is in, and every later one, returns nil and an error of kind "cancelled", so that it can clean
---- up and return; what it was generating is cancelled with it. Who joins it gets the same error.
+--- Cancels the coroutine: its current wait, and every later one, returns nil and an error of kind "cancelled", so that
+--- it can clean up and return. Its running client:generate is cancelled too. `join` returns the same error.
 ---@return flux2.Handle self
 -- Example: `handle:cancel()`
 function Handle:cancel()
+    validate.receiver(self, Handle, "handle:cancel")
     if self.state ~= "running" then return self end
     finish(self, "cancelled", nil, errors.new("cancelled", "the coroutine was cancelled"))
     scheduler.cancel_waits(self._co)
     return self
 end
 
---- Lets `seconds` pass. Yields in a coroutine, blocks outside one.
----@param seconds number seconds; 0 only lets the others run
+--- Waits for `seconds`. Yields in a coroutine, blocks outside one.
+---@param seconds number seconds; 0 only lets other coroutines run
 ---@return boolean? slept true
----@return flux2.Error? err kind "cancelled", and "io" on a machine that is out of threads
+---@return flux2.Error? err kind "cancelled", or "io" if the engine cannot start its thread
 -- Example: `flux2.sleep(0.5)`
 function spawn.sleep(seconds)
     if type(seconds) ~= "number" or seconds ~= seconds then
         error("flux2.sleep: a number of seconds is needed, not " .. text.show(seconds), 2)
     end
-    local latch = scheduler.latch()
-    local id, why = scheduler.after(math.max(seconds, 0), function() scheduler.open(latch) end)
-    if not id then return nil, errors.new("io", "the engine could not start: " .. why) end
-    local open = scheduler.await(latch)
-    if open then return true end
-    scheduler.cancel(id)
-    return nil, errors.new("cancelled", "the coroutine was cancelled in its sleep")
+    local slept, why = scheduler.sleep(math.max(seconds, 0))
+    if slept then return true end
+    if slept == nil then return nil, errors.new("io", "the engine could not start: " .. why) end
+    return nil, errors.new("cancelled", "the coroutine was cancelled during flux2.sleep")
 end
 
 return spawn

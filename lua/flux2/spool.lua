@@ -1,42 +1,42 @@
---- Tasks on disk: from before a submission is sent until its pictures are collected, so that a crash loses none that
---- was paid for.
--- Owns a directory of records, one small JSON file for each task, and the rule whose they are. The engine writes a
--- record (csrc/record.c); here it is prepared, taken away, and found again. Knows nothing of polling.
+--- The spool: a directory of records, so that a crash loses no paid task. A record exists from before the submission
+--- until its images are collected.
+-- The engine writes a record (csrc/engine/spool_record.c); this file prepares, finds and removes it.
 --
---     task-<owner>-<number>.json   a record. Its task_id is empty until the service has accepted the submission; its
---                                  answer is null, unless the submission itself was answered with the picture
---     owner-<owner>.lock           locked by the client that its records belong to, for as long as its process lives
---     *.damaged                    what could not be read, put aside
+--     task-<owner>-<number>.json   a record. task_id is empty until the service has accepted the submission; poll_url
+--                                  is null or the poll URL from the response; answer is null or, as a string, the body
+--                                  of a response with the images
+--     owner-<owner>.lock           locked by the client that owns the records, while its process lives
+--     *.damaged                    an invalid record; each search reports it until it is removed
 --
--- Whoever finds the lock of an owner free may take its records over, by renaming them: that succeeds for one only.
-
-if jit then jit.off(true, true) end -- see flux2.scheduler
+-- The records of an owner whose lock is free may be taken over, by renaming them: only one process succeeds.
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local json = require "flux2.json"
-local response = require "flux2.response"
 local text = require "flux2.text"
+local validate = require "flux2.validate"
 
 local spool = {}
 
 local TRIES = 8
-local MOST_BYTES = 256 * 2 ^ 20 -- of a record that is read: an answer in it may hold pictures
+local MAX_BYTES = 256 * 2 ^ 20 -- of a record: it may contain images
 local RECORD, LOCK = "^task%-(%x+)%-%d+%.json$", "^owner%-(%x+)%.lock$"
 local PART = "^%.(task%-(%x+)%-%d+%.json)%.%x+%.part$"
+local DAMAGED = "^task%-%x+%-%d+%.json%.damaged$"
 
 ---@class flux2.Spool
 local Spool = {}
 Spool.__index = Spool
 
----@class flux2.Record What the spool holds about one submission; client:recover returns those of unknown outcome.
----@field id? string the task's, where it is known
----@field private text? string what is to be written
+---@class flux2.Record One submission in the spool; client:recover returns those of unknown outcome.
+---@field id? string the task id, if known
+---@field poll_url? string the poll URL, if it came in the response
+---@field private text? string the content of a new file
 ---@field request table as it was sent
----@field submitted string when, as "2026-01-31T12:00:00Z"
+---@field submitted string the time, as "2026-01-31T12:00:00Z"
 ---@field price? number credits
 ---@field path string the file
----@field is_finished? boolean the record itself holds the answer with the pictures: see finished
+---@field is_finished? boolean whether the record contains a response with the images: see finished
 local Record = {}
 Record.__index = Record
 Record.__name = "flux2.Record"
@@ -45,7 +45,7 @@ function Record:__tostring()
     return "flux2.Record (" .. text.clean(self.path, 200) .. ")"
 end
 
--- Whose ---------------------------------------------------------------------------------------------------------------
+-- Owners --------------------------------------------------------------------------------------------------------------
 
 local function io_error(self, reason)
     return errors.new("io", "the spool " .. text.show(self.directory) .. " cannot be used: " .. reason)
@@ -55,7 +55,7 @@ local function path_of(self, name)
     return self.directory .. "/" .. name
 end
 
---- The owner that this client is. A fork of its process has to be another one.
+--- Returns the owner of this client's records. A fork of its process gets a new one.
 local function own(self)
     if self.lock and self.lock:mine() then return self.owner end
     local reason
@@ -65,7 +65,7 @@ local function own(self)
         reason = why
         if lock then
             self.owner, self.lock, self.last = owner, lock, 0
-            -- By name, those that somebody here can still collect.
+            -- Name -> record, while the program has a reference to it.
             self.live = setmetatable({}, { __mode = "v" })
             return owner
         end
@@ -84,14 +84,18 @@ local function keep(self, name, record)
     return setmetatable(record, Record)
 end
 
---- Opens a directory, which is made if only its last part is missing. Another client may use it too.
+--- Opens a directory; creates it if only the last part of its path is missing. Several clients may share it.
 ---@param directory string
+---@param schema userdata the response schema
+---@param submit_url fun(request: table): string the URL of a submission: URLs in its response are relative to it
 ---@return flux2.Spool?
 ---@return flux2.Error? err kind "io"
-function spool.open(directory)
-    local self = setmetatable({ directory = directory:gsub("(.)/+$", "%1") }, Spool)
-    local ok, reason = core.directory(self.directory)
-    if not ok then return nil, io_error(self, reason) end
+function spool.open(directory, schema, submit_url)
+    local self = setmetatable({ directory = directory, schema = schema, submit_url = submit_url }, Spool)
+    -- Absolute: the program may change its working directory.
+    local absolute, reason = core.directory(directory)
+    if not absolute then return nil, io_error(self, reason) end
+    self.directory = absolute
     local owner, err = own(self)
     if not owner then return nil, err end
     return self
@@ -99,180 +103,224 @@ end
 
 -- Writing -------------------------------------------------------------------------------------------------------------
 
---- The request without the key, should somebody have put it there.
+--- Removes the key from a request that contains it.
 local function without_key(value, key)
-    if type(value) == "string" then return (value:gsub(key:gsub("%W", "%%%0"), "aio_***")) end
+    if type(value) == "string" then return errors.remove_key(value, key) end
     if type(value) ~= "table" then return value end
     local out = {}
     for name, member in next, value do out[without_key(name, key)] = without_key(member, key) end
     return out
 end
 
---- JSON for people: a slash needs no escape, although cjson gives it one.
+--- JSON without the escape that cjson adds to slashes.
 local function encode(value)
     return (assert(json.encode({ value }, "record")):sub(2, -2):gsub("\\/", "/"))
 end
 
---- Prepares the record of a submission; the engine writes it. `path` and `text` are what it needs.
----@param settings table the client's: key, base_url
+--- Prepares the record of a submission. The engine writes `text` to `path`.
+---@param config table the client's: get_key, base_url
 ---@param request table as it is sent
 ---@param price? number credits
 ---@return flux2.Record?
 ---@return flux2.Error? err kind "io"
-function Spool:record(settings, request, price)
+function Spool:record(config, request, price)
     local owner, err = own(self)
     if not owner then return nil, err end
     local submitted = os.date "!%Y-%m-%dT%H:%M:%SZ"
     local lines = {
-        '  "task_id": "{id}"', -- the first place where "{id}" stands: a prompt may hold it as well
-        '  "answer": {answer}', -- likewise
+        -- First, because the engine replaces the first occurrence of each placeholder, and a prompt may contain them.
+        '  "task_id": "{id}"',
+        '  "poll_url": {poll_url}',
+        '  "answer": {answer}',
         '  "submitted": "' .. submitted .. '"',
-        '  "base_url": ' .. encode(settings.base_url),
-        '  "request": ' .. encode(without_key(request, settings.key)),
+        '  "base_url": ' .. encode(config.base_url),
+        '  "request": ' .. encode(without_key(request, config.get_key())),
     }
-    if price then table.insert(lines, 5, '  "price": ' .. encode(price)) end
+    if price then table.insert(lines, 6, '  "price": ' .. encode(price)) end
     return keep(self, next_name(self), {
         request = request, submitted = submitted, price = price,
         text = "{\n" .. table.concat(lines, ",\n") .. "\n}\n",
     })
 end
 
---- Puts the id in, where the engine has not seen it.
----@private
----@param id string
----@return boolean? ok
----@return string? reason
-function Record:identify(id)
-    local escaped = encode(id):sub(2, -2):gsub("%%", "%%%%")
-    local filled = self.text:gsub("{id}", escaped, 1):gsub("{answer}", "null", 1)
-    return core.write_file(self.path, filled, true, true)
-end
-
---- Takes the record away: there is nothing to collect, or nobody wants it.
+--- Removes the record.
 -- Example: `for _, record in ipairs(unknown) do print(record.submitted, record.request.prompt) record:discard() end`
 function Record:discard()
+    validate.receiver(self, Record, "record:discard")
     if self._gone then return end
     self._gone = true
-    os.remove(self.path)
+    core.remove(self.path)
     self._spool.live[self._name] = nil
 end
 
---- So many pictures have to be collected.
+--- Sets the number of images to be collected.
 ---@private
 ---@param n integer
 function Record:expect(n)
     self._left = n
 end
 
---- One of them was saved, or handed over.
+--- One image was collected. The last one removes the record.
 ---@private
 function Record:collected()
     self._left = (self._left or 1) - 1
     if self._left <= 0 then self:discard() end
 end
 
--- Finding again -------------------------------------------------------------------------------------------------------
+-- Recovery ------------------------------------------------------------------------------------------------------------
 
---- Whether an owner is dead: then its lock is held until the search is over.
+--- Adds an unusable record to the result: it may be of a paid image, which the caller would submit again.
+local function report(search, path, reason)
+    search.damaged[#search.damaged + 1] = { path = path, reason = text.clean(reason, 200) }
+end
+
+--- Whether an owner is dead. Then its lock is held until the end of the search. If unknown, nil and the reason.
 local function is_dead(search, owner)
     local known = search.dead[owner]
-    if known ~= nil then return known end
-    local path = path_of(search.spool, "owner-" .. owner .. ".lock")
-    local lock, _, why = core.lock(path, false)
-    if lock then search.locks[path] = lock end
-    known = lock ~= nil or why == "missing"
-    search.dead[owner] = known
+    if known == nil then
+        local path = path_of(search.spool, "owner-" .. owner .. ".lock")
+        local lock, reason, why = core.lock(path, false)
+        if lock then search.locks[path] = lock end
+        known = lock ~= nil or why == "missing"
+        if not known and why ~= "busy" then known = path .. ": " .. reason end
+        search.dead[owner] = known
+    end
+    if type(known) == "string" then return nil, known end
     return known
 end
 
---- Whether a record may be taken: its owner is dead, or it is ours and nobody here can reach it any more.
+--- Whether a record may be taken: its owner is dead, or it belongs to this client, which has no reference to it. If
+--- unknown, nil and the reason.
 local function is_free(search, owner, name)
     if owner ~= search.spool.owner then return is_dead(search, owner) end
     return search.spool.live[name] == nil
 end
 
+--- Returns the content of a file; nil if it is missing, nil and the reason if it cannot be read.
 local function read_file(path)
-    local file = io.open(path, "rb")
-    if not file then return nil end
-    -- Lua takes the memory for as many bytes as it is asked to read, and there may be thousands of records.
-    local size = file:seek "end"
-    file:seek "set"
-    local bytes = file:read(math.min(size or MOST_BYTES, MOST_BYTES))
-    file:close()
-    return bytes or ""
+    local bytes, reason, why = core.read_file(path, MAX_BYTES)
+    if not bytes and why ~= "missing" then return nil, reason end
+    return bytes
 end
 
---- What a record says; nil and what is wrong with it.
+--- Renames a file. Returns false if that fails, or if another process has renamed it.
+local function rename(search, from, to)
+    local ok, reason, why = core.rename(from, to)
+    if not ok and why ~= "missing" then report(search, from, reason) end
+    return ok
+end
+
+--- Decodes a record; nil and the reason if it is invalid.
 local function parse(bytes)
     local said, reason = json.decode(bytes)
     if type(said) ~= "table" then return nil, reason or "it holds no object" end
     local id = said.task_id
-    if type(id) ~= "string" or #id > response.longest_id then return nil, "task_id is no task id" end
+    if type(id) ~= "string" or #id > core.id_max then return nil, "invalid task_id" end
     if type(said.request) ~= "table" then return nil, "request is missing" end
     if type(said.base_url) ~= "string" then return nil, "base_url is missing" end
     if type(said.submitted) ~= "string" then return nil, "submitted is missing" end
-    if said.price ~= nil and type(said.price) ~= "number" then return nil, "price is no number" end
-    if said.answer == json.null then said.answer = nil end
+    if said.price ~= nil and type(said.price) ~= "number" then return nil, "price is not a number" end
+    -- Earlier versions wrote a response as JSON, not as a string that holds it.
+    if type(said.answer) == "table" then said.answer = encode(said.answer) end
+    if type(said.answer) ~= "string" then said.answer = nil end
+    if type(said.poll_url) ~= "string" then said.poll_url = nil end
     return said
 end
 
---- What the submission was answered, where that answer holds the pictures. Read from the disk when it is asked for, for
---- it may be long.
----@private
----@return flux2.TaskAnswer? answer
----@return string? reason
-function Record:finished()
-    local bytes = read_file(self.path)
-    local said, reason = parse(bytes or "")
-    local out = said and said.answer and response.kept(said.answer)
-    if out then return out end
-    return nil, bytes and (reason or "it holds no answer") or "it is gone"
+--- Reads the response in a record; nil if it contains no image.
+local function read_response(self, said)
+    if not said.answer then return nil end
+    local known, url = pcall(self.submit_url, said.request) -- the request may be for another provider
+    local response = core.read_response(self.schema, "submission", 200, said.answer, nil, nil, known and url or nil)
+    return response.images and response
 end
 
---- A crash between the writing of a file and its renaming: one that holds an id is the better record, any other has
---- never come to count, because its submission was not sent.
+--- Reads the response with the images from the disk. It is not kept in memory, because it may be large.
+---@private
+---@return flux2.Response? response with `images`, and `body`
+---@return string? reason
+function Record:finished()
+    local bytes, trouble = read_file(self.path)
+    if not bytes then return nil, trouble or "it was removed" end
+    local said, reason = parse(bytes)
+    local response = said and read_response(self._spool, said)
+    if not response then return nil, reason or "it contains no response" end
+    response.body = said.answer
+    return response
+end
+
+--- Writes the id of a torn file into the record that it was to replace. Returns false if that fails.
+local function adopt_id(search, bytes, target)
+    -- The file had an earlier content: with the beginning of the next line the id is whole.
+    local id = bytes:match '^{\n  "task_id": ("[^"\\%c]+"),\n  "poll_url": '
+    local path = path_of(search.spool, target)
+    local record = id and read_file(path)
+    local said = record and parse(record)
+    if not said or said.task_id ~= "" then return true end
+    local filled = record:gsub('"task_id": ""', function() return '"task_id": ' .. id end, 1)
+    return core.write_file(path, filled, true, true)
+end
+
+--- Handles a file that was written but not renamed, because of a crash. With an id or a response it replaces the
+--- record. Otherwise it is removed: its submission was not sent, or its record exists.
 local function finish_part(search, name, target, owner)
     if owner == search.spool.owner or not is_dead(search, owner) then return end
     local path = path_of(search.spool, name)
-    local said = parse(read_file(path) or "")
-    if said and said.task_id ~= "" then
-        os.rename(path, path_of(search.spool, target))
-        search.names[#search.names + 1] = target
-    else
-        os.remove(path)
+    local bytes, reason = read_file(path)
+    local said, is_settled = bytes and parse(bytes), true
+    if reason then
+        is_settled = false
+        report(search, path, reason)
+    elseif said and (said.task_id ~= "" or said.answer) then
+        is_settled = rename(search, path, path_of(search.spool, target))
+        if is_settled then search.names[#search.names + 1] = target end
+    elseif bytes then
+        is_settled = said or adopt_id(search, bytes, target)
+        if is_settled then core.remove(path) end
     end
+    if not is_settled then search.doubtful[target] = true end
 end
 
 local function put_aside(search, path, reason)
     local aside = path .. ".damaged"
-    if not os.rename(path, aside) then return end
-    search.damaged[#search.damaged + 1] = { path = aside, reason = text.clean(reason, 200) }
+    if rename(search, path, aside) then report(search, aside, reason) end
 end
 
 local function take(search, name, owner)
     local self = search.spool
     local path = path_of(self, name)
-    local bytes = read_file(path)
-    if not bytes then return end
+    local bytes, trouble = read_file(path)
+    if not bytes then return trouble and report(search, path, trouble) end
     local said, reason = parse(bytes)
     if not said then return put_aside(search, path, reason) end
     if said.base_url ~= search.base_url then return end
     if owner ~= self.owner then
         name = next_name(self)
-        -- Somebody else was quicker.
-        if not os.rename(path, path_of(self, name)) then return end
+        if not rename(search, path, path_of(self, name)) then return end
     end
-    local is_finished = said.answer ~= nil and response.kept(said.answer) ~= nil
+    local is_finished = read_response(self, said) ~= nil
     local list = said.task_id == "" and not is_finished and search.unknown or search.found
     list[#list + 1] = keep(self, name, {
-        id = said.task_id ~= "" and said.task_id or nil, is_finished = is_finished,
+        id = said.task_id ~= "" and said.task_id or nil, poll_url = said.poll_url, is_finished = is_finished,
         request = said.request, submitted = said.submitted, price = said.price,
     })
 end
 
+--- Returns the poll URL in the record of a task, of any owner.
+---@param base_url string of its service
+---@param id string
+---@return string? poll_url
+function Spool:find_poll_url(base_url, id)
+    for _, name in ipairs(core.list(self.directory) or {}) do
+        local bytes = name:find(RECORD) and read_file(path_of(self, name))
+        local said = bytes and parse(bytes)
+        if said and said.task_id == id and said.base_url == base_url then return said.poll_url end
+    end
+end
+
 local function release(search)
     for path, lock in pairs(search.locks) do
-        os.remove(path)
+        core.remove(path)
         lock:release()
     end
 end
@@ -282,11 +330,11 @@ local function by_time(a, b)
     return a.path < b.path
 end
 
---- Takes over the records that nobody alive looks after.
----@param base_url string only those of this service
----@return flux2.Record[]? found with `id` or `is_finished`: accepted, and not collected; oldest first
----@return flux2.Record[]|flux2.Error unknown without an id: sent, and perhaps accepted; or, after nil, kind "io"
----@return { path: string, reason: string }[]? damaged put aside
+--- Takes over the records of dead owners.
+---@param base_url string of the service
+---@return flux2.Record[]? found accepted and not collected, with `id` or `is_finished`; oldest first
+---@return flux2.Record[]|flux2.Error unknown perhaps accepted, without `id`; or, after nil, kind "io"
+---@return { path: string, reason: string }[]? damaged unreadable records: each may be of a paid image
 function Spool:recover(base_url)
     local owner, err = own(self)
     if not owner then return nil, err end
@@ -294,6 +342,7 @@ function Spool:recover(base_url)
     if not names then return nil, io_error(self, reason) end
     local search = {
         spool = self, base_url = base_url, names = {}, dead = {}, locks = {}, found = {}, unknown = {}, damaged = {},
+        doubtful = {}, -- records with a replacement that cannot be used now
     }
     for _, name in ipairs(names) do
         local target, of = name:match(PART)
@@ -301,11 +350,14 @@ function Spool:recover(base_url)
         local locked_by = name:match(LOCK)
         if locked_by and locked_by ~= owner then is_dead(search, locked_by) end
         if name:find(RECORD) then search.names[#search.names + 1] = name end
+        if name:find(DAMAGED) then report(search, path_of(self, name), "put aside by an earlier run") end
     end
     table.sort(search.names)
     for _, name in ipairs(search.names) do
         local of = name:match(RECORD)
-        if is_free(search, of, name) then take(search, name, of) end
+        local free, trouble = is_free(search, of, name)
+        if free and not search.doubtful[name] then take(search, name, of) end
+        if trouble then report(search, path_of(self, name), trouble) end
     end
     release(search)
     table.sort(search.found, by_time)

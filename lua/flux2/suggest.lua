@@ -1,15 +1,20 @@
---- The nearest known name to a mistyped one. A leaf: names in, name out.
+--- Hints for mistyped names.
+
+local text = require "flux2.text"
 
 local suggest = {}
 
-local LONGEST = 40 -- a longer name is no slip of the finger
+local LONGEST = 40 -- longer names get no hint
 
---- Case, dashes and underscores are how people differ, not what they mean.
-local function normal(name)
+--- Removes differences of case, dashes, underscores and spaces.
+---@param name string
+---@return string
+-- Example: `suggest.normal "In-Progress"` is "inprogress"
+function suggest.normal(name)
     return (name:lower():gsub("[_%-%s]", ""))
 end
 
---- Edits from `a` to `b`; two letters that changed places count as one.
+--- The number of edits from `a` to `b`; a swap of two letters counts as one.
 local function distance(a, b)
     local before, previous = nil, {}
     for j = 0, #b do previous[j] = j end
@@ -26,24 +31,46 @@ local function distance(a, b)
     return previous[#b]
 end
 
---- The candidate that `name` was most likely meant to be.
+--- Returns the candidate that `name` most likely stands for.
 ---@param name string
 ---@param candidates string[] in order of preference among equals
 ---@return string? nearest nil when none is near
 -- Example: `suggest.nearest("aspect_ration", { "prompt", "aspect_ratio" })` is "aspect_ratio".
 function suggest.nearest(name, candidates)
     if #name > LONGEST then return nil end
-    local wanted, best, best_distance = normal(name), nil, nil
+    local wanted, best, best_distance = suggest.normal(name), nil, nil
     for _, candidate in ipairs(candidates) do
-        local known = normal(candidate)
+        local known = suggest.normal(candidate)
         local edits = distance(wanted, known)
-        -- One slip in three letters is a typing error; more is another word.
+        -- At most one error in three letters.
         local allowed = math.floor(math.max(#wanted, #known) / 3)
         if edits <= allowed and (not best or edits < best_distance) then
             best, best_distance = candidate, edits
         end
     end
     return best
+end
+
+--- Returns the names of a map in a fixed order.
+---@param map table
+---@return any[] names
+function suggest.names(map)
+    local names = {}
+    for name in pairs(map) do names[#names + 1] = name end
+    table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
+    return names
+end
+
+--- Returns the end of a message about an unknown name.
+---@param name any
+---@param known table<string, any> the known names, as keys
+---@return string message the name, and the nearest known name or all of them
+-- Example: `suggest.unknown("timeot", { timeout = 1 })` is "'timeot': did you mean timeout?"
+function suggest.unknown(name, known)
+    local names = suggest.names(known)
+    local near = type(name) == "string" and suggest.nearest(name, names)
+    local hint = near and "did you mean " .. near .. "?" or "known are " .. table.concat(names, ", ")
+    return text.show(name) .. ": " .. hint
 end
 
 return suggest

@@ -1,49 +1,35 @@
---- One generation at the service: its state, and those who wait for it.
--- Owns the job that submits and polls it. Knows what an answer means through flux2.response only.
-
-if jit then jit.off(true, true) end -- see flux2.scheduler
+--- A task: one generation at the service. Owns the job that submits and polls it; the engine interprets the responses.
 
 local core = require "flux2.core"
+local error_mapping = require "flux2.error_mapping"
 local errors = require "flux2.errors"
-local exchange = require "flux2.exchange"
 local Image = require "flux2.image"
 local json = require "flux2.json"
-local response = require "flux2.response"
-local reports = require "flux2.reports"
+local price_report = require "flux2.price_report"
+local request_log = require "flux2.request_log"
+local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
+local transport = require "flux2.transport"
+local validate = require "flux2.validate"
 
----@class flux2.Result What a task that succeeded has brought.
----@field images flux2.Image[] one, as a rule
----@field raw table the decoded answer, decoded when it is first looked at
----@field elapsed number seconds from the submission to the end, as seen here
----@field credits? number as the service says, else the published price
-
----@class flux2.Exchange One request to the service for a task, and how it was answered; for `on_exchange`
----@field kind "submission"|"poll" what was asked
----@field number integer how many: the attempts of this submission, or the polls so far
----@field http_status? integer the HTTP status, nil when no answer came
----@field failure? string then: resolve, connect, tls, timeout, network, closed, too_large, protocol, ...
----@field message? string and in words
----@field status? string the service's own word for the task, as far as it is known
----@field progress? number 0 to 1, where the service says
----@field elapsed number seconds since the task was submitted, or taken up
----@field pause? number seconds until the next request; nil: there is none
----@field retry_after? number seconds that the service asked to wait
----@field request_id? string the service's name for the exchange
----@field size? integer bytes of the answer
----@field body? string the answer, its first 16 KiB; never the key
+---@class flux2.Result The result of a succeeded task.
+---@field images flux2.Image[] usually one
+---@field raw? table the response, decoded at the first access; nil if a strict parser refuses it
+---@field elapsed number seconds from the submission to the end, measured here
+---@field credits? number according to the service, else the published price
 
 ---@class flux2.Task One generation at the service, from client:submit, client:task or client:recover.
----@field id? string the service's name for it, once it was accepted
----@field state "submitting"|"running"|"succeeded"|"failed"|"cancelled" how it stands, as seen here
----@field status? string the service's own word
----@field progress? number 0 to 1, where the service says
+---@field id? string the task id of the service, once it was accepted
+---@field poll_url? string the URL at which it is polled, if it came in the response to the submission
+---@field state "submitting"|"running"|"succeeded"|"failed"|"cancelled" the state in this program
+---@field status? string the status word of the service
+---@field progress? number 0 to 1, if known
 ---@field error? flux2.Error why it failed
 ---@field result? flux2.Result once it has succeeded
 ---@field request? table as it was sent; nil for client:task
----@field submitted? string when, as "2026-01-31T12:00:00Z"; for what client:recover found
----@field price? number credits, as they were reckoned then; for what client:recover found
+---@field submitted? string the time, as "2026-01-31T12:00:00Z"; only with a spool
+---@field price? number credits, as expected at the submission; only from client:recover
 local Task = {}
 Task.__index = Task
 Task.__name = "flux2.Task"
@@ -68,29 +54,11 @@ end
 
 local start_polling
 
---- What is known only once its job has begun is there before: filling it in must not need memory.
-local function new(settings, fields)
-    fields._settings, fields._job, fields._slot = settings, false, false
+--- Fields that the start of the job sets exist from the beginning, because setting them must not allocate.
+local function new(config, fields)
+    fields._config, fields._job, fields._is_counted = config, false, false
     fields._latch, fields._began = scheduler.latch(), core.now()
     return setmetatable(fields, Task)
-end
-
---- A recovered task is not polled before somebody asks for its latch, in order to wait: there may be thousands.
-local Dormant = { __name = Task.__name, __tostring = Task.__tostring }
-
-local function awaken(self)
-    self._latch, self._began = scheduler.latch(), core.now()
-    return setmetatable(self, Task)
-end
-
-function Dormant:__index(name)
-    if name ~= "_latch" then return Task[name] end
-    start_polling(awaken(self))
-    return self._latch
-end
-
-local function is_dormant(self)
-    return getmetatable(self) == Dormant
 end
 
 --- Whether something is a task.
@@ -98,13 +66,19 @@ end
 ---@param x any
 ---@return boolean
 function Task.is(x)
-    return type(x) == "table" and (getmetatable(x) == Task or is_dormant(x))
+    return type(x) == "table" and getmetatable(x) == Task
 end
 
--- The books -----------------------------------------------------------------------------------------------------------
+-- Counting ------------------------------------------------------------------------------------------------------------
 
-local function accepted(self)
-    if self._reservation then self._reservation:spend() end
+--- Counts what an accepted task costs: according to the service if it says so, else its estimate.
+local function spend(self, credits)
+    local expected = self._price
+    self._credits = credits or self._credits
+    if self._reservation then self._reservation:spend(credits) end
+    if credits and expected and credits ~= expected and self._is_estimated then
+        price_report.write(self._config, self.request, expected, credits)
+    end
 end
 
 --- The submission was certainly not accepted.
@@ -113,21 +87,23 @@ local function refused(self)
     self:discard()
 end
 
---- Its job has ended, or never began. What it has left behind takes no more memory.
-local function leave(self)
-    if self._slot then self._settings.slots:give() end
-    self._slot = false
+--- Its job has ended: it does not count as unfinished any more.
+local function uncount(self)
+    if self._is_counted then self._config.tasks = self._config.tasks - 1 end
+    self._is_counted = false
 end
 
--- What happens to it ------------------------------------------------------------------------------------------------
+-- Events --------------------------------------------------------------------------------------------------------------
 
+--- Calls the listeners of an event. Returns whether none of them raised an error.
 local function notify(self, event, ...)
-    local listeners = self._listeners and self._listeners[event]
-    for i = 1, listeners and #listeners or 0 do reports.guard(listeners[i], self, ...) end
+    local listeners, ok = self._listeners and self._listeners[event], true
+    for i = 1, listeners and #listeners or 0 do ok = uncaught.guard(listeners[i], self, ...) and ok end
+    return ok
 end
 
---- Takes over what is new in `status` and `progress`, and tells those who asked.
-local function note(self, status, progress)
+--- Updates `status` and `progress`, and calls the listeners of what changed.
+local function set_status(self, status, progress)
     local status_changed = status ~= nil and status ~= self.status
     local progress_changed = progress ~= nil and progress ~= self.progress
     if status_changed then self.status = status end
@@ -136,313 +112,320 @@ local function note(self, status, progress)
     if progress_changed then notify(self, "progress") end
 end
 
+--- Whether the image may still arrive: the task was accepted and has not failed. A task from client:task that the
+--- service does not know is not paid.
+local function is_paid(self, err)
+    return self.state == "running" and not self._settled and (self.request ~= nil or err.kind ~= "not_found") or nil
+end
+
 local function finish(self, state, result, err)
     self._job = false
+    if err then err.paid = is_paid(self, err) end
     self.state, self.result = state, result
-    self.error = err and exchange.redact(err, self._settings.key)
-    -- Polling may be taken up again: who has waited for this end is told of this one.
+    self.error = err
+    -- Kept in the latch too: if the task is polled again, earlier waits still return this end.
     self._latch.result, self._latch.error = self.result, self.error
-    notify(self, "done", result, self.error)
+    local ok = notify(self, "done", result, self.error)
     scheduler.open(self._latch)
+    return ok
 end
 
---- Asks the service for the pictures of this task anew: their links may have expired.
-local function refresher(self, index)
-    if not self.id then return nil end
-    return function(timeout)
-        local event = exchange.ask(self._settings.service, {
-            url = self._settings.task_url .. core.escape(self.id), deadline = timeout,
-        })
-        if not event or event.failure then return nil end
-        local answer = response.task(event.http_status, event.body, exchange.info(event, { task_id = self.id }))
-        return answer and answer.images[index]
-    end
-end
-
-local function succeed(self, answer)
+local function succeed(self, event)
     local images = {}
-    if self._record then self._record:expect(#answer.images) end
-    for i, picture in ipairs(answer.images) do
-        local arrival = i == 1 and self._arrival and self._arrival:has_begun() and self._arrival or nil
-        images[i] = Image.new(self._settings, picture, refresher(self, i), self.id, self._record, arrival)
+    local url = self.id and transport.task_url(self._config, self.id, self.poll_url) or nil
+    if self._record then self._record:expect(#event.images) end
+    for i, given in ipairs(event.images) do
+        local prefetch = i == 1 and self._prefetch and self._prefetch:has_begun() and self._prefetch or nil
+        images[i] = Image.new(self._config, given, {
+            task_id = self.id, task_url = url, index = i, record = self._record, prefetch = prefetch,
+        })
     end
     self._settled = true
-    note(self, answer.status, 1)
+    set_status(self, event.status, 1)
     finish(self, "succeeded", setmetatable({
-        images = images, raw = answer.raw, elapsed = core.now() - self._began,
-        credits = answer.credits or self._price, _body = answer.body,
+        images = images, elapsed = core.now() - self._began, _body = event.body,
+        credits = event.credits or self._credits or self._price,
     }, Result))
 end
 
---- The service has had its last word, or something else ended the polling; then the task may still be well.
-local function settle(self, answer, err)
-    -- Also of a submission whose outcome was unknown until its id was asked for.
-    if answer then accepted(self) end
-    if answer and answer.state == "succeeded" then return succeed(self, answer) end
-    if answer and answer.state == "failed" then
-        self._settled = true
-        self:discard()
-        note(self, answer.status)
-        return finish(self, "failed", nil, answer.error)
-    end
-    err = err or errors.new("protocol", "the service's answer names neither a status nor a picture",
-        { task_id = self.id })
-    return finish(self, "failed", nil, err)
+local function error_of(self, event)
+    return error_mapping.of(event, transport.context(self._config, self.id))
 end
 
-local function context_of(self)
-    return {
-        task_id = self.id, url = self._settings.base_url,
-        limit = self._settings.max_response_bytes, limit_name = "max_response_bytes",
-    }
+--- The task has ended at the service.
+local function settle(self, event)
+    spend(self, event.credits) -- also for a submission of unknown outcome
+    if event.images then return succeed(self, event) end
+    self._settled = true
+    set_status(self, event.status)
+    -- The record is kept if a listener raises an error: it may not have stored the failure of a paid task.
+    if finish(self, "failed", nil, error_of(self, event)) then self:discard() end
 end
 
---- Its time was over before its turn had come.
+--- The error of a submission that was delayed beyond its timeout.
 local function never_sent(self)
-    local turns = self._settings.turns
-    local message = ("the submission was not sent: its turn did not come in time. max_submissions_per_second (%s), " ..
-        "max_connections (%s) and max_event_bytes (%s, of what flux2.update has not taken) make it wait"):format(
-        text.number(turns.max_submissions_per_second), text.number(turns.max_connections),
-        text.number(turns.max_event_bytes))
+    local limits = self._config.limits
+    local message = ("the submission was not sent before the timeout: max_submissions_per_second (%s), " ..
+        "max_connections (%s) and max_event_bytes (%s, waiting for flux2.update) limit submissions"):format(
+        text.number(limits.max_submissions_per_second), text.number(limits.max_connections),
+        text.number(limits.max_event_bytes))
     return errors.new("timeout", message, { attempts = 0 })
 end
 
---- The submission brought no task: enters that in the books. Returns what went wrong.
-local function submission_failed(self, event)
-    local context = context_of(self)
-    context.once = true
-    local waited = event.failure == "timeout" and event.attempts == 0
-    local err = waited and never_sent(self) or exchange.failure(event, context)
-    if not event.sent then refused(self) end
-    if not event.sent and event.failure == "io" and self._record then
+--- Returns the error of a submission without a task.
+local function submission_error(self, event)
+    if event.failure == "timeout" and event.attempts == 0 then return never_sent(self) end
+    local err = error_of(self, event)
+    if event.failure == "io" and event.acceptance == "refused" and self._has_images then
+        err.message = "nothing was sent, because " .. (self._record and "its record could not be written, or " or "") ..
+            "an input image could not be read: " .. (event.message or "?")
+    elseif event.failure == "io" and event.acceptance == "refused" and self._record then
         err.message = "nothing was sent, because its record could not be written to the spool " ..
             text.show(self._record.path) .. ": " .. (event.message or "?")
     end
     return err
 end
 
---- Nobody else would tell that a record does not hold what it should.
+--- Reports that the engine could not update the record.
 local function report_record(self, event)
     if not event.message or not self._record then return end
     local name = text.show(self.id or "without an id")
-    reports.report("flux2: the spool cannot keep task " .. name .. ": " .. event.message)
+    uncaught.report("flux2: the spool cannot keep task " .. name .. ": " .. event.message)
 end
 
---- What the answer to a submission says; enters it in the books.
-local function read_submission(self, event)
-    local context = context_of(self)
-    context.once = true
-    local out, err = response.submission(event.http_status, event.body, exchange.info(event, context))
-    if out then
-        accepted(self)
-        return out
-    end
-    if err.kind ~= "unknown_outcome" then refused(self) end
-    return nil, err
+--- Counts the outcome of a submission. An unknown outcome stays reserved.
+local function count_submission(self, event)
+    if event.acceptance == "accepted" then spend(self, event.credits) end
+    if event.acceptance == "refused" then refused(self) end
 end
 
---- The submission itself ended the job: it failed, or the answer left nothing to wait for.
+--- The job ended with the submission: it failed, or its response contained the images or no poll URL.
 local function submission_ended(self, event)
-    if event.failure then return settle(self, nil, submission_failed(self, event)) end
-    local out, err = read_submission(self, event)
-    if not out then
-        self.id = self.id or err.task_id
-        return settle(self, nil, err)
+    count_submission(self, event)
+    if event.acceptance ~= "accepted" then
+        local err = submission_error(self, event)
+        self.id, self.poll_url = self.id or event.id, self.poll_url or event.poll_url
+        return finish(self, "failed", nil, err)
     end
-    self.id = out.task_id
+    self.id, self.poll_url = event.id, event.poll_url
     report_record(self, event)
-    if out.finished then return settle(self, out.finished) end
-    -- The engine and the table of shapes disagree about what an end looks like: then polling decides.
-    if self._record then self._record:identify(out.task_id) end
-    note(self, out.status)
+    if event.images then return settle(self, event) end
+    -- The response contained no poll URL.
     self.state = "running"
+    set_status(self, event.status)
     start_polling(self)
 end
 
 local function polling_ended(self, event)
-    if not event.failure then
-        event.task_id = self.id
-        if event.fetch then self._arrival:begin(event.fetch) end
-        return settle(self, response.poll(event))
+    if event.fetch then self._prefetch:begin(event.fetch, event.images[1].url) end
+    if event.images or error_mapping.states[event.verdict] == "failed" then return settle(self, event) end
+    if event.failure == "timeout" then
+        local context = transport.context(self._config, self.id)
+        return finish(self, "failed", nil, error_mapping.overdue(event, context, self.status))
     end
-    local err = exchange.failure(event, context_of(self))
-    if err.kind == "timeout" then
-        err.message = "the task was not finished in time; it goes on at the service, and can be waited for again"
-        if event.polls == 0 then
-            err.message = err.message .. ". Nobody has looked: poll.per_second and max_event_bytes limit how often " ..
-                "this client does"
-        end
-        err.retryable = true
-    end
-    settle(self, nil, err)
+    finish(self, "failed", nil, error_of(self, event))
 end
 
-local function opened(self, event)
-    self.id = event.id
-    accepted(self)
+local function accepted(self, event)
+    self.id, self.poll_url = event.id, event.poll_url
+    spend(self, event.credits)
     report_record(self, event)
     if self.state ~= "submitting" then return end
     self.state = "running"
-    note(self, event.status)
+    set_status(self, event.status)
 end
 
---- Hears what becomes of a task that was cancelled, for the books alone.
-local function books_of(self)
-    return function(kind, event)
-        if kind == "opened" then return opened(self, event) end
-        if kind ~= "ended" then return end
-        leave(self)
-        if event.fetch then scheduler.decline(event.fetch) end
-        if not event.opening then return end
-        if event.failure then
-            submission_failed(self, event)
-        else
-            read_submission(self, event)
-        end
-    end
-end
-
---- Tells the one who observes. Text from outside is shown to people sooner or later: it goes without the key.
+--- Calls on_request, unless the task was cancelled, and the log.
 local function observed(self, event)
-    local function hide(s) return s and errors.redact(s, self._settings.key) end
-    reports.guard(self._on_exchange, self, {
-        kind = event.opening and "submission" or "poll", number = event.opening and event.attempts or event.polls,
-        http_status = event.http_status, failure = event.failure, message = hide(event.message),
-        status = hide(event.status), progress = response.progress(event.progress), elapsed = event.elapsed,
-        pause = event.pause, retry_after = event.retry_after, request_id = hide(event.request_id),
-        size = event.received, body = hide(event.body),
-    })
+    local config, sent = self._config
+    if event.submission then
+        sent = { kind = "submission", method = "POST", url = self._submit_url, size = self._submit_size }
+    else
+        local url = transport.task_url(config, self.id, self.poll_url)
+        sent = { kind = "poll", method = "GET", url = url, size = 0 }
+    end
+    local info = request_log.info(event, sent, config.get_key())
+    if self._on_request and self.state ~= "cancelled" then uncaught.guard(self._on_request, self, info) end
+    if config.log then request_log.write(config.log, info) end
+end
+
+--- Returns the handler of the job of a cancelled task: it only counts, and logs.
+local function cancelled_handler(self)
+    return function(kind, event)
+        if kind == "accepted" then return accepted(self, event) end
+        if kind == "request" then return observed(self, event) end
+        if kind ~= "ended" then return end
+        uncount(self)
+        if event.fetch then scheduler.decline(event.fetch) end
+        if event.submission then count_submission(self, event) end
+    end
 end
 
 local function handler_of(self)
     return function(kind, event)
-        if kind == "exchanged" then return observed(self, event) end
-        if kind == "opened" then return opened(self, event) end
-        if kind == "changed" then return note(self, event.status, response.progress(event.progress)) end
-        leave(self)
-        if event.opening then return submission_ended(self, event) end
+        if kind == "request" then return observed(self, event) end
+        if kind == "accepted" then return accepted(self, event) end
+        if kind == "changed" then return set_status(self, event.status, event.progress) end
+        uncount(self)
+        if event.submission then return submission_ended(self, event) end
         return polling_ended(self, event)
     end
 end
 
+--- The limit also bounds the events that wait for the program: each task has one end.
+local function too_many(config)
+    return errors.new("rate_limited", "nothing was sent: " .. text.number(config.tasks) .. " tasks of this client " ..
+        "are alive, as many as max_tasks allows; wait for some of them, or raise it", { limit = config.max_tasks })
+end
+
 local function start(self, spec)
-    local ok, err = self._settings.slots:check()
-    if not ok then return nil, err end
-    spec.deadline = self._timeout or self._settings.timeout
-    spec.observe = self._on_exchange ~= nil
-    local id, reason = scheduler.poll(self._settings.service, spec, handler_of(self))
+    local config = self._config
+    if config.tasks >= config.max_tasks then return nil, too_many(config) end
+    spec.deadline = self._timeout or config.timeout
+    spec.observe = self._on_request ~= nil
+    local id, reason = scheduler.poll(config.service, spec, handler_of(self))
     if not id then return nil, errors.new("io", "the engine could not start: " .. reason) end
-    self._settings.slots:take()
-    self._job, self._slot = id, true
+    config.tasks = config.tasks + 1
+    self._job, self._is_counted = id, true
     return self
 end
 
---- The submission itself was answered with the pictures, and the record holds that answer.
+--- Finishes a task whose record contains a response with the images.
 local function read_record(self)
-    local answer, reason = self._record:finished()
-    if answer then return settle(self, answer) end
+    local response, reason = self._record:finished()
+    if response then return settle(self, response) end
     local message = "the record " .. text.show(self._record.path) .. " cannot be read any more: " .. reason
     finish(self, "failed", nil, errors.new("io", message, { task_id = self.id }))
 end
 
 function start_polling(self)
     if self._record and self._record.is_finished then return read_record(self) end
-    local ok, err = start(self, { url = self._settings.task_url .. core.escape(self.id) })
+    local url, reason = transport.task_url(self._config, self.id, self.poll_url)
+    if not url then
+        local message = "the service accepted the task, but it cannot be polled: " .. reason
+        return finish(self, "failed", nil, errors.new("protocol", message, { task_id = self.id }))
+    end
+    local ok, err = start(self, { url = url })
     if not ok then finish(self, "failed", nil, err) end
 end
 
 -- Made by the client ------------------------------------------------------------------------------------------------
 
+--- Returns the header by which the service recognizes a submission that is sent again.
+local function idempotency(config)
+    local name = config.provider.idempotency_header
+    return name and ("%s: %s%s"):format(name, core.token(), core.token())
+end
+
 --- Submits a request. Used by Client.
 ---@private
----@param settings table
----@param order { body: string, request: table, price: number?, timeout: number?, reservation: flux2.Reservation,
----  record: flux2.Record?, on_exchange: function?, arrival: flux2.Arrival? } body is JSON, price is in credits, timeout
----  in seconds; with an arrival the first picture is fetched for it as soon as there is a link
+---@param config table
+---@param submission { url: string, body: string, images: table[]?, size: integer, kind: string, request: table,
+---  price: number?, is_estimated: boolean, timeout: number?, reservation: flux2.Reservation, record: flux2.Record?,
+---  on_request: function?, prefetch: flux2.Prefetch? } body is JSON, of `size` bytes with the images; price in credits,
+---  timeout in seconds; tasks of one kind take about the same time; with a prefetch the first image is downloaded as
+---  soon as its URL is known
 ---@param prepare fun(task: flux2.Task) called before anything is sent; afterwards nothing may fail
 ---@return flux2.Task?
 ---@return flux2.Error?
-function Task.submit(settings, order, prepare)
-    local record = order.record or {}
-    local self = new(settings, {
-        state = "submitting", request = order.request, _price = order.price, _timeout = order.timeout,
-        _reservation = order.reservation, _record = order.record, _on_exchange = order.on_exchange,
-        _arrival = order.arrival,
+function Task.submit(config, submission, prepare)
+    local record, prefetch = submission.record or {}, submission.prefetch
+    local self = new(config, {
+        state = "submitting", request = submission.request, submitted = record.submitted,
+        _price = submission.price, _is_estimated = submission.is_estimated, _timeout = submission.timeout,
+        _has_images = submission.images ~= nil,
+        _reservation = submission.reservation, _record = submission.record, _on_request = submission.on_request,
+        _submit_url = submission.url, _submit_size = submission.size, _prefetch = prefetch,
     })
     prepare(self)
-    local arrival = order.arrival
     return start(self, {
-        url = settings.task_url .. "{id}", opening = settings.submit_url, body = order.body,
-        fetch = arrival and settings.images, file = arrival and arrival.path, check = arrival ~= nil,
+        url = config.task_url, submission = submission.url, body = submission.body, images = submission.images,
+        idempotency = idempotency(config),
+        fetch = prefetch and config.images, file = prefetch and prefetch.path, check = prefetch ~= nil,
         record_path = record.path, record_text = record.text,
-        durations = settings.learning:kind(settings.base_url, order.request),
+        -- The engine measures the durations of tasks of one kind, and polls accordingly.
+        durations = config.base_url .. " " .. submission.kind,
     })
 end
 
---- Takes up a task that was found in the spool; polled from its first wait. Used by Client.
+--- Makes a task of a record of the spool; it is polled from its first wait. Used by Client.
 ---@private
----@param settings table
----@param record flux2.Record with an id, or the answer itself
+---@param config table
+---@param record flux2.Record with an id, or with a response
 ---@param timeout number? seconds
 ---@return flux2.Task
-function Task.recovered(settings, record, timeout)
+function Task.recovered(config, record, timeout)
     return setmetatable({
-        state = "running", id = record.id, request = record.request, submitted = record.submitted,
-        price = record.price, _price = record.price, _timeout = timeout, _record = record, _settings = settings,
-        _job = false, _slot = false,
-    }, Dormant)
+        state = "running", id = record.id, poll_url = record.poll_url, request = record.request,
+        submitted = record.submitted, price = record.price, _price = record.price, _timeout = timeout,
+        _record = record, _config = config, _job = false, _is_counted = false, _latch = false,
+    }, Task)
 end
 
---- Takes up a task that exists. Used by Client.
+--- Polls a task that exists. Used by Client.
 ---@private
----@param settings table
+---@param config table
 ---@param id string
+---@param urls { url: string, poll_url: string? } the URL that is polled; the one from the service, if any
 ---@param timeout number? seconds
----@param on_exchange function?
+---@param on_request function?
 ---@return flux2.Task?
 ---@return flux2.Error?
-function Task.adopt(settings, id, timeout, on_exchange)
-    local self = new(settings, { state = "running", id = id, _timeout = timeout, _on_exchange = on_exchange })
-    return start(self, { url = settings.task_url .. core.escape(id) })
+function Task.adopt(config, id, urls, timeout, on_request)
+    local self = new(config, {
+        state = "running", id = id, poll_url = urls.poll_url, _timeout = timeout, _on_request = on_request,
+    })
+    return start(self, { url = urls.url })
 end
 
 -- Public --------------------------------------------------------------------------------------------------------------
 
 local function timed_out(self, timeout)
-    local state = self.id and "the task is still running" or "the submission has not been answered yet"
+    local state = self.id and "the task is still running" or "the submission has no response yet"
     local message = "waited for " .. text.number(timeout) .. " s; " .. state .. ", and can be waited for again"
-    return errors.new("timeout", message, { task_id = self.id, retryable = true })
+    local word = error_mapping.unknown(self._config.provider.response, self.status)
+    if word then message = message .. "; " .. word end
+    local paid = self.state == "running" or nil
+    return errors.new("timeout", message, { task_id = self.id, retryable = true, paid = paid })
 end
 
 local function wait_cancelled(self)
-    local message = "the coroutine that waits was cancelled; the task itself goes on"
-    return errors.new("cancelled", message, { task_id = self.id })
+    local message = "the waiting coroutine was cancelled; the task itself goes on"
+    return errors.new("cancelled", message, { task_id = self.id, paid = self.state == "running" or nil })
 end
 
 local NOT_OPEN = { timeout = timed_out, cancelled = wait_cancelled }
 
---- Waits for the end. Yields in a coroutine, blocks outside one. A wait that times out leaves the task alone: wait
---- again. If polling was given up (no network for long, the client's time-out), the next wait takes it up again.
----@param timeout? number seconds; by default as long as the task is polled at all
+--- Returns the latch that opens at its end. The first call starts to poll a recovered task: there may be thousands.
+function Task:_end_latch()
+    if not self._latch then
+        self._latch, self._began = scheduler.latch(), core.now()
+        start_polling(self)
+    end
+    return self._latch
+end
+
+--- Waits for the end. Yields in a coroutine, blocks outside one. After a timeout the task goes on: wait again. If
+--- polling ended with an error (no network, the client's timeout), the next wait polls again.
+---@param timeout? number seconds; by default until polling ends
 ---@return flux2.Result? result
----@return flux2.Error? err of any kind: what became of the task, "timeout" if this wait was too short, "cancelled" if
----  the coroutine that waits was cancelled
+---@return flux2.Error? err of any kind: why the task failed, "timeout" if this wait was too short, "cancelled" if the
+---  waiting coroutine was cancelled
 -- Example: `local result, err = task:wait(60)`
 function Task:wait(timeout)
-    if timeout ~= nil and (type(timeout) ~= "number" or timeout ~= timeout) then
-        error("task:wait: timeout must be a number of seconds, not " .. text.show(timeout), 2)
-    end
+    validate.receiver(self, Task, "task:wait")
+    validate.timeout("task:wait", timeout)
     if self.state == "failed" and self._reported and self.id and not self._settled then
         self.state, self.error, self._latch, self._reported = "running", nil, scheduler.latch(), false
         start_polling(self)
     end
-    local latch = self._latch
+    local latch = self:_end_latch()
     local open, reason = scheduler.await(latch, timeout)
     if not open then return nil, NOT_OPEN[reason](self, timeout) end
     return self:_outcome(latch)
 end
 
---- How it ended, for wait and for flux2.all and flux2.any: from here on its error is known to somebody.
+--- Returns how it ended, for wait, flux2.all and flux2.any.
 function Task:_outcome(latch)
     latch = latch or self._latch
     if latch.result then return latch.result end
@@ -450,36 +433,37 @@ function Task:_outcome(latch)
     return nil, latch.error
 end
 
---- Stops waiting for the task, here. The service knows no way to cancel: it may finish the picture and charge for it.
---- Whoever waits is woken with kind "cancelled". Does nothing to a task that has ended. What was paid for stays in the
---- spool, if there is one: see discard.
+--- Stops polling the task. The service cannot cancel a task: it may finish the image and charge for it. Waits end with
+--- kind "cancelled". Does nothing to a task that has ended. The record stays in the spool: see discard.
 ---@return flux2.Task self
 -- Example: `task:cancel()`
 function Task:cancel()
+    validate.receiver(self, Task, "task:cancel")
     if not ALIVE[self.state] then return self end
-    if is_dormant(self) then awaken(self) end
-    scheduler.cancel(self._job, books_of(self))
-    local message = "cancelled here; the service may still make the picture and charge for it"
+    self._latch = self._latch or scheduler.latch()
+    scheduler.cancel(self._job, cancelled_handler(self))
+    local message = "cancelled here; the service may still generate the image and charge for it"
     finish(self, "cancelled", nil, errors.new("cancelled", message, { task_id = self.id }))
     return self
 end
 
---- With `spool`: takes the record of the task away, so that client:recover will not find it. For a picture that nobody
---- wants, or a task that the service does not know any more. The task itself goes on.
+--- With `spool`: removes the record of the task, so that client:recover does not return it. The task itself goes on.
 ---@return flux2.Task self
 -- Example: `task:cancel():discard()`
 function Task:discard()
+    validate.receiver(self, Task, "task:discard")
     if self._record then self._record:discard() end
     return self
 end
 
---- Calls `fn(task, ...)` when something happens: "status" (the service's word changed), "progress" (it changed), "done"
---- (`fn(task, result, err)`; at once if it has ended). Called by the pump; an error in `fn` hurts nobody else.
----@param event "status"|"progress"|"done" what to hear of
+--- Calls `fn(task, ...)` at each event: "status" (the status word changed), "progress" (it changed), "done"
+--- (`fn(task, result, err)`; at once if it has ended). The pump calls it; an error in `fn` is isolated and reported.
+---@param event "status"|"progress"|"done" the event
 ---@param fn function receives the task, and with "done" the result or nil and an error
 ---@return flux2.Task self
 -- Example: `task:on("status", function(t) print(t.status, t.progress) end)`
 function Task:on(event, fn)
+    validate.receiver(self, Task, "task:on")
     if not EVENTS[event] then
         error("task:on: the events are 'status', 'progress' and 'done', not " .. text.show(event), 2)
     end
@@ -488,8 +472,8 @@ function Task:on(event, fn)
     local listeners = self._listeners[event] or {}
     self._listeners[event] = listeners
     listeners[#listeners + 1] = fn
-    if is_dormant(self) then start_polling(awaken(self)) end
-    if event == "done" and not ALIVE[self.state] then reports.guard(fn, self, self.result, self.error) end
+    self:_end_latch()
+    if event == "done" and not ALIVE[self.state] then uncaught.guard(fn, self, self.result, self.error) end
     return self
 end
 

@@ -1,6 +1,4 @@
---- Text as bytes that must be UTF-8: counting, cleaning, cutting, showing.
--- A leaf: knows neither errors nor requests. Works without Lua 5.3's utf8 library,
--- which also accepts surrogates in some versions.
+--- UTF-8 text: counting, cleaning, cutting, showing. Lua 5.3's utf8 library accepts surrogates in some versions.
 
 local text = {}
 
@@ -8,7 +6,7 @@ local byte, find, sub, gsub, format = string.byte, string.find, string.sub, stri
 
 local REPLACEMENT = "\239\191\189" -- U+FFFD
 
--- The second byte's range is narrower after these lead bytes: overlong forms, surrogates, beyond U+10FFFF.
+-- The range of the second byte is narrower after these lead bytes: overlong forms, surrogates, beyond U+10FFFF.
 local SECOND_MIN = { [0xE0] = 0xA0, [0xF0] = 0x90 }
 local SECOND_MAX = { [0xED] = 0x9F, [0xF4] = 0x8F }
 
@@ -16,7 +14,7 @@ local function is_continuation(b)
     return b ~= nil and b >= 0x80 and b <= 0xBF
 end
 
---- Last byte of the multi-byte sequence that starts at `i`, or nil where there is no valid one.
+--- Returns the last byte of the multi-byte sequence that starts at `i`, nil if it is invalid.
 local function sequence_end(s, i)
     local a, b, c, d = byte(s, i, i + 3)
     if a < 0xC2 or a > 0xF4 or not b then return nil end
@@ -62,33 +60,35 @@ function text.cut(s, limit)
     return sub(s, 1, last)
 end
 
---- Puts U+FFFD in the place of each run of bytes that are not UTF-8.
-local function mend(s)
+--- Replaces each run of bytes that are not UTF-8 with U+FFFD.
+---@param s string
+---@return string
+-- Example: `text.utf8 "a\255\255b"` is "a\239\191\189b"
+function text.utf8(s)
     if text.length(s) then return s end
-    local out, i, mended = {}, 1, false
+    local out, i, replaced = {}, 1, false
     while i <= #s do
         local _, last = find(s, "^[^\128-\255]+", i)
         last = last or sequence_end(s, i)
         if last then
             out[#out + 1] = sub(s, i, last)
-            mended = false
-        elseif not mended then
+            replaced = false
+        elseif not replaced then
             out[#out + 1] = REPLACEMENT
-            mended = true
+            replaced = true
         end
         i = (last or i) + 1
     end
     return table.concat(out)
 end
 
---- Makes text from anywhere safe to print on one line: valid UTF-8, no control characters (they could drive a
---- terminal), no characters that reverse the direction of reading, single spaces, bounded.
+--- Makes any text safe to print on one line: valid UTF-8, no control characters, no characters that change the reading
+--- direction, single spaces, bounded.
 ---@param s string
 ---@param limit integer bytes
 ---@return string
 function text.clean(s, limit)
-    -- Only so much is looked at: the rest of a body of megabytes cannot come into the result.
-    s = mend(text.cut(s, limit * 8))
+    s = text.utf8(text.cut(s, limit * 8)) -- the text may have megabytes
     s = gsub(s, "\194[\128-\159]", " ") -- C1 controls
     s = gsub(s, "\226\128[\142\143\168-\174]", " ") -- direction marks, line and paragraph separators
     s = gsub(s, "\226\129[\166-\169]", " ")
@@ -98,7 +98,7 @@ function text.clean(s, limit)
     return text.cut(s, limit - 3) .. "..."
 end
 
---- A number for people: no ".0" on Lua 5.3 and later.
+--- Formats a number, without ".0" on Lua 5.3 and later.
 ---@param n number
 ---@return string
 function text.number(n)
@@ -106,17 +106,7 @@ function text.number(n)
     return format("%.14g", n)
 end
 
---- Reads digits, with or without a point: tonumber wants the locale's before Lua 5.3.
----@param s string
----@return number? n nil if there is anything else in it
--- Example: `text.to_number "0.5"` is 0.5, also where people write 0,5.
-function text.to_number(s)
-    local whole, fraction = s:match "^(%d*)%.?(%d*)$"
-    if not whole or #whole + #fraction == 0 then return nil end
-    return (tonumber(whole) or 0) + (tonumber(fraction) or 0) / 10 ^ #fraction
-end
-
---- The number itself, as an integer where the Lua version knows integers: JSON gives floats.
+--- Returns a whole number as an integer, on Lua versions with integers: JSON decoders return floats.
 ---@param n number
 ---@return number
 function text.integer(n)
@@ -124,7 +114,7 @@ function text.integer(n)
     return n
 end
 
---- Any value, short enough to stand in a message: strings in quotes, numbers, otherwise the type.
+--- Shows any value in a message: strings in quotes, numbers, otherwise the type.
 ---@param value any
 ---@return string
 function text.show(value)

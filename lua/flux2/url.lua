@@ -1,5 +1,6 @@
---- What may pass as an http(s) URL. A leaf: looks at the text, never at the network.
+--- Checks of http(s) URLs and proxy addresses, and the query of a URL.
 
+local core = require "flux2.load_core" "flux2.core"
 local text = require "flux2.text"
 
 local url = {}
@@ -21,10 +22,10 @@ local function check_host(authority)
     return true
 end
 
---- Tells whether `s` is an absolute http or https URL with a host.
+--- Whether `s` is an absolute http or https URL with a host.
 ---@param s any
 ---@return true? ok
----@return string? reason reads on after "the URL was refused: "
+---@return string? reason continues "the URL was refused: "
 -- Example: `url.check "ftp://a/b"` is nil, "it begins with 'ftp:', not with http:// or https://".
 function url.check(s)
     if type(s) ~= "string" then return nil, "it is " .. text.show(s) .. ", not a string" end
@@ -41,6 +42,61 @@ function url.check(s)
         return nil, "it begins with " .. text.show(scheme .. ":") .. ", not with http:// or https://"
     end
     return check_host(rest:sub(3):match("^[^/?#]*"))
+end
+
+local PROXY_SCHEMES = {
+    http = true, https = true, socks = true, socks4 = true, socks4a = true, socks5 = true, socks5h = true,
+}
+
+--- Whether `s` is a proxy address for libcurl: scheme://user:password@host:port, of which only the host is required.
+---@param s string
+---@return true? ok
+---@return string? reason continues "the address was refused: "; does not contain the address
+-- Example: `url.check_proxy "joe:secret@proxy.example:3128"` is true
+function url.check_proxy(s)
+    if s:find "[^\33-\126]" then return nil, "it holds a space, a control character or a letter that is not ASCII" end
+    local scheme, rest = s:match "^([%w+.-]*)://(.*)$"
+    rest = rest or s
+    if scheme and not PROXY_SCHEMES[scheme:lower()] then return nil, "its scheme is no kind of proxy" end
+    if not rest:find "^[^/?#]*/?$" then
+        return nil, "something follows its host and port; in a password, / ? # and @ are written %2F %3F %23 and %40"
+    end
+    local parts, reason = core.url((scheme or "http") .. "://" .. rest)
+    if not parts or rest:find "@.*@" then return nil, reason or "there is more than one @ in it; %40 stands for one" end
+    return true
+end
+
+--- Returns an address without its user name and password, for messages.
+---@param s string
+---@return string
+-- Example: `url.mask "http://joe:secret@proxy.example"` is "http://***@proxy.example"
+function url.mask(s)
+    local scheme, rest = s:match "^(%a[%w+.-]*://)(.*)$"
+    return (scheme or "") .. (rest or s):gsub("^.*@", "***@")
+end
+
+--- Returns the forms in which the user name and password of an address may occur in texts.
+---@param s string
+---@return string[] secrets
+function url.secrets(s)
+    local given = s:gsub("^%a[%w+.-]*://", ""):match "^(.*)@"
+    if not given then return {} end
+    local plain = given:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
+    return { given, plain, core.base64(plain), given:match ":(.*)$", plain:match ":(.*)$" }
+end
+
+local function unescape(s)
+    return (s:gsub("+", " "):gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+--- Decodes the query of a URL.
+---@param encoded string "a=1&b=%20", without "?"
+---@return table<string, string> query by name; of a repeated name the last value
+-- Example: `url.parse_query "a=1&b=%20"` is { a = "1", b = " " }
+function url.parse_query(encoded)
+    local query = {}
+    for name, value in encoded:gmatch "([^&=]+)=([^&]*)" do query[unescape(name)] = unescape(value) end
+    return query
 end
 
 return url

@@ -1,7 +1,4 @@
--- version.lua - the one place that says which version this is.
---
--- Owns: the version number. The Makefile reads it from here too.
--- Never: anything else, so that reading it loads nothing.
+-- The version number; tools/version reads it too.
 
 local M = {}
 

@@ -1,4 +1,4 @@
-// From typing to a picture, and what can be done with it afterwards.
+// From the prompt to an image, and the functions for a finished image.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -16,8 +16,8 @@ async function finished(page, n) {
     return image.evaluate((img) => [img.naturalWidth, img.naturalHeight]);
 }
 
-test("a whole generation: typed, sent, followed, seen", async () => {
-    const { page, complaints } = await openPage(browser, host);
+test("a complete generation", async () => {
+    const { page, problems } = await openPage(browser, host);
     await page.locator("#prompt").pressSequentially("a red fox in the snow");
     assert.equal(await page.textContent("#prompt-count"), "21 / 5000");
     await choose(page, "ratio", "16:9");
@@ -34,10 +34,10 @@ test("a whole generation: typed, sent, followed, seen", async () => {
     const events = await page.locator(".event").allTextContents();
     const polls = events.filter((text) => /Poll \d+ HTTP 200/.test(text));
     assert.match(events[0], /0\.\d\d s.*Submitted/);
-    assert.match(events[1], /Submission HTTP 200 IN_PROGRESS · again in/);
-    assert.equal(polls.length, (await host.call("stats")).polls, "each poll is there");
+    assert.match(events[1], /Submission HTTP 200 IN_PROGRESS · next request in/);
+    assert.equal(polls.length, (await host.call("stats")).polls, "each poll is shown");
     assert.match(polls.at(-1), /\d\.\d\d s.*SUCCESS · 100 %/);
-    assert.match(events.at(-1), /Picture fetched \d+ KB of image\/png/);
+    assert.match(events.at(-1), /Image downloaded \d+ KB of image\/png/);
     await page.locator('.event:has-text("Poll") summary').last().click();
     assert.match(await page.locator(".event details[open] pre").last().textContent(), /"image_url": "http:/);
     const facts = await page.locator(".task > .facts").textContent();
@@ -45,12 +45,12 @@ test("a whole generation: typed, sent, followed, seen", async () => {
     assert.match(facts, new RegExp(sent.task_id));
     assert.equal(await page.textContent("#spent"), "6 credits this session");
     assert.match(await page.textContent("#live"), /Finished in/);
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(problems, []);
     await page.close();
 });
 
-test("with the keyboard alone", async () => {
-    const { page, complaints } = await openPage(browser, host);
+test("keyboard only", async () => {
+    const { page, problems } = await openPage(browser, host);
     await page.keyboard.type("a heron at dawn"); // the prompt has the focus
     const seen = [];
     for (let i = 0; i < 8; i++) {
@@ -67,12 +67,12 @@ test("with the keyboard alone", async () => {
     await finished(page, 2);
     const sent = (await host.call("ledger"))[1];
     assert.deepEqual([sent.prompt, sent.aspect_ratio, sent.type], ["a heron at dawn", "4:3", "flex"]);
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(problems, []);
     await page.close();
 });
 
-test("the session outlives a reload; pictures are opened again, sent again and changed", async () => {
-    const { page, complaints } = await openPage(browser, host);
+test("the session survives a reload; images can be reopened, sent again and edited", async () => {
+    const { page, problems } = await openPage(browser, host);
     await page.locator(".tile").nth(1).waitFor();
     assert.equal(await page.locator(".tile").count(), 2);
     await page.getByRole("button", { name: "a red fox in the snow (finished)" }).click();
@@ -92,16 +92,16 @@ test("the session outlives a reload; pictures are opened again, sent again and c
     assert.equal(await page.evaluate(() => document.activeElement.id), "prompt");
 
     const [download] = await Promise.all([
-        page.waitForEvent("download"), page.getByRole("link", { name: "Save the picture" }).click(),
+        page.waitForEvent("download"), page.getByRole("link", { name: "Save the image" }).click(),
     ]);
     assert.equal(download.suggestedFilename(), "a-red-fox-in-the-snow.png");
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(problems, []);
     await page.close();
 });
 
-test("the same request as curl, Lua and JSON, copied with one click", async () => {
-    const { page, complaints } = await openPage(browser, host);
-    await page.locator("#code").filter({ hasText: "Not a request yet" }).waitFor();
+test("the request as curl, Lua and JSON, copied with one click", async () => {
+    const { page, problems } = await openPage(browser, host);
+    await page.locator("#code").filter({ hasText: "Not a valid request yet" }).waitFor();
     await page.fill("#prompt", "it's a \"fox\"");
     await page.locator("#code").filter({ hasText: "curl -X POST" }).waitFor();
     const copied = async () => {
@@ -111,7 +111,8 @@ test("the same request as curl, Lua and JSON, copied with one click", async () =
     };
     const curl = await copied();
     assert.ok(curl.includes(`'${host.base_url}/api/v1/images/generations'`));
-    assert.ok(curl.includes("$FLUX2_API_KEY") && !curl.includes(host.api_key));
+    assert.ok(curl.includes(host.api_key), "the key of an emulator: it runs as copied");
+    assert.match(await page.textContent("#code-rule"), /runs as it is/);
     await page.getByRole("tab", { name: "curl" }).focus();
     await page.keyboard.press("ArrowRight");
     assert.match(await copied(), /^local flux2 = require "flux2"/);
@@ -119,12 +120,12 @@ test("the same request as curl, Lua and JSON, copied with one click", async () =
     assert.deepEqual(JSON.parse(await copied()), {
         model: "flux-2", prompt: "it's a \"fox\"", aspect_ratio: "1:1", type: "pro", resolution: "1K",
     });
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(problems, []);
     await page.close();
 });
 
-test("input images: added, seen, removed, sent; no more than eight", async () => {
-    const { page, complaints } = await openPage(browser, host);
+test("input images: added, previewed, removed, sent; at most eight", async () => {
+    const { page, problems } = await openPage(browser, host);
     await page.locator(".tile").first().waitFor();
     const [{ task_id: id }] = await host.call("ledger");
     const address = `${host.base_url}/images/${id}/1.png`;
@@ -136,7 +137,7 @@ test("input images: added, seen, removed, sent; no more than eight", async () =>
     assert.ok(await thumb.evaluate(async (img) => { await img.decode(); return img.naturalWidth > 0; }));
     await page.click("#add-input");
     await page.keyboard.type(`${host.base_url}/nothing.png`);
-    await page.locator(".thumb-note").filter({ hasText: "no view" }).waitFor();
+    await page.locator(".thumb-note").filter({ hasText: "no preview" }).waitFor();
     assert.match(await page.locator(".thumb").nth(1).getAttribute("title"), /^not_found: /);
     for (let i = 2; i < 8; i++) await page.click("#add-input");
     assert.ok(await page.locator("#add-input").isDisabled());
@@ -145,6 +146,6 @@ test("input images: added, seen, removed, sent; no more than eight", async () =>
     await page.click("#send");
     await finished(page, 4);
     assert.deepEqual((await host.call("ledger"))[3].input_urls, [address, `${host.base_url}/nothing.png`]);
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(problems, []);
     await page.close();
 });

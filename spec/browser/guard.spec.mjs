@@ -1,4 +1,4 @@
-// What other pages can do to the tester in a browser: nothing.
+// Attacks of other pages on the tester in a browser.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,9 +6,9 @@ import { openPage, setUp } from "./support.mjs";
 
 const { browser, host } = await setUp();
 
-const REQUEST = JSON.stringify({ request: { prompt: "bought by somebody else" } });
+const REQUEST = JSON.stringify({ request: { prompt: "bought by another page" } });
 
-// A page of another origin on the same machine: what the emulator serves at a path of its choice.
+// A page of another origin on the same machine, served by the emulator.
 async function foreignPage() {
     await host.call("fault", { path: "/evil", times: 9, body: "<!doctype html><title>evil</title>", headers: { "Content-Type": "text/html" } });
     const page = await browser.context.newPage();
@@ -17,7 +17,7 @@ async function foreignPage() {
     return page;
 }
 
-test("the page comes with its guards", async () => {
+test("the security headers of the page", async () => {
     const { page } = await openPage(browser, host);
     const response = await page.reload();
     const headers = response.headers();
@@ -32,7 +32,7 @@ test("the page comes with its guards", async () => {
     await page.close();
 });
 
-test("no script gets in: not inline, not by eval, not by markup", async () => {
+test("scripts are blocked: inline, by URL, by markup", async () => {
     const { page } = await openPage(browser, host);
     await assert.rejects(page.addScriptTag({ content: "document.title = 'owned'" }));
     await assert.rejects(page.addScriptTag({ url: `${host.base_url}/images/x/1.png` }));
@@ -47,12 +47,12 @@ test("no script gets in: not inline, not by eval, not by markup", async () => {
         }
         return out;
     });
-    assert.equal(outcomes.markup, "TypeError", "trusted types refuse markup");
+    assert.equal(outcomes.markup, "TypeError", "trusted types reject markup");
     assert.equal(await page.title(), "flux2 tester");
     await page.close();
 });
 
-test("a call without the token is refused", async () => {
+test("a request without the token is rejected", async () => {
     const { page } = await openPage(browser, host);
     const status = await page.evaluate(async (body) => {
         const options = { method: "POST", body, headers: { "Content-Type": "application/json" } };
@@ -64,7 +64,7 @@ test("a call without the token is refused", async () => {
     await page.close();
 });
 
-test("another origin that knows the address can neither call, read, include nor frame it", async () => {
+test("another origin with the URL cannot call, read, include or frame the tester", async () => {
     const page = await foreignPage();
     const outcomes = await page.evaluate(async ([url, body]) => {
         const attempt = async (options, path = "tasks") => {
@@ -86,13 +86,13 @@ test("another origin that knows the address can neither call, read, include nor 
             json: await attempt({ method: "POST", body, headers: { "Content-Type": "application/json" } }),
             plain: await attempt({ method: "POST", body, mode: "no-cors" }),
             read: await attempt({}, "about"),
-            news: await attempt({}, "news?after=0"),
+            events: await attempt({}, "events?after=0"),
             script: await load("script", "page/main.js"),
             image: await load("img", "page/icon.svg"),
         };
     }, [host.url, REQUEST]);
     assert.deepEqual(outcomes, {
-        json: "refused", plain: "refused", read: "refused", news: "refused", script: "refused", image: "refused",
+        json: "refused", plain: "refused", read: "refused", events: "refused", script: "refused", image: "refused",
     });
     await page.evaluate((url) => new Promise((resolve) => {
         const frame = document.createElement("iframe");
@@ -101,8 +101,8 @@ test("another origin that knows the address can neither call, read, include nor 
         document.body.append(frame);
     }), host.url);
     const inner = page.frames().find((frame) => frame !== page.mainFrame());
-    assert.equal(await inner.evaluate(() => document.getElementById("prompt")), null, "it is not shown in a frame");
-    // A form can be sent anywhere, and says what it is.
+    assert.equal(await inner.evaluate(() => document.getElementById("prompt")), null, "not framed");
+    // A form can be sent to any origin; its content type is rejected.
     await page.evaluate(([url]) => {
         const form = Object.assign(document.createElement("form"), { method: "POST", action: `${url}tasks`, enctype: "text/plain" });
         const input = Object.assign(document.createElement("input"), { name: '{"request":{"prompt":"by form', value: '"}}' });
@@ -110,15 +110,15 @@ test("another origin that knows the address can neither call, read, include nor 
         document.body.append(form);
         form.submit();
     }, [host.url]);
-    await page.getByText("the request comes from another page than the tester's").waitFor();
+    await page.getByText("the request comes from another site").waitFor();
     assert.equal((await host.call("stats")).submissions, 0);
     await page.close();
 });
 
-test("a name that was made to lead here (DNS rebinding) is refused", async () => {
+test("a request with a foreign Host (DNS rebinding) is rejected", async () => {
     const { page } = await openPage(browser, host);
     const port = new URL(host.url).port;
-    const answer = await page.request.get(host.url, { headers: { Host: `rebound.example:${port}` } });
-    assert.equal(answer.status(), 421);
+    const response = await page.request.get(host.url, { headers: { Host: `rebound.example:${port}` } });
+    assert.equal(response.status(), 421);
     await page.close();
 });

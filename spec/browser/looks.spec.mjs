@@ -1,5 +1,5 @@
-// How it looks and reads: light, dark and narrow, in every state. axe-core finds nothing; nothing runs out of the window.
-// With FLUX2_SCREENSHOTS=FOLDER the pictures of the documentation are taken on the way.
+// Appearance and accessibility: light, dark and narrow, in every state. No axe-core findings, no horizontal overflow.
+// With FLUX2_SCREENSHOTS=FOLDER this spec also writes the screenshots of the documentation.
 
 import assert from "node:assert/strict";
 import path from "node:path";
@@ -23,20 +23,20 @@ async function inspect(page, what) {
     assert.ok(inner <= outer, `${what}: ${inner} pixels wide in a window of ${outer}`);
 }
 
-async function shoot(page, name) {
+async function screenshot(page, name) {
     const folder = process.env.FLUX2_SCREENSHOTS;
     if (folder) await page.screenshot({ path: path.join(folder, `tester-${name}.png`), fullPage: true });
 }
 
 for (const [name, look] of Object.entries(LOOKS)) {
     test(`in ${name}`, async () => {
-        // Many polls for speed; for a picture of the page, those that the schedule makes.
+        // Short poll intervals for speed; the normal schedule for screenshots.
         const tester = process.env.FLUX2_SCREENSHOTS ? undefined : { emulator: true, poll: { interval: 0.2 } };
         const host = await startHost({ emulator: { duration: 1.1 }, tester });
-        const { page, complaints } = await openPage(browser, host, look);
+        const { page, problems } = await openPage(browser, host, look);
         await inspect(page, "empty");
 
-        // The gallery has something to show, a failure among it.
+        // The gallery has several tasks, one of them failed.
         const send = async (prompt, ratio) => {
             await page.fill("#prompt", prompt);
             if (ratio) await page.locator(`input[name="ratio"][value="${ratio}"]`).check({ force: true });
@@ -57,20 +57,20 @@ for (const [name, look] of Object.entries(LOOKS)) {
         const image = page.locator(".canvas img");
         await image.waitFor();
         await image.evaluate((img) => img.decode());
-        await page.locator('.event:has-text("Picture fetched")').waitFor();
+        await page.locator('.event:has-text("Image downloaded")').waitFor();
         await page.locator("summary").last().click();
         await inspect(page, "finished");
         await page.locator("summary").last().click();
         await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
         await page.mouse.move(0, 0);
-        await shoot(page, name);
+        await screenshot(page, name);
 
         await page.fill("#prompt", "ab");
         await page.locator("#prompt").blur();
         await page.click("#add-input");
         await page.locator("#prompt-error").filter({ hasText: "has 2" }).waitFor();
-        await inspect(page, "with a mistake");
-        assert.deepEqual(complaints, []);
+        await inspect(page, "with an invalid field");
+        assert.deepEqual(problems, []);
         await page.close();
         await host.stop();
     });

@@ -1,4 +1,4 @@
-// A browser, an emulator with its tester in a Lua process, and what all browser specs say about a page.
+// A browser, an emulator with its tester in a Lua process, and functions for all browser specs.
 
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
@@ -14,7 +14,7 @@ const require = createRequire(path.join(root, "build/browser/"));
 const { chromium } = require("playwright-core");
 const axe = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
 
-export const PATIENCE = 20000; // ms until something that should happen has not
+export const TIMEOUT = 20000; // ms
 
 function findBrowser() {
     const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
@@ -23,7 +23,7 @@ function findBrowser() {
     return found;
 }
 
-// One browser for a whole file of specs, with a profile that nobody else has.
+// One browser per spec file, with its own profile.
 export async function openBrowser() {
     const profile = await mkdtemp(path.join(tmpdir(), "flux2-browser-"));
     const context = await chromium.launchPersistentContext(profile, {
@@ -32,7 +32,7 @@ export async function openBrowser() {
             "--disable-component-update", "--disable-sync"],
         viewport: { width: 1280, height: 900 },
     });
-    context.setDefaultTimeout(PATIENCE);
+    context.setDefaultTimeout(TIMEOUT);
     return {
         context,
         async close() {
@@ -48,14 +48,14 @@ export async function startHost(options = {}) {
     const settings = { emulator: { duration: 0.3, image_bytes: 0, seed: 7, ...options.emulator }, tester: options.tester };
     const child = spawn(lua, ["spec/browser/host.lua", JSON.stringify(settings)], { cwd: root, stdio: ["pipe", "pipe", "pipe"] });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    let complaints = "";
-    child.stderr.on("data", (data) => { complaints += data; });
+    let problems = "";
+    child.stderr.on("data", (data) => { problems += data; });
     const ended = new Promise((resolve) => { child.on("close", (code, signal) => resolve({ code, signal })); });
     const next = async () => {
         const { value, done } = await lines.next();
         if (done) {
             await ended;
-            throw new Error(`the Lua process ended: ${complaints}`);
+            throw new Error(`the Lua process ended: ${problems}`);
         }
         return JSON.parse(value);
     };
@@ -68,15 +68,15 @@ export async function startHost(options = {}) {
         },
         async stop() {
             child.stdin.end();
-            const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
+            const timer = setTimeout(() => child.kill("SIGKILL"), TIMEOUT);
             const { code, signal } = await ended;
             clearTimeout(timer);
-            if (code !== 0 || complaints !== "") throw new Error(`the Lua process: ${code ?? signal} ${complaints}`);
+            if (code !== 0 || problems !== "") throw new Error(`the Lua process: ${code ?? signal} ${problems}`);
         },
     };
 }
 
-// What a whole file of specs needs, before its first test; gone after its last.
+// The browser and the process for a spec file, removed after its last test.
 export async function setUp(options) {
     const browser = await openBrowser();
     const host = await startHost(options).catch(async (error) => {
@@ -90,26 +90,27 @@ export async function setUp(options) {
     return { browser, host };
 }
 
-// A fresh page at the tester. Whatever it complains of, and whatever it asks another host for, is in `complaints`.
+// A new page of the tester. Its errors and its requests to other hosts are added to `problems`.
 export async function openPage(browser, host, options = {}) {
     const page = await browser.context.newPage();
     await page.setViewportSize(options.viewport || { width: 1280, height: 900 });
     await page.emulateMedia({ colorScheme: options.colorScheme || "light", reducedMotion: "reduce" });
-    const complaints = [];
-    page.on("pageerror", (error) => complaints.push(`error: ${error.message}`));
+    const problems = [];
+    page.on("pageerror", (error) => problems.push(`error: ${error.message}`));
     page.on("console", (message) => {
-        // An answer that says no is an answer: the browser lists it as an error all the same.
-        if (message.type() === "error" && !/status of (404|422|502)/.test(message.text())) complaints.push(message.text());
+        // The browser logs error responses of the tester as errors, but they are expected.
+        const isExpected = /status of (404|422|502)/.test(message.text());
+        if (message.type() === "error" && !isExpected) problems.push(message.text());
     });
     page.on("request", (request) => {
-        if (!request.url().startsWith(host.url)) complaints.push(`asked for ${request.url()}`);
+        if (!request.url().startsWith(host.url)) problems.push(`requested ${request.url()}`);
     });
     await page.goto(host.url);
     await page.locator("#where-url").filter({ hasText: host.base_url }).waitFor();
-    return { page, complaints };
+    return { page, problems };
 }
 
-// What is on the clipboard. The tester's page itself may not read it.
+// The clipboard's text. The tester's page itself may not read it.
 export async function pasted(browser) {
     const page = await browser.context.newPage();
     await page.setContent("<textarea autofocus></textarea>");
@@ -120,7 +121,7 @@ export async function pasted(browser) {
     return text;
 }
 
-// What axe-core finds; run from outside, because the page lets no script in.
+// The findings of axe-core; injected by the driver, because the page blocks scripts.
 export async function violations(page) {
     await page.evaluate(axe);
     const { violations: found } = await page.evaluate(() => globalThis.axe.run(document, {

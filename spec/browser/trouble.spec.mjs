@@ -1,4 +1,4 @@
-// What goes wrong is told, with its kind, what was said and what to do; what mends itself is seen to.
+// Failures are shown with their kind, message and advice; retried requests recover.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -14,8 +14,8 @@ async function send(page, prompt) {
 const state = (page, name) => page.locator(`.standing[data-state="${name}"]`).waitFor();
 const events = (page) => page.locator(".event").allTextContents();
 
-test("a task that fails", async () => {
-    const { page, complaints } = await openPage(browser, host);
+test("a failed task", async () => {
+    const { page, problems } = await openPage(browser, host);
     await send(page, "a fox [fail]");
     await state(page, "failed");
     const card = page.locator(".failure");
@@ -30,31 +30,31 @@ test("a task that fails", async () => {
     await send(page, "a fox [reject]");
     await page.locator(".kind").filter({ hasText: "rejected" }).waitFor();
     assert.match(await card.locator(".facts").textContent(), /HTTP status422/);
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(problems, []);
     await page.close();
 });
 
-test("an emulator that answers 429, then recovers", async () => {
-    const { page, complaints } = await openPage(browser, host);
+test("a retry after a 429 of the emulator", async () => {
+    const { page, problems } = await openPage(browser, host);
     const before = (await host.call("ledger")).length;
     await host.call("fault", { method: "POST", times: 1, retry_after: 1 });
     await host.call("fault", { method: "GET", path: "/api/v1/tasks/*", nth: 1, status: 503 });
     await send(page, "patience");
     await state(page, "succeeded");
-    const said = await events(page);
-    assert.match(said[1], /Submission HTTP 429 .*asks to wait 1\.00 s · again in 1\.\d\d s/);
-    assert.match(said[2], /Submission, attempt 2 HTTP 200 IN_PROGRESS/);
-    assert.match(said[3], /Poll 1 HTTP 503 .*again in/);
-    assert.match(said[4], /Poll 2 HTTP 200/);
+    const shown = await events(page);
+    assert.match(shown[1], /Submission HTTP 429 .*retry after 1\.00 s · next request in 1\.\d\d s/);
+    assert.match(shown[2], /Submission, attempt 2 HTTP 200 IN_PROGRESS/);
+    assert.match(shown[3], /Poll 1 HTTP 503 .*next request in/);
+    assert.match(shown[4], /Poll 2 HTTP 200/);
     assert.equal(await page.locator(".event.bad").count(), 2);
     assert.equal(await page.locator(".failure").count(), 0);
-    assert.equal((await host.call("ledger")).length, before + 1, "it was bought once");
-    assert.deepEqual(complaints, []);
+    assert.equal((await host.call("ledger")).length, before + 1, "the image was bought once");
+    assert.deepEqual(problems, []);
     await page.close();
 });
 
-test("a prompt and an answer full of HTML are text", async () => {
-    const { page, complaints } = await openPage(browser, host);
+test("a prompt and a response with HTML are displayed as text", async () => {
+    const { page, problems } = await openPage(browser, host);
     const evil = `<img src=x onerror="document.title='owned'"><script>document.title='owned'</script><b>bold</b> \u202e&amp;`;
     await send(page, evil);
     await state(page, "succeeded");
@@ -70,12 +70,12 @@ test("a prompt and an answer full of HTML are text", async () => {
     assert.equal(await page.locator(".task b, .task .prompt *, .failure i, .failure script, .tile b, #code *").count(), 0);
     assert.equal(await page.locator('img[src="x"]').count(), 0);
     assert.equal(await page.title(), "flux2 tester");
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(problems, []);
     await page.close();
 });
 
-test("a task is cancelled", async () => {
-    const { page, complaints } = await openPage(browser, host);
+test("cancelling a task", async () => {
+    const { page, problems } = await openPage(browser, host);
     await host.call("set", { duration: 60 });
     await send(page, "too slow");
     await state(page, "running");
@@ -84,34 +84,36 @@ test("a task is cancelled", async () => {
     await state(page, "cancelled");
     assert.match((await events(page)).at(-1), /Cancelled/);
     await host.call("set", { duration: 0.3 });
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(problems, []);
     await page.close();
 });
 
-test("a task that was given up is waited for again, and not bought again", async () => {
+test("a task that timed out is resumed, and not bought again", async () => {
     const slow = await startHost({ emulator: { duration: 60, image_bytes: 600 }, tester: { timeout: 0.5, poll: { interval: 0.1 } } });
-    const { page, complaints } = await openPage(browser, slow);
-    assert.equal(await page.textContent("#where-kind"), "Live service", "it is nobody's emulator as far as the tester knows");
+    const { page, problems } = await openPage(browser, slow);
+    assert.equal(await page.textContent("#where-kind"), "Live service", "the tester does not know that it is an emulator");
     await send(page, "slow");
     await state(page, "failed");
     assert.equal(await page.locator(".kind").textContent(), "timeout");
     await slow.call("finish");
-    await page.getByRole("button", { name: "Wait again" }).click();
+    await page.getByRole("button", { name: "Resume polling" }).click();
     await state(page, "succeeded");
     await page.locator(".canvas img").waitFor();
     assert.equal(await page.locator(".failure").count(), 0);
     assert.equal((await slow.call("ledger")).length, 1);
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(problems, []);
     await page.close();
     await slow.stop();
 });
 
-test("the key reaches neither the page nor an answer to it", async () => {
-    const secret = await startHost({ emulator: { api_key: "secret-of-nobody", image_bytes: 600 } });
+test("the key is neither in the page nor in a response", async () => {
+    const secret = await startHost({
+        emulator: { api_key: "secret-of-nobody", image_bytes: 600 }, tester: {},
+    });
     const page = await browser.context.newPage();
     const bodies = [];
     page.on("response", async (response) => {
-        if (!response.url().includes("pictures/")) bodies.push(await response.text().catch(() => ""));
+        if (!response.url().includes("images/")) bodies.push(await response.text().catch(() => ""));
     });
     await page.goto(secret.url);
     await secret.call("fault", { method: "POST", status: 422, body: '{"error":{"message":"wrong: secret-of-nobody"}}' });
@@ -121,17 +123,17 @@ test("the key reaches neither the page nor an answer to it", async () => {
     await state(page, "succeeded");
     for (const tab of ["curl", "Lua", "JSON"]) await page.getByRole("tab", { name: tab }).click();
     const all = bodies.join("\n") + await page.content();
-    assert.match(all, /wrong: aio_\*\*\*/);
+    assert.match(all, /wrong: \[key\]/);
     assert.ok(!all.includes("secret-of-nobody"));
     await page.close();
     await secret.stop();
 });
 
-test("when the program that runs it has ended, the page says so", async () => {
+test("the page reports the end of the tester", async () => {
     const short = await startHost();
     const { page } = await openPage(browser, short);
     await short.stop();
-    await page.locator(".failure-message").filter({ hasText: "the tester does not answer" }).waitFor();
+    await page.locator(".failure-message").filter({ hasText: "the tester does not respond" }).waitFor();
     assert.match(await page.textContent(".advice"), /Start it again/);
     await page.close();
 });

@@ -1,4 +1,4 @@
-// Each mistake that a request can hold is told at its field, before anything is sent.
+// Each invalid field is reported at the field, before anything is sent.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,11 +8,11 @@ const { browser, host } = await setUp();
 
 const shown = (page, id, text) => page.locator(`#${id}`).filter({ hasText: text }).waitFor();
 
-test("mistakes are told as soon as they are mistakes", async () => {
-    const { page, complaints } = await openPage(browser, host);
+test("invalid fields are reported while typing", async () => {
+    const { page, problems } = await openPage(browser, host);
     await page.locator("#prompt").pressSequentially("ab");
     await page.waitForFunction(() => document.getElementById("code").textContent.includes("has 2"));
-    assert.equal(await page.textContent("#prompt-error"), "", "half a word is not a mistake yet");
+    assert.equal(await page.textContent("#prompt-error"), "", "no error before the field loses the focus");
     await page.locator("#prompt").blur();
     await shown(page, "prompt-error", "prompt must have 3 to 5000 characters, has 2");
     assert.equal(await page.getAttribute("#prompt", "aria-invalid"), "true");
@@ -21,7 +21,7 @@ test("mistakes are told as soon as they are mistakes", async () => {
     await shown(page, "prompt-error", "has 5001");
     assert.equal(await page.textContent("#prompt-count"), "5001 / 5000");
     assert.ok(await page.locator("#prompt-count.over").count());
-    // Characters as the service counts them: one fox is one character, not two.
+    // Characters are counted like the service does: an emoji is one character, not two.
     await page.fill("#prompt", "🦊".repeat(5000));
     await page.waitForFunction(() => document.getElementById("prompt-error").textContent === "");
     assert.equal(await page.textContent("#prompt-count"), "5000 / 5000");
@@ -41,13 +41,13 @@ test("mistakes are told as soon as they are mistakes", async () => {
     await shown(page, "input_urls-error-2", "input_urls[2] must be an http(s) URL");
     assert.equal(await page.textContent("#input_urls-error-1"), "");
     assert.equal(await page.getAttribute('[aria-label="Image URL 2"]', "aria-invalid"), "true");
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(problems, []);
     assert.equal((await host.call("stats")).submissions, 0);
     await page.close();
 });
 
-test("Send with a mistake sends nothing, and leads to it", async () => {
-    const { page, complaints } = await openPage(browser, host);
+test("Send with an invalid field sends nothing, and focuses the field", async () => {
+    const { page, problems } = await openPage(browser, host);
     await page.focus("#send");
     await page.keyboard.press("Enter");
     await shown(page, "prompt-error", "prompt must have 3 to 5000 characters, has 0");
@@ -58,11 +58,56 @@ test("Send with a mistake sends nothing, and leads to it", async () => {
     await shown(page, "aspect_ratio-error", "aspect_ratio must be 'W:H'");
     assert.equal(await page.evaluate(() => document.activeElement.id), "ratio-other");
     assert.equal((await host.call("stats")).submissions, 0);
-    assert.deepEqual(complaints, []);
+    assert.deepEqual(problems, []);
     await page.close();
 });
 
-test("each price is that of the choice; flex at 2K has none", async () => {
+test("every invalid field is marked at once", async () => {
+    const { page, problems } = await openPage(browser, host);
+    await page.fill("#prompt", "x");
+    await page.fill("#ratio-other", "wide");
+    for (const [i, address] of ["ftp://example.invalid/a.png", "https://example.invalid/b.png", "c.png"].entries()) {
+        await page.click("#add-input");
+        await page.fill(`[aria-label="Image URL ${i + 1}"]`, address);
+    }
+    await page.click("#send");
+    await shown(page, "prompt-error", "prompt must have 3 to 5000 characters, has 1");
+    await shown(page, "aspect_ratio-error", "aspect_ratio must be 'W:H'");
+    await shown(page, "input_urls-error-1", "input_urls[1] must be an http(s) URL");
+    await shown(page, "input_urls-error-3", "input_urls[3] must be an http(s) URL");
+    const marked = await page.locator('#form [aria-invalid="true"]').evaluateAll((list) => list.map((one) => one.ariaLabel || one.id));
+    assert.deepEqual(marked, ["prompt", "ratio-other", "Image URL 1", "Image URL 3"]);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "prompt");
+    assert.deepEqual(problems, []);
+    await page.close();
+});
+
+test("a reload keeps the form", async () => {
+    const { page, problems } = await openPage(browser, host);
+    await page.fill("#prompt", "a red fox");
+    await page.locator('input[name="type"][value="flex"]').check({ force: true });
+    await page.locator('input[name="resolution"][value="2K"]').check({ force: true });
+    await page.fill("#ratio-other", "7:5");
+    await page.click("#add-input");
+    await page.fill('[aria-label="Image URL 1"]', "ftp://example.invalid/a.png");
+    await page.reload();
+    await page.locator("#where-url").filter({ hasText: host.base_url }).waitFor();
+    assert.equal(await page.inputValue("#prompt"), "a red fox");
+    assert.equal(await page.locator('input[name="type"]:checked').inputValue(), "flex");
+    assert.equal(await page.locator('input[name="resolution"]:checked').inputValue(), "2K");
+    assert.equal(await page.inputValue("#ratio-other"), "7:5");
+    assert.equal(await page.inputValue('[aria-label="Image URL 1"]'), "ftp://example.invalid/a.png");
+    assert.deepEqual(problems, []);
+    await page.close();
+    // Another tab begins with an empty form, without an error.
+    const other = await openPage(browser, host);
+    assert.equal(await other.page.inputValue("#prompt"), "");
+    await other.page.locator("#code").filter({ hasText: "Not a valid request yet" }).waitFor();
+    assert.equal(await other.page.textContent("#prompt-error"), "");
+    await other.page.close();
+});
+
+test("each price depends on the options; flex at 2K has none", async () => {
     const { page } = await openPage(browser, host);
     const prices = () => page.locator(".price").allTextContents();
     const choose = (name, value) => page.locator(`input[name="${name}"][value="${value}"]`).check({ force: true });

@@ -1,7 +1,7 @@
-// Asks for pictures with OpenAI's SDK, one request after the other, and tells what came of each: JSON in, JSON out.
+// Sends requests for images with OpenAI's SDK, one after another. JSON on stdin and stdout:
 //   [{ client: options of the SDK, request: of images.generate }]
 // -> [{ answer } or { error: { classes, status, code, type, param, message } }]
-// Run where the SDK is: spec/openai_sdk_spec.lua copies this file there.
+// spec/openai-sdk/sdk_spec.lua copies this file into the directory of the SDK.
 import { readFileSync } from "node:fs";
 import OpenAI from "openai";
 
@@ -11,7 +11,7 @@ function classesOf(err) {
     return names;
 }
 
-async function ask({ client, request }) {
+async function send({ client, request }) {
     try {
         return { answer: await new OpenAI(client).images.generate(request) };
     } catch (err) {
@@ -20,6 +20,6 @@ async function ask({ client, request }) {
     }
 }
 
-const told = [];
-for (const one of JSON.parse(readFileSync(0, "utf8"))) told.push(await ask(one));
-console.log(JSON.stringify(told));
+const results = [];
+for (const one of JSON.parse(readFileSync(0, "utf8"))) results.push(await send(one));
+console.log(JSON.stringify(results));

@@ -1,15 +1,16 @@
-/* alloc_host.c - runs a generation in a Lua state whose allocator fails, at each allocation in turn.
+/* alloc_host.c - runs a program in a Lua state whose allocator fails, at each allocation in turn.
  *
  *   alloc-host CYCLE.lua FAILURES STEP FIRST [ARGUMENT...]
  *
- * CYCLE.lua is loaded in a fresh state for each n = FIRST, FIRST + STEP, ...; it returns a function, which is then called
- * with the ARGUMENTs while the n-th allocation (and FAILURES - 1 after it) returns NULL: Lua since 5.2 collects garbage
- * after the first and tries again, so that 1 tests collections at awkward moments there, and 2 errors. It ends with the
- * first n that the call does not reach. The call may return true, or raise or return (nil, text) something that says "not
- * enough memory". Then the state is closed, and nothing may be left: no memory of Lua's, no thread, no descriptor; what
- * malloc gave is LeakSanitizer's to find. Writes a line for everything else, and a summary; status 1 if there was any.
+ * CYCLE.lua is loaded in a new state for each n = FIRST, FIRST + STEP, ...; it returns a function, which is called
+ * with the ARGUMENTs while the n-th allocation (and FAILURES - 1 after it) returns NULL. Lua since 5.2 collects
+ * garbage after the first failure and retries: 1 tests collections at any allocation there, and 2 tests errors. The
+ * loop ends with the first n that the call does not reach. The call may return true, or raise or return (nil, text)
+ * with a text that contains "not enough memory". Then the state is closed, and must leave no Lua memory, thread or
+ * descriptor; LeakSanitizer checks malloc. Prints a line for every other outcome and a summary; status 1 if there
+ * was any.
  *
- * A call may take CALL_SECONDS, closing a state CLOSE_SECONDS. */
+ * The time limits are CALL_SECONDS for a call and CLOSE_SECONDS for closing a state. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -31,7 +32,7 @@
 #endif
 
 #if defined(__SANITIZE_THREAD__)
-enum { OWN_THREADS = 2 }; /* one is the sanitizer's */
+enum { OWN_THREADS = 2 }; /* one belongs to the sanitizer */
 #else
 enum { OWN_THREADS = 1 };
 #endif
@@ -39,7 +40,7 @@ enum { OWN_THREADS = 1 };
 enum { CALL_SECONDS = 30, CLOSE_SECONDS = 5, LEAK_CHECK_EVERY = 50 };
 
 struct memory {
-    long count; /* allocations since it was armed */
+    long count; /* allocations while armed */
     long fail_from, fail_to;
     size_t live; /* bytes */
     bool armed;
@@ -48,9 +49,9 @@ struct memory {
 static long current; /* n, for the watchdog */
 static const char *doing;
 
-/* LuaJIT does not survive want of memory: it loses a few bytes, and crashes while it unwinds its own string functions,
- * both also in programs without any module. So there only what flux2's C code asks for fails, and what LuaJIT asks for is
- * not counted at the end. What modules get from malloc is. */
+/* LuaJIT does not survive an allocation failure: it leaks a few bytes, and crashes while it unwinds its own string
+ * functions, even in programs without C modules. With LuaJIT only allocations of flux2's C code fail, and LuaJIT's
+ * own allocations are not counted at the end. malloc calls of modules are. */
 #if defined(LUA_JITLIBNAME)
 static const bool lua_is_tidy = false;
 
@@ -133,12 +134,12 @@ static int count_entries(const char *path)
 }
 
 struct outcome {
-    bool reached; /* the n-th allocation came */
+    bool reached; /* the n-th allocation was reached */
     bool fine;    /* it returned true */
     char text[300];
 };
 
-/* Loads the cycle and arguments; nothing fails yet. */
+/* Loads the program and its arguments; no allocation fails yet. */
 static void prepare(lua_State *L, char **args)
 {
     int i;
@@ -170,16 +171,16 @@ static struct outcome run(struct memory *m, lua_State *L, long n, long failures)
     return out;
 }
 
-/* Says what is left of a closed state, into TEXT. */
+/* Writes the remains of a closed state to TEXT. */
 static bool looks_clean(const struct memory *m, int descriptors, char *text, size_t size)
 {
     int left = count_entries("/proc/self/fd") - descriptors, threads = count_entries("/proc/self/task") - 2;
-    snprintf(text, size, "%zu bytes of Lua's, %d descriptors and %d threads are left", m->live, left,
+    snprintf(text, size, "%zu bytes of Lua, %d descriptors and %d threads are left", m->live, left,
              threads - OWN_THREADS);
     return (m->live == 0 || !lua_is_tidy) && left == 0 && threads == OWN_THREADS;
 }
 
-/* The same, with a moment for a thread that was asked to end: on a busy machine it may be late. */
+/* Retries for up to two seconds, because a thread may end late on a busy machine. */
 static bool is_clean(const struct memory *m, int descriptors, char *text, size_t size)
 {
     int tries = 0;
@@ -200,7 +201,7 @@ static bool leaks(void)
 #endif
 }
 
-/* One state from its beginning to its end. Returns the number of findings. */
+/* Runs one state from creation to close. Returns the number of findings. */
 static int one(char **args, long n, long failures, int *descriptors, struct outcome *out)
 {
     struct memory memory = {.armed = false};
@@ -209,7 +210,7 @@ static int one(char **args, long n, long failures, int *descriptors, struct outc
     current = n;
     lua_State *L = lua_newstate(allocate, &memory);
     if (!L) {
-        printf("this Lua takes no allocator\n");
+        printf("this Lua supports no custom allocator\n");
         exit(5);
     }
     prepare(L, args);
@@ -219,7 +220,7 @@ static int one(char **args, long n, long failures, int *descriptors, struct outc
     watch("lua_close", CLOSE_SECONDS);
     lua_close(L);
     watch("the checks", CALL_SECONDS);
-    /* The first state opens what the process keeps. */
+    /* The first state opens descriptors that the process keeps. */
     if (*descriptors == 0)
         *descriptors = count_entries("/proc/self/fd");
     if (!is_clean(&memory, *descriptors, left, sizeof left))
@@ -227,7 +228,7 @@ static int one(char **args, long n, long failures, int *descriptors, struct outc
     return found;
 }
 
-/* A state that stays: modules are unloaded with the last state that uses them, and then a leak has no name. */
+/* Keeps a state open: modules are unloaded with their last state, and leaks would have no symbols then. */
 static lua_State *volatile keeper;
 
 static lua_State *keep_modules(void)
@@ -253,9 +254,9 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGALRM, on_alarm);
     keeper = keep_modules();
-    one(args, 1000000000, failures, &descriptors, &out); /* nothing fails: has to be fine */
+    one(args, 1000000000, failures, &descriptors, &out); /* no allocation fails */
     if (!out.fine) {
-        printf("does not work with all the memory there is: %s\n", out.text);
+        printf("fails without an allocation failure: %s\n", out.text);
         return 2;
     }
     do {
@@ -269,6 +270,6 @@ int main(int argc, char **argv)
     if (leaks())
         found++, printf("a leak before n = %ld\n", n);
     lua_close(keeper);
-    printf("%ld runs up to allocation %ld: %ld went on, %d found\n", runs, n - step, fine, found);
+    printf("%ld runs up to allocation %ld: %ld succeeded, %d findings\n", runs, n - step, fine, found);
     return found > 0;
 }

@@ -1,26 +1,30 @@
---- The code blocks of README and guides: finds them, and makes of each a program that can be run.
--- Owns the kinds of fences there may be. A block runs in a folder of its own, with an emulator that it knows by
--- FLUX2_API_KEY and FLUX2_BASE_URL; `examples` in that folder are the project's.
+--- The code blocks of README and guides: finds them and converts each to a runnable program. Defines the allowed
+-- kinds of fences. A block runs in its own folder, with an emulator configured by FLUX2_API_KEY and FLUX2_BASE_URL;
+-- `flux2` in that folder is the project's, and `examples`
+-- its examples.
 
 local service = require "support.service"
 
 local blocks = {}
 
---- The fences that there are; any other one is a mistake.
+--- The allowed fences; any other one is an error.
 --
---     ```lua            a program. `flux2`, `client`, `prompts` and `emulator` (which starts when it is first asked for)
---                       are there, unless it makes its own
---     ```lua server     one that runs until it is ended, and prints an address before
---     ```lua luv        the same, where the Lua that runs has that module (luv, cqueues, copas)
---     ```lua love       main.lua of a game: a key is pressed; it has to draw a picture
---     ```lua neovim     inside of nvim
---     ```js             for Node and what it needs there: not run here, but by a spec that names the file
---     ```sh             a script; `lua`, the project's programs and a file prompts.txt are there
---     ```sh server      commands, a line each, that run until they are ended, and print an address before
---     ```sh setup       commands for a machine, which are not run here: what they name has to exist
+--     ```lua            a program. `flux2`, `client` and `emulator` (started on first use) are defined, unless it
+--                       defines its own
+--     ```lua server     a program that runs until it is stopped, and prints a URL before
+--     ```lua luv        the same, if the interpreter has that module (luv, cqueues, copas)
+--     ```lua love       main.lua of a game: a key is pressed; it must draw an image
+--     ```sh love        commands in a checkout with a game: the first one of the file
+--     ```lua neovim     runs inside nvim
+--     ```lua config     a file for a program that is not here: its syntax is checked
+--     ```json           the same
+--     ```js             for Node: not run here, but by a spec that names the file
+--     ```sh             a script; `lua`, the project's programs and a file prompts.txt are available
+--     ```sh server      commands, one per line, that run until they are stopped, and print a URL before
+--     ```sh setup       installation commands, not run here: the files and targets they name must exist
 blocks.kinds = {
-    js = true, lua = true, ["lua copas"] = true, ["lua cqueues"] = true, ["lua love"] = true, ["lua luv"] = true,
-    ["lua neovim"] = true, ["lua server"] = true, sh = true, ["sh server"] = true, ["sh setup"] = true,
+    js = true, json = true, lua = true, ["lua config"] = true, ["lua copas"] = true, ["lua cqueues"] = true, ["lua love"] = true, ["lua luv"] = true,
+    ["lua neovim"] = true, ["lua server"] = true, sh = true, ["sh love"] = true, ["sh server"] = true, ["sh setup"] = true,
 }
 
 --- Reads the blocks of a Markdown file.
@@ -40,19 +44,18 @@ function blocks.read(file, text)
             open.code[#open.code + 1] = line
         elseif fence then
             if not blocks.kinds[fence] then
-                return nil, ("%s:%d: nobody knows how to run a block of the kind '%s'"):format(file, n, fence)
+                return nil, ("%s:%d: unknown kind of block: '%s'"):format(file, n, fence)
             end
             open = { file = file, line = n, kind = fence, code = {} }
         end
     end
-    if open then return nil, ("%s:%d: the block has no end"):format(file, open.line) end
+    if open then return nil, ("%s:%d: the block is not closed"):format(file, open.line) end
     return list
 end
 
 local PRELUDE = [[
 flux2 = require "flux2"
 client = assert(flux2.new())
-prompts = { "a lighthouse in a storm", "a paper boat in a gutter", "a fox asleep in the snow" }
 setmetatable(_G, { __index = function(_, name)
     if name ~= "emulator" then return nil end
     emulator = assert(require("flux2.emulator").start { duration = 0, image_bytes = 600 })
@@ -60,7 +63,7 @@ setmetatable(_G, { __index = function(_, name)
 end })
 ]]
 
--- Ends the game once it has drawn a picture, or with the error that ended it.
+-- Ends the game once it has drawn an image, or with an error.
 local GAME = [[
 
 do
@@ -92,7 +95,7 @@ vim.cmd "qa!"
 ]]
 
 local function lua_program(folder, block)
-    -- In one line, so that a message names the line of the block.
+    -- On one line, so that an error message has the line number of the block.
     service.write(folder .. "/block.lua", PRELUDE:gsub("\n", " ") .. block.code)
     return '"$FLUX2_TEST_LUA" block.lua'
 end
@@ -101,12 +104,31 @@ local MAKE = {
     lua = lua_program, ["lua copas"] = lua_program, ["lua cqueues"] = lua_program, ["lua luv"] = lua_program,
 }
 
-MAKE["lua love"] = function(folder, block)
+local function write_game(folder, code)
     os.execute("mkdir -p '" .. folder .. "/game'")
-    service.write(folder .. "/game/main.lua", block.code .. GAME)
-    service.write(folder .. "/game/conf.lua", 'function love.conf(t) t.identity = "flux2-block" t.modules.audio = false end\n')
-    -- What LÖVE's libraries say about a machine without sound is none of the block's.
-    return "SDL_AUDIODRIVER=dummy xvfb-run -a -s '-screen 0 800x600x24' love game 2>love.err || { cat love.err >&2; exit 1; }"
+    service.write(folder .. "/game/main.lua", code .. GAME)
+    service.write(folder .. "/game/conf.lua", 'function love.conf(t) t.identity = "flux2-block" t.modules.audio = ' ..
+        'false end\n')
+end
+
+-- LÖVE's messages about a missing sound device are not part of the block's output.
+local function on_a_screen(command)
+    return "SDL_AUDIODRIVER=dummy xvfb-run -a -s '-screen 0 800x600x24' " .. command ..
+        " 2>love.err || { cat love.err >&2; exit 1; }"
+end
+
+MAKE["lua love"] = function(folder, block)
+    write_game(folder, block.code)
+    return on_a_screen "love game"
+end
+
+MAKE["sh love"] = function(folder, block)
+    local first = assert(blocks.read(block.file, service.read(block.file)))[1]
+    assert(first.kind == "lua love", block.file)
+    write_game(folder, first.code)
+    service.write(folder .. "/block.sh", block.code)
+    return "mkdir clone && mv game clone && cd clone && ln -s ../flux2/lua ../flux2/build ../flux2/bin ../flux2/tools . && "
+        .. on_a_screen "sh -eu ../block.sh"
 end
 
 MAKE["lua neovim"] = function(folder, block)
@@ -115,13 +137,23 @@ MAKE["lua neovim"] = function(folder, block)
     return "nvim --headless -u NONE -i NONE -n -S editor.lua </dev/null >nvim.out 2>&1 || { cat nvim.out >&2; exit 1; }"
 end
 
+MAKE["lua config"] = function(folder, block)
+    service.write(folder .. "/block.lua", block.code)
+    return [["$FLUX2_TEST_LUA" -e 'assert(loadfile "block.lua")']]
+end
+
+MAKE.json = function(folder, block)
+    service.write(folder .. "/block.json", block.code)
+    return [["$FLUX2_TEST_LUA" -e 'require("cjson").decode(io.read "*a")' <block.json]]
+end
+
 MAKE.sh = function(folder, block)
     service.write(folder .. "/prompts.txt", "a lighthouse in a storm\na paper boat in a gutter\n")
     service.write(folder .. "/block.sh", block.code)
     return "sh -eu block.sh"
 end
 
--- What the shell says of a process that was ended is nothing that the block has said.
+-- The shell's message about a killed process is not part of the block's output.
 local SERVER = [[
 serve() { # command...
     : >server.out
@@ -133,7 +165,7 @@ serve() { # command...
 ]]
 
 MAKE["lua server"] = function(folder, block)
-    -- What it prints is to be seen while it runs.
+    -- Line buffering shows the output while it runs.
     lua_program(folder, { code = 'io.stdout:setvbuf "line" ' .. block.code })
     return SERVER .. 'serve "$FLUX2_TEST_LUA" block.lua'
 end
@@ -147,7 +179,7 @@ MAKE["sh server"] = function(_, block)
     return SERVER .. table.concat(commands, "\n")
 end
 
---- Puts a block into a folder.
+--- Writes a block to a folder.
 ---@param folder string an empty one
 ---@param block table as blocks.read returns it
 ---@return string command for sh, in that folder
@@ -155,7 +187,7 @@ function blocks.make(folder, block)
     return assert(MAKE[block.kind], block.kind)(folder, block)
 end
 
--- What is not run -----------------------------------------------------------------------------------------------------
+-- Blocks that are not run ---------------------------------------------------------------------------------------------
 
 local function check_make(words, targets)
     for i = 2, #words do
@@ -168,14 +200,16 @@ local function check_command(words, root, targets)
     while words[1] == "sudo" or (words[1] or ""):find "^[%u_]+=" do table.remove(words, 1) end
     if words[1] == "make" then return check_make(words, targets) end
     if words[1] ~= "luarocks" and words[1] ~= "apt-get" then
-        return "nobody knows the command '" .. tostring(words[1]) .. "'"
+        return "unknown command '" .. tostring(words[1]) .. "'"
     end
     for _, word in ipairs(words) do
-        if word:find "/" and not word:find "^%-" and not service.exists(root .. word) then return "there is no file " .. word end
+        if word:find "/" and not word:find "^%-" and not service.exists(root .. word) then
+            return "there is no file " .. word
+        end
     end
 end
 
---- Holds commands for a machine against what there is.
+--- Checks installation commands against the existing files and targets.
 ---@param code string
 ---@param root string the project's folder, with a slash at its end
 ---@param targets table<string, any> of its Makefile

@@ -1,10 +1,10 @@
---- What programs have in common that specs start in processes of their own, in order to break something there.
+--- Common functions of programs that specs start in their own processes, to break something there.
 local core = require "flux2.core"
 local flux2 = require "flux2"
 
 local child = {}
 
---- Makes a function that makes clients for the emulator at `url`, which poll often; its options override `defaults`.
+--- Returns a function that creates clients for the emulator at `url` with short poll intervals; its options override
 function child.clients(url, defaults)
     return function(options)
         local all = { api_key = "aio_emulator_key", base_url = url, poll = { interval = 0.02 } }
@@ -23,7 +23,7 @@ function child.pump(condition, seconds)
     end
 end
 
---- Sees to it that something failed: with this kind, and these words. Returns the error.
+--- Asserts a failure with this kind and message. Returns the error.
 function child.fails(kind, words, value, err)
     assert(not value, "it worked")
     assert(err.kind == kind and tostring(err):find(words, 1, true), tostring(err))

@@ -1,5 +1,5 @@
-/* clock.c - preloaded by a spec: a clock on the wall that can be set, as by an administrator or a time server. The clock
- * that only runs forward is left alone. For Lua (package.loadlib), set_clock(seconds): so much later than it is. */
+/* clock.c - preloaded by a spec: a real-time clock that can be set, as by an administrator or a time server. The
+ * monotonic clock is unchanged. For Lua (package.loadlib): set_clock(seconds) sets the clock forward by SECONDS. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <lauxlib.h>

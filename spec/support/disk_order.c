@@ -1,5 +1,5 @@
-/* disk_order.c - preloaded by a spec: writes to the file FLUX2_DISK_LOG what the program does to the disk and when it sends a
- * request, one line each, in their order. What a power cut would leave can be read from it. */
+/* disk_order.c - preloaded by a spec: logs disk calls and sent requests to the file FLUX2_DISK_LOG, one line each, in
+ * order. The log shows the possible states after a power failure. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -51,6 +51,16 @@ int remove(const char *path)
     static int (*real)(const char *);
     if (!real)
         *(void **)&real = dlsym(RTLD_NEXT, "remove");
+    int rc = real(path);
+    note("remove", path);
+    return rc;
+}
+
+int unlink(const char *path)
+{
+    static int (*real)(const char *);
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "unlink");
     int rc = real(path);
     note("remove", path);
     return rc;

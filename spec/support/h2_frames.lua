@@ -1,19 +1,21 @@
--- h2_frames.lua - the server's side of HTTP/2, as bytes, on standard input and output: a service that resets streams, goes
--- away, and sends frames that nobody may send. TLS is somebody else's (support/h2_service.lua). A program of its own.
+-- h2_frames.lua - the server side of HTTP/2 on standard input and output: resets streams, sends GOAWAY and invalid
+-- frames. support/h2_service.lua adds TLS. A standalone program.
 --
---   lua h2_frames.lua LOG PICTURE_URL PLAN
+--   lua h2_frames.lua LOG IMAGE_URL PLAN
 --
--- A plan is a list of actions with commas, one for each request by HTTP/2; the last one goes on for ever. What comes by
--- HTTP/1.1 is answered well. LOG gets a line for each request that came whole: its method, connection, and stream or 0.
+-- PLAN is a comma-separated list of actions, one for each HTTP/2 request; the last one repeats. HTTP/1.1 requests
+-- succeed, except with the PLAN "cut BYTES": the TLS server is killed after so many bytes of the response, so that its
+-- connection ends without a notice of TLS. "cut open BYTES": the same for a response without a length. LOG gets a line
+-- for each complete request: its method, connection, and stream or 0.
 
 local log = assert(io.open(arg[1], "a"))
-local picture = arg[2]
+local image_url = arg[2]
 local plan, at = {}, 0
 for action in arg[3]:gmatch "[^,]+" do table.insert(plan, action) end
 
 local DATA, HEADERS, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 5, 6, 7, 9
 local END_STREAM, END_HEADERS = 1, 4
-local STATUS_200 = "\136" -- of HPACK's static table
+local STATUS_200 = "\136" -- from HPACK's static table
 
 local function number(n, bytes)
     local out = {}
@@ -28,21 +30,21 @@ local function frame(kind, flags, stream, payload)
     io.write(number(#payload, 3), string.char(kind, flags), number(stream, 4), payload)
 end
 
-local function answer(stream, body)
+local function respond(stream, body)
     frame(HEADERS, END_HEADERS, stream, STATUS_200)
     frame(DATA, END_STREAM, stream, body)
 end
 
 local BODIES = {
     POST = '{"code":200,"data":{"task_id":"a-task","status":"queued"}}',
-    GET = '{"code":200,"data":{"task_id":"a-task","status":"SUCCESS","output":{"image_url":"' .. picture .. '"}}}',
+    GET = '{"code":200,"data":{"task_id":"a-task","status":"SUCCESS","output":{"image_url":"' .. image_url .. '"}}}',
 }
 
 local function reset(code)
     return function(stream) frame(RST_STREAM, 0, stream, number(code, 4)) end
 end
 
--- A header block that never ends, of a field with a long value for each frame.
+-- An endless header block: each frame has a field with a long value.
 local function endless_headers(stream)
     local field = "\0\1x\127\129\127" .. ("y"):rep(16384)
     frame(HEADERS, 0, stream, STATUS_200)
@@ -50,16 +52,16 @@ local function endless_headers(stream)
 end
 
 local actions = {
-    ok = function(stream, method) answer(stream, BODIES[method]) end,
+    ok = function(stream, method) respond(stream, BODIES[method]) end,
     refused = reset(7), cancelled = reset(8), internal = reset(2), calm = reset(11), unknown = reset(4000000000),
-    -- It was not looked at, says the server, and neither was anything before it.
+    -- No request was processed, this one included.
     away = function() frame(GOAWAY, 0, 0, number(0, 4) .. number(0, 4)) end,
-    -- It was the last one that is looked at.
+    -- This request is the last one that is processed.
     last = function(stream, method)
         frame(GOAWAY, 0, 0, number(stream, 4) .. number(0, 4))
-        answer(stream, BODIES[method])
+        respond(stream, BODIES[method])
     end,
-    -- It was looked at, and then everything went wrong.
+    -- This request was processed, then an internal error occurred.
     broken = function(stream) frame(GOAWAY, 0, 0, number(stream, 4) .. number(2, 4) .. ("x"):rep(1000)) end,
     half = function(stream, method)
         frame(HEADERS, END_HEADERS, stream, STATUS_200)
@@ -70,13 +72,14 @@ local actions = {
     ["stream 0"] = function() frame(DATA, END_STREAM, 0, "for nobody") end,
     push = function(stream) frame(PUSH_PROMISE, END_HEADERS, stream, number(2, 4) .. "\130") end,
     ["bad hpack"] = function(stream) frame(HEADERS, END_HEADERS + END_STREAM, stream, ("\255"):rep(40)) end,
-    ["too large"] = function(stream) io.write(number(2 ^ 24 - 1, 3), string.char(DATA, 0), number(stream, 4), ("x"):rep(70000)) end,
+    ["too large"] = function(stream) io.write(number(2 ^ 24 - 1, 3), string.char(DATA, 0), number(stream, 4),
+        ("x"):rep(70000)) end,
     ["bad settings"] = function() frame(SETTINGS, 0, 0, "12345") end,
     ["endless headers"] = endless_headers,
     flood = function(stream, method)
         for _ = 1, 2000 do frame(SETTINGS, 0, 0, "") end
         for _ = 1, 2000 do frame(PING, 0, 0, "12345678") end
-        answer(stream, BODIES[method])
+        respond(stream, BODIES[method])
     end,
 }
 
@@ -95,17 +98,22 @@ local function act(stream)
     actions[plan[at] or plan[#plan]](stream, method)
 end
 
---- A request by HTTP/1.1, of which `head` has been read.
-local function answer_plainly(head)
+--- Handles an HTTP/1.1 request of which `head` has been read.
+local function respond_http1(head)
     connection = connection + 1
     repeat head = head .. io.read(1) until head:sub(-4) == "\r\n\r\n"
     io.read(tonumber(head:lower():match "content%-length: (%d+)") or 0)
     local method = head:match "^%u+"
     note(method, 0)
-    io.write("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: ", #BODIES[method], "\r\n\r\n", BODIES[method])
+    local open, bytes = arg[3]:match "^cut( ?%l*) (%d+)$"
+    local length = open == " open" and "" or ("Content-Length: %d\r\n"):format(#BODIES[method])
+    local response = ("HTTP/1.1 200 OK\r\nConnection: close\r\n%s\r\n%s"):format(length, BODIES[method])
+    io.write((response:sub(1, tonumber(bytes))))
+    io.flush()
+    if bytes then os.execute "sleep 0.1; kill -9 $(cat server.pid)" end
 end
 
---- Which method a header block asks for: it comes first, and is in HPACK's static table.
+--- The method in a header block: it comes first, from HPACK's static table.
 local function method_of(flags, payload)
     local padding, place = 0, 1
     if math.floor(flags / 8) % 2 == 1 then padding, place = payload:byte(1), 2 end
@@ -126,7 +134,7 @@ while true do
     if head == "PRI * HTT" then
         begin()
     elseif head:find "^%u+ /" then
-        answer_plainly(head)
+        respond_http1(head)
     else
         local a, b, c, kind, flags, s1, s2, s3, s4 = head:byte(1, 9)
         local size, stream = a * 65536 + b * 256 + c, (s1 % 128) * 16777216 + s2 * 65536 + s3 * 256 + s4

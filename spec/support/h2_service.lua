@@ -1,5 +1,6 @@
---- A service that speaks HTTP/2 badly: openssl's server for TLS, and support/h2_frames.lua behind it.
+--- A service with HTTP/2 faults: openssl s_server for TLS, and support/h2_frames.lua behind it.
 local service = require "support.service"
+local shell = require "support.shell"
 local tls_front = require "support.tls_front"
 
 local h2_service = {}
@@ -7,35 +8,51 @@ h2_service.__index = h2_service
 
 local START = [[
 cd '%s' && mkfifo to from && touch log && {
-    openssl s_server -quiet -alpn h2,http/1.1 -accept 127.0.0.1:%d -cert cert.pem -key key.pem 0<>to >from 2>server.log &
+    openssl s_server -quiet -alpn h2,http/1.1 -accept 127.0.0.1:%d -cert cert.pem -key key.pem <>to >from 2>server.log &
     echo $! >server.pid
     '%s' '%s' log '%s' '%s' <from >to 2>frames.log &
     echo $! >frames.pid
 }
 ]]
 
---- `plan` is that of h2_frames.lua. The picture that the answers name is at `picture`. It serves one connection after the
---- other.
-function h2_service.start(picture, plan)
-    local dir = service.directory()
-    tls_front.make_certificate(dir, {})
-    local port = tls_front.free_port()
-    local pipe = assert(io.popen "pwd")
-    local here = pipe:read "*l"
-    pipe:close()
-    -- Not in a sanitizer: it has no part in what is tested.
-    local lua = (os.getenv "FLUX2_TEST_LUA" or "lua"):match "([^/]+)$"
-    os.execute(START:format(dir, port, lua, here .. "/spec/support/h2_frames.lua", picture, plan or "ok"))
-    -- It listens as soon as openssl says so in no way at all; whoever connects earlier is refused, which would count.
-    local ready = ("for i in $(seq 500); do openssl s_client -connect 127.0.0.1:%d -alpn h2 </dev/null >/dev/null 2>&1 && exit; "
-        .. "sleep 0.02; done; exit 1"):format(port)
-    assert(os.execute(ready))
-    return setmetatable({
-        dir = dir, url = ("https://127.0.0.1:%d"):format(port), ca_file = dir .. "/cert.pem",
-    }, h2_service)
+-- openssl does not report when it listens, and a client that connects earlier is refused: connects until it succeeds.
+-- Fails if the server is gone: another process took its port.
+local READY = [[
+(for i in $(seq 500); do
+    kill -0 $(cat '%s/server.pid') 2>/dev/null || exit 1
+    timeout 2 openssl s_client -connect 127.0.0.1:%d -alpn h2 </dev/null >/dev/null 2>&1 && exit
+    sleep 0.02
+done
+exit 1)]]
+
+local function stop_processes(dir)
+    for _, name in ipairs { "server", "frames" } do
+        os.execute(("kill $(cat '%s/%s.pid') 2>/dev/null"):format(dir, name))
+    end
 end
 
---- How many requests of a method came whole, and how many of them by HTTP/2.
+--- `plan` is that of h2_frames.lua. The responses contain `image_url`. Connections are served one at a time.
+function h2_service.start(image_url, plan)
+    local _, here = shell.run "pwd"
+    here = here:match "[^\n]+"
+    -- Without a sanitizer: it is not under test.
+    local lua = (os.getenv "FLUX2_TEST_LUA" or "lua"):match "([^/]+)$"
+    for _ = 1, 10 do
+        local dir, port = service.directory(), tls_front.free_port()
+        tls_front.make_certificate(dir, {})
+        os.execute(START:format(dir, port, lua, here .. "/spec/support/h2_frames.lua", image_url, plan or "ok"))
+        if shell.run(READY:format(dir, port)) == 0 then
+            return setmetatable({
+                dir = dir, url = ("https://127.0.0.1:%d"):format(port), ca_file = dir .. "/cert.pem",
+            }, h2_service)
+        end
+        stop_processes(dir)
+        service.remove(dir)
+    end
+    error "no port for openssl"
+end
+
+--- Counts the complete requests of a method, and those over HTTP/2.
 function h2_service:count(method)
     local requests, shared = 0, 0
     for line in io.lines(self.dir .. "/log") do
@@ -49,9 +66,7 @@ function h2_service:count(method)
 end
 
 function h2_service:stop()
-    for _, name in ipairs { "server", "frames" } do
-        os.execute(("kill $(cat '%s/%s.pid') 2>/dev/null"):format(self.dir, name))
-    end
+    stop_processes(self.dir)
     service.remove(self.dir)
 end
 

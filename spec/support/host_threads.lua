@@ -1,17 +1,41 @@
---- What flux2 keeps to under every loop that has threads of its own: the same specs for cqueues and for copas.
+--- Specs for every event loop with threads of its own: cqueues and copas.
 local assert = require "luassert"
 local flux2 = require "flux2"
 local scheduler = require "flux2.scheduler"
+local service = require "support.service"
+local uncaught = require "flux2.uncaught"
 
 local host_threads = {}
 
+--- For a `describe`: loads a host, and starts an emulator for it.
+---@param name string "copas", "cqueues"
+---@param busted table setup, teardown and after_each, which are not visible in a module
+---@return { host: table, emulator: table, client: table } bed filled by `setup`
+function host_threads.bed(name, busted)
+    local bed = {}
+    busted.setup(function()
+        bed.host = require("flux2.host." .. name)
+        bed.emulator = service.start { duration = 0.2 }
+        bed.client = service.client(bed.emulator)
+    end)
+    busted.teardown(function()
+        uncaught.print_by(nil)
+        service.stop_all()
+    end)
+    busted.after_each(function()
+        flux2.on_error = nil
+        bed.emulator:set { duration = 0.2 }
+    end)
+    return bed
+end
+
 --- To be called in a `describe`.
----@param it function busted's, which a module does not see
----@param host { run: function, sleep: function, client: function, emulator: function } run: runs functions as threads of
----  the loop, to their end and that of flux2's work, and raises their errors; sleep: that of a thread of the loop, in
----  seconds; client, emulator: give them once `setup` has made them
-function host_threads.specs(it, host)
-    it("pumps once for what happened, not once for each that waits", function()
+---@param it function busted's, which is not visible in a module
+---@param bed table as `bed` returns it
+---@param loop { run: function, sleep: function } run: runs functions as threads of the loop until they and flux2's
+---  jobs have ended, and raises their errors; sleep: the loop's sleep, in seconds
+function host_threads.specs(it, bed, loop)
+    it("pumps once per wakeup, not once per waiter", function()
         local update, calls, events = scheduler.update, 0, 0
         scheduler.update = function() -- luacheck: no redefined
             local n = update()
@@ -25,7 +49,7 @@ function host_threads.specs(it, host)
                 woken = woken + 1
             end
         end
-        local ok, err = pcall(host.run, (table.unpack or unpack)(waits))
+        local ok, err = pcall(loop.run, (table.unpack or unpack)(waits))
         scheduler.update = update
         assert(ok, err)
         assert.equal(20, woken)
@@ -33,9 +57,9 @@ function host_threads.specs(it, host)
         assert.is_true(calls <= 2 * events, calls .. " calls for " .. events .. " events")
     end)
 
-    it("ends waits that time out, and lets them be taken up again", function()
-        host.run(function()
-            local task = assert(host.client():submit "a slow fox")
+    it("ends waits that time out, and lets them be repeated", function()
+        loop.run(function()
+            local task = assert(bed.client:submit "a slow fox")
             local result, err = task:wait(0.02)
             assert.is_nil(result)
             assert.equal("timeout", err.kind)
@@ -44,32 +68,32 @@ function host_threads.specs(it, host)
         end)
     end)
 
-    it("wakes whoever waits when a task is cancelled, and ends though no event will come", function()
-        host.emulator():set { duration = 60 }
+    it("wakes every waiter when a task is cancelled, and ends although no event follows", function()
+        bed.emulator:set { duration = 60 }
         local kinds = {}
         local task
         local function wait()
-            task = task or assert(host.client():submit "never")
+            task = task or assert(bed.client:submit "never")
             local _, err = task:wait()
             kinds[#kinds + 1] = err.kind
         end
-        host.run(wait, wait, function()
-            host.sleep(0.05)
+        loop.run(wait, wait, function()
+            loop.sleep(0.05)
             task:cancel()
         end)
         assert.same({ "cancelled", "cancelled" }, kinds)
-        -- and one that nobody waits for
-        host.run(function()
-            task = assert(host.client():submit "never")
-            host.sleep(0.05)
+        -- and one without a waiter
+        loop.run(function()
+            task = assert(bed.client:submit "never")
+            loop.sleep(0.05)
             task:cancel()
         end)
         assert.equal("cancelled", task.state)
     end)
 
-    it("ends when what was waited for was none of flux2's work", function()
+    it("ends after a wait that involved no flux2 job", function()
         local co, joined
-        host.run(function()
+        loop.run(function()
             local handle = flux2.spawn(function()
                 co = coroutine.running()
                 coroutine.yield()
@@ -77,27 +101,27 @@ function host_threads.specs(it, host)
             end)
             joined = handle:join()
         end, function()
-            host.sleep(0.02)
+            loop.sleep(0.02)
             coroutine.resume(co)
         end)
         assert.equal("resumed", joined)
-        host.run(function() flux2.spawn(flux2.sleep, 600):cancel() end)
+        loop.run(function() flux2.spawn(flux2.sleep, 600):cancel() end)
     end)
 
     it("serves coroutines that the program resumes itself", function()
         local state
-        host.run(function()
+        loop.run(function()
             coroutine.wrap(function()
-                state = assert(host.client():submit "inside"):wait() and "succeeded"
+                state = assert(bed.client:submit "inside"):wait() and "succeeded"
             end)()
         end)
         assert.equal("succeeded", state)
     end)
 
-    it("lets a callback wait without waiting for itself", function()
+    it("lets a callback wait without a deadlock", function()
         local slept
-        host.run(function()
-            local task = assert(host.client():submit "a callback")
+        loop.run(function()
+            local task = assert(bed.client:submit "a callback")
             task:on("done", function() slept = flux2.sleep(0.02) end)
             assert(task:wait())
         end)

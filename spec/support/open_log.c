@@ -1,5 +1,5 @@
-/* open_log.c - preloaded by a spec: tells on the standard error, as "@open path" and "@thread", which files a program opens
- * and that it starts a thread. Only what succeeds counts: looking for a module tries many names. */
+/* open_log.c - preloaded by a spec: writes "@open path", "@thread" and "@socket" to stderr for successful calls. Failed
+ * ones are ignored: a module search tries many names. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -37,10 +37,10 @@ static int open_at(int folder, const char *path, int flags, mode_t mode)
     return fd;
 }
 
-#define MODE_OF(last)                                                                                          \
-    va_list rest;                                                                                              \
-    va_start(rest, last);                                                                                      \
-    mode_t mode = (mode_t)va_arg(rest, int);                                                                   \
+#define MODE_OF(last)                                                                                                  \
+    va_list rest;                                                                                                      \
+    va_start(rest, last);                                                                                              \
+    mode_t mode = (mode_t)va_arg(rest, int);                                                                           \
     va_end(rest)
 
 int open(const char *path, int flags, ...)
@@ -70,8 +70,8 @@ int socket(int family, int type, int protocol)
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *cls)
 {
-    int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
-        (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))real("pthread_create");
+    int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = (int (*)(
+        pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))real("pthread_create");
     dprintf(2, "@thread\n");
     return next(thread, attributes, body, cls);
 }

@@ -1,4 +1,5 @@
-/* process.c - what the specs need and Lua cannot do by itself: another Lua state in this process, and a fork. */
+/* process.c - functions missing in Lua: another Lua state in this process, fork, and a change of the working
+ * directory. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
@@ -8,6 +9,7 @@
 int run_in_new_state(lua_State *L);
 int fork_process(lua_State *L);
 int wait_for_process(lua_State *L);
+int change_directory(lua_State *L);
 
 /* run_in_new_state(program) -> its result, or its error, as a string */
 int run_in_new_state(lua_State *L)
@@ -28,11 +30,22 @@ int fork_process(lua_State *L)
     return 1;
 }
 
-/* wait_for_process(pid) -> exit code, or -1 if it did not exit by itself */
+/* wait_for_process(pid) -> exit code, or -1 and the signal if it did not exit by itself */
 int wait_for_process(lua_State *L)
 {
     int status = 0;
     pid_t pid = waitpid((pid_t)luaL_checknumber(L, 1), &status, 0);
     lua_pushnumber(L, pid > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : -1);
-    return 1;
+    if (pid <= 0 || !WIFSIGNALED(status))
+        return 1;
+    lua_pushnumber(L, WTERMSIG(status));
+    return 2;
+}
+
+/* change_directory(path) */
+int change_directory(lua_State *L)
+{
+    if (chdir(luaL_checkstring(L, 1)) != 0)
+        return luaL_error(L, "chdir failed");
+    return 0;
 }

@@ -1,4 +1,4 @@
---- Runs bin/flux2 as a user would: in a process of its own, in a folder of its own, against an emulator.
+--- Runs bin/flux2 like a user: in its own process and folder, against an emulator.
 local bound = require "support.bound"
 local service = require "support.service"
 local shell = require "support.shell"
@@ -7,25 +7,34 @@ local program = {}
 
 local here = io.popen("pwd"):read "*l"
 
---- The words that start it, to be put into a shell's line.
+--- The command that starts it, for a shell.
 function program.command()
     return shell.join { shell.interpreter(), here .. "/bin/flux2" }
 end
 
---- What a shell needs in its environment: `emu` answers, records go to `dir`.
+--- The shell environment: `emu` is the service, records go to `dir`.
 function program.environment(emu, dir, more)
     local env = {
-        FLUX2_POLL_INTERVAL = "0.05", XDG_STATE_HOME = dir .. "/state", HOME = dir, LC_ALL = "C.UTF-8", TERM = "xterm-256color",
+        FLUX2_POLL_INTERVAL = "0.05", FLUX2_PATIENCE = "0.3", XDG_STATE_HOME = dir .. "/state", HOME = dir,
+        XDG_CONFIG_HOME = dir .. "/.config",
+        LC_ALL = "C.UTF-8", TERM = "xterm-256color",
     }
     if emu then env.FLUX2_BASE_URL, env.FLUX2_API_KEY = emu.url, emu.api_key end
     for name, value in pairs(more or {}) do env[name] = value end
     local words = {}
     for name, value in pairs(env) do words[#words + 1] = name .. "=" .. shell.quote(value) end
     table.sort(words)
-    return "env -u NO_COLOR " .. table.concat(words, " ")
+    return "env -u NO_COLOR -u CLICOLOR_FORCE " .. table.concat(words, " ")
 end
 
---- Runs `flux2 WORDS` in `dir`, neither of its outputs a terminal. Returns the exit status, stdout and stderr.
+--- The output of a program, without the carriage returns that Windows adds to text.
+function program.read(path)
+    local bytes = service.read(path)
+    if package.config:sub(1, 1) ~= "\\" or bytes:find "^\137PNG" then return bytes end
+    return (bytes:gsub("\r\n", "\n"))
+end
+
+--- Runs `flux2 WORDS` in `dir`, without a terminal. Returns the exit status, stdout and stderr.
 function program.run(emu, dir, words, options)
     options = options or {}
     local out, err = dir .. "/.stdout", dir .. "/.stderr"
@@ -35,27 +44,28 @@ function program.run(emu, dir, words, options)
         options.stdin and ".stdin" or "/dev/null", out, err)))
     local code = tonumber(pipe:read "*l")
     pipe:close()
-    return code, service.read(out), service.read(err)
+    return code, program.read(out), program.read(err)
 end
 
---- Starts `flux2 WORDS` beside the spec. Returns its process id.
+--- Starts `flux2 WORDS` in the background. Returns its process id.
 function program.start(emu, dir, words)
-    local pipe = assert(io.popen(("cd %s && { { %s %s %s </dev/null >.stdout 2>.stderr & } && echo $!; }"):format(shell.quote(dir),
+    local pipe = assert(io.popen(("cd %s && { { %s %s %s </dev/null >.stdout 2>.stderr & } && echo $!; }"):format(
+        shell.quote(dir),
         program.environment(emu, dir), program.command(), shell.join(words))))
     local pid = tonumber(pipe:read "*l")
     pipe:close()
     return pid
 end
 
---- Sends a signal and waits until the process is gone; bounded.
+--- Sends a signal and waits for the end of the process; bounded.
 function program.stop(pid, signal)
     os.execute(("kill -%s %d"):format(signal, pid))
-    -- One that nobody has waited for yet stays as a zombie.
+    -- A process without a waiter stays as a zombie.
     os.execute(("for i in $(seq %d); do case $(ps -o stat= -p %d) in ''|Z*) exit 0;; esac; sleep 0.02; done"):format(
         bound(500), pid))
 end
 
---- Waits for a condition that no event announces; fails after ten seconds, or more where all is slow.
+--- Waits for a condition without an event; fails after ten seconds, or more in a slow run.
 function program.until_(condition)
     local core = require "flux2.core"
     local end_ = core.now() + bound(10)
@@ -65,7 +75,7 @@ function program.until_(condition)
     end
 end
 
---- What a spool holds, decoded.
+--- The decoded records of a spool.
 function program.records(spool)
     local json, list = require "flux2.json", {}
     for _, name in ipairs(require "flux2.core".list(spool) or {}) do
@@ -75,8 +85,7 @@ function program.records(spool)
     return list
 end
 
---- How many records of a spool are of tasks that are known to be accepted: a program that is ended before leaves an
---- unknown outcome.
+--- Counts the records of accepted tasks in a spool: an unknown outcome would remain if the program ended earlier.
 function program.accepted(spool)
     local with_id = 0
     for _, record in ipairs(program.records(spool)) do
@@ -85,7 +94,7 @@ function program.accepted(spool)
     return with_id
 end
 
---- Starts `flux2 WORDS`, kills it once `count` of its tasks have been accepted and recorded, and gives the id of the last.
+--- Starts `flux2 WORDS`, kills it once `count` tasks are accepted and recorded, and returns the id of the last one.
 function program.abandon(emu, dir, words, spool, count)
     local pid = program.start(emu, dir, words)
     program.until_(function() return program.accepted(spool) >= (count or 1) end)
@@ -95,7 +104,7 @@ function program.abandon(emu, dir, words, spool, count)
 end
 
 --- The names in a directory that are not hidden.
-function program.pictures(dir)
+function program.images(dir)
     local names = {}
     for _, name in ipairs(service.list(dir)) do
         if name:find "%.png$" or name:find "%.jpg$" or name:find "%.webp$" then names[#names + 1] = name end
@@ -103,7 +112,7 @@ function program.pictures(dir)
     return names
 end
 
---- What a file of JSON Lines says.
+--- The decoded lines of a JSON Lines file.
 function program.json_lines(bytes)
     local json, list = require "flux2.json", {}
     for line in bytes:gmatch "[^\n]+" do list[#list + 1] = assert(json.decode(line), line) end

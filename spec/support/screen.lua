@@ -1,4 +1,4 @@
---- A terminal that nobody sees: tmux draws it, and tells what stands on it.
+--- A terminal without a display: tmux draws it, and returns its contents.
 local bound = require "support.bound"
 local core = require "flux2.core"
 local service = require "support.service"
@@ -11,23 +11,24 @@ Screen.__index = Screen
 
 local function tmux(self, words)
     local pipe = assert(io.popen(("env -u TMUX tmux -L %s -f /dev/null %s 2>&1"):format(self.socket, words)))
-    local said = pipe:read "*a"
+    local output = pipe:read "*a"
     pipe:close()
-    return said
+    return output
 end
 
---- A shell on a screen of so many columns, in `dir`. `setup` is what it runs first.
+--- A shell on a screen with the given number of columns, in `dir`. `setup` is its first command.
 function screen.open(dir, setup, columns, rows)
     local self = setmetatable({ socket = "flux2-" .. core.token() }, Screen)
     service.write(dir .. "/.shell", "PS1='$ '\n" .. setup .. "\n")
-    local said = tmux(self, ("new-session -d -x %d -y %d -c %s %s"):format(columns or 100, rows or 30, shell.quote(dir),
+    local output = tmux(self, ("new-session -d -x %d -y %d -c %s %s"):format(columns or 100, rows or 30,
+        shell.quote(dir),
         shell.quote("exec bash --noprofile --rcfile " .. shell.quote(dir .. "/.shell") .. " -i")))
-    assert(said == "", said)
+    assert(output == "", output)
     self:wait "^%$ $"
     return self
 end
 
---- What stands there, without what is empty at the end. With `styles`, the escape codes too.
+--- The contents, without empty lines at the end. With `styles`, the escape codes too.
 function Screen:text(styles)
     return (tmux(self, "capture-pane -p" .. (styles and " -e" or "")):gsub("%s+$", "") .. " ")
 end
@@ -43,7 +44,7 @@ function Screen:press(key)
     tmux(self, "send-keys " .. key)
 end
 
---- Waits until a pattern stands there; fails after `seconds`, or more where all is slow. Returns the screen.
+--- Waits until a pattern is displayed; fails after `seconds`, or more in a slow run. Returns the screen.
 function Screen:wait(pattern, seconds)
     local until_ = core.now() + bound(seconds or 15)
     while true do

@@ -1,13 +1,13 @@
---- Numbers that look random and are the same in every run and on every Lua: what fails once fails again. The generator of
--- Park and Miller. Knows nothing of what is made of them.
+--- Reproducible pseudo-random numbers, the same in every run and on every Lua: failures are repeatable. Park-Miller
+-- generator.
 
 local seeded = {}
 
 local DEFAULT = 20240229
 
---- A sequence of its own.
+--- An independent sequence.
 ---@param seed? number|string default 20240229
----@return table draw random(n): 1 to n; one_of(list): one of its members; seed(): what goes on from here, for messages
+---@return table draw random(n): 1 to n; one_of(list): one of its members; seed(): the current state, for messages
 function seeded.new(seed)
     local state, draw = tonumber(seed) or DEFAULT, {}
 

@@ -1,4 +1,4 @@
---- What nearly every spec needs: an emulator, a client for it, waiting for a condition, files, and programs in Lua.
+--- Common functions of the specs: emulator, client, waiting for a condition, files, and programs in Lua.
 local bound = require "support.bound"
 local emulator = require "flux2.emulator"
 local flux2 = require "flux2"
@@ -8,7 +8,7 @@ local service = {}
 
 local started = {}
 
---- An emulator that answers quickly and draws little; options override. Stopped by service.stop_all.
+--- A fast emulator with small images; options override. Stopped by service.stop_all.
 function service.start(options)
     local settings = { port = 0, duration = 0.02, image_bytes = 600, seed = 7 }
     for name, value in pairs(options or {}) do settings[name] = value end
@@ -17,10 +17,10 @@ function service.start(options)
     return emu
 end
 
---- A client for EMU that polls often; options override.
+--- A client for EMU with short poll intervals; options override.
 function service.client(emu, options)
     local settings = {
-        api_key = emu.api_key, base_url = emu.url, poll = { interval = 0.02 }, timeout = bound(20),
+        api_key = emu.api_key, base_url = emu.url, poll = { interval = 0.02, patience = bound(1) }, timeout = bound(20),
         max_submissions_per_second = 1e6,
     }
     for name, value in pairs(options or {}) do settings[name] = value end
@@ -34,7 +34,25 @@ function service.stop_all()
     end
 end
 
---- Pumps until `condition()` is true; fails after `seconds`, or more where all is slow.
+--- For a `describe`: an emulator and a folder for each spec, removed after it.
+---@param before_each function busted's, which is not visible in a module
+---@param after_each function busted's
+---@param options? table as for `start`
+---@param given fun(emu: table, dir: string) gets both before each spec
+---@param new_directory? fun(): string creates the folder
+function service.around_each(before_each, after_each, options, given, new_directory)
+    local dir
+    before_each(function()
+        dir = (new_directory or service.directory)()
+        given(service.start(options), dir)
+    end)
+    after_each(function()
+        service.stop_all()
+        service.remove(dir)
+    end)
+end
+
+--- Pumps until `condition()` is true; fails after `seconds`, or more in a slow run.
 function service.pump_until(condition, seconds)
     local core = require "flux2.core"
     local scheduler = require "flux2.scheduler"
@@ -47,7 +65,7 @@ function service.pump_until(condition, seconds)
     end
 end
 
---- Runs fn in a coroutine and pumps until it has ended; errors come out.
+--- Runs fn in a coroutine and pumps until it has ended; propagates errors.
 function service.in_coroutine(fn)
     local handle = flux2.spawn(fn)
     service.pump_until(function() return handle.state ~= "running" end, 20)
@@ -56,7 +74,14 @@ function service.in_coroutine(fn)
     return ok, err
 end
 
---- A directory of its own, removed by service.remove.
+--- A unique file name.
+function service.unique_name()
+    local path = os.tmpname()
+    os.remove(path)
+    return path:match "[^/]+$"
+end
+
+--- A new directory, removed by service.remove.
 function service.directory()
     local path = os.tmpname()
     os.remove(path)
@@ -78,7 +103,7 @@ function service.list(path)
     return names
 end
 
---- What a file holds; nil and the reason if it cannot be opened.
+--- The contents of a file; nil and the reason if it cannot be opened.
 function service.read_if_there(path)
     local file, reason = io.open(path, "rb")
     if not file then return nil, reason end
@@ -103,56 +128,38 @@ function service.exists(path)
     return file ~= nil
 end
 
---- Runs a Lua program in an interpreter like the one that runs the specs; `prefix` goes before the command. Returns
---- its exit code and what it printed, errors too.
-function service.run_lua(program, arguments, prefix)
+--- Runs a Lua program with the interpreter of the specs; `prefix` precedes the command. Returns its exit code and
+--- its output, stderr included. It has 60 seconds, or the given time.
+function service.run_lua(program, arguments, prefix, seconds)
     local file = os.tmpname()
     service.write(file, program)
-    os.execute("chmod 644 " .. file) -- PREFIX may make it another user's
-    local code, printed = shell.run(("%s timeout -k 5 %d '%s' '%s' %s"):format(prefix or "", bound(60), shell.interpreter(),
+    os.execute("chmod 644 " .. file) -- PREFIX may change the user
+    local code, printed = shell.run(("%s timeout -k 5 %d '%s' '%s' %s"):format(prefix or "", bound(seconds or 60),
+        shell.interpreter(),
         file, arguments or ""))
     os.remove(file)
     return code, printed
 end
 
-local libraries = {}
-
---- Compiles spec/support/NAME.c to a library, which stays: signals come also after Lua has let go of it. Under a name of its own: runs for several Luas may go on side by side.
-function service.library(name, flags)
-    if not libraries[name] then
-        local unique = os.tmpname()
-        os.remove(unique)
-        local dir = os.getenv "FLUX2_BUILD" or os.getenv "PWD" .. "/build"
-        libraries[name] = ("%s/spec/%s-%s.so"):format(dir, name, unique:match "[^/]+$")
-        assert(os.execute(("mkdir -p '%s/spec' && ${CC:-cc} -shared -fPIC -Wl,-z,nodelete %s -o '%s' spec/support/%s.c -ldl"):format(dir,
-            flags or "", libraries[name], name)))
-    end
-    return libraries[name]
+--- The path of spec/support/NAME.c as a library, for LD_PRELOAD or package.loadlib; built by `make spec-libraries`.
+function service.library(name)
+    local build = os.getenv "FLUX2_BUILD" or os.getenv "PWD" .. "/build"
+    local path = ("%s/%s/spec/%s.so"):format(build, _VERSION:match "%d%.%d", name)
+    assert(service.exists(path), path .. " is missing: run `make spec-libraries`")
+    return path
 end
 
---- Compiles spec/support/NAME.c, which holds functions for Lua, for package.loadlib.
-function service.lua_library(name)
-    local abi = _VERSION:match "%d%.%d"
-    -- Lua unloads it at its end, with a handler of signals in it perhaps: -z nodelete keeps it.
-    return service.library(name, ("-Wl,-z,nodelete $(pkg-config --cflags lua%s 2>/dev/null || pkg-config --cflags luajit)"):format(abi))
+--- The command prefix that preloads spec/support/NAME.c.
+function service.preload(name)
+    local library = service.library(name)
+    return ("FLUX2_TEST_PRELOAD='%s' LD_PRELOAD='%s'"):format(library, library)
 end
 
---- Runs a Lua program with spec/support/NAME.c preloaded; its arguments are the emulator's address, a folder, the library,
---- and `more`. Returns its exit code and what it printed.
+--- Runs a Lua program with spec/support/NAME.c preloaded; its arguments are the emulator's URL, a folder, the library,
+--- and `more`. Returns its exit code and its output.
 function service.run_preloaded(name, program, emu, dir, more)
-    local library = service.lua_library(name)
-    return service.run_lua(program, ("'%s' '%s' '%s' %s"):format(emu.url, dir, library, more or ""),
-        ("FLUX2_TEST_PRELOAD='%s' LD_PRELOAD='%s'"):format(library, library))
-end
-
---- Lua cannot fork by itself, nor make another Lua state: a library of C functions that can.
-function service.process_library()
-    return service.lua_library "process"
-end
-
---- Signals and descriptors, likewise: see support/trouble.c.
-function service.trouble_library()
-    return service.lua_library "trouble"
+    local arguments = ("'%s' '%s' '%s' %s"):format(emu.url, dir, service.library(name), more or "")
+    return service.run_lua(program, arguments, service.preload(name))
 end
 
 return service

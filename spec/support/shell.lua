@@ -1,21 +1,20 @@
---- Commands of the shell that specs run: to their end, with their exit code and all that they printed. A leaf: knows
---- nothing of flux2.
+--- Shell commands of the specs: run to their end, with exit code and output. No dependency on flux2.
 
 local shell = {}
 
---- A word as the shell reads it back.
+--- Quotes a word for the shell.
 function shell.quote(word)
     return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
 end
 
---- Words as one line of the shell.
+--- Quotes words as one line of the shell.
 function shell.join(words)
     local quoted = {}
     for i, word in ipairs(words) do quoted[i] = shell.quote(word) end
     return table.concat(quoted, " ")
 end
 
---- Runs a command, which the caller bounds. Returns its exit code and what it printed, errors too.
+--- Runs a command, which the caller bounds. Returns its exit code and its output, stderr included.
 function shell.run(command)
     local pipe = assert(io.popen("{ " .. command .. "\n} 2>&1; echo \"exit:$?\""))
     local printed, code = pipe:read("*a"):match "^(.*)exit:(%d+)\n$"
@@ -23,7 +22,14 @@ function shell.run(command)
     return tonumber(code), printed
 end
 
---- The interpreter that runs the specs, to be started again: an instrumented build wants to be started in its own way.
+--- Runs a command that must succeed and is ended after `seconds`. Returns its output without trailing space.
+function shell.must(command, seconds)
+    local code, printed = shell.run(("timeout -k 5 %d sh -c %s"):format(seconds, shell.quote(command)))
+    assert(code == 0, ("exit code %s:\n%s"):format(code, printed))
+    return (printed:gsub("%s+$", ""))
+end
+
+--- The command of the interpreter that runs the specs: an instrumented build needs its own environment.
 function shell.interpreter()
     local named = os.getenv "FLUX2_TEST_LUA"
     if named then return named end

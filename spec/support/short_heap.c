@@ -1,6 +1,6 @@
-/* short_heap.c - preloaded by a spec: one allocation on the engine's thread fails, whoever asks for it. For Lua
- * (package.loadlib), fail_at(n): the n-th from now on, 0 for none. Returns how many there were since the last call. The
- * engine's thread is the one that sleeps in curl_multi_poll. Not beside a sanitizer, which has a heap of its own. */
+/* short_heap.c - preloaded by a spec: one allocation on the engine's thread fails, in any library. For Lua
+ * (package.loadlib), fail_at(n): the n-th from now on, 0 for none. Returns the number of allocations since the last
+ * call. The engine's thread is the one that calls curl_multi_poll. Not for sanitizers, which have their own heap. */
 #define _GNU_SOURCE
 #include <curl/curl.h>
 #include <dlfcn.h>

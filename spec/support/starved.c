@@ -1,7 +1,7 @@
-/* starved.c - preloaded by a spec: libcurl finds no memory, as often as it is told. For Lua (package.loadlib),
- * starve(what, times): "handle", no handle can be made; "proxy", none can be set; "begin", an exchange cannot begin;
- * "end", one fails on its way; "sleep", the engine cannot wait for what comes. Returns how many times of the last call are
- * left. */
+/* starved.c - preloaded by a spec: libcurl runs out of memory a given number of times. For Lua (package.loadlib),
+ * starve(what, times): "handle", no handle is created; "proxy", no proxy is set; "begin", a transfer cannot start;
+ * "end", a transfer fails later; "sleep", the engine cannot wait for events. Returns the remaining number of the last
+ * call. */
 #define _GNU_SOURCE
 #include <curl/curl.h>
 #include <dlfcn.h>
@@ -25,7 +25,7 @@ static bool strikes(enum what what)
     return true;
 }
 
-/* libcurl is loaded by the module, and by nobody whom RTLD_NEXT would ask. */
+/* The module loads libcurl with its own scope, which RTLD_NEXT does not search. */
 static void *real(const char *name)
 {
     void *library = dlopen("libcurl.so.4", RTLD_LAZY | RTLD_NOLOAD);
@@ -46,7 +46,7 @@ CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...)
     static CURLcode (*next)(CURL *, CURLoption, ...);
     va_list list;
     va_start(list, option);
-    void *value = va_arg(list, void *); /* as wide as anything that an option takes */
+    void *value = va_arg(list, void *); /* as wide as any option's value */
     va_end(list);
     if (!next)
         *(void **)&next = real("curl_easy_setopt");

@@ -1,4 +1,4 @@
---- nginx in front of an emulator: TLS and HTTP/2, with a certificate of its own making.
+--- nginx in front of an emulator: TLS and HTTP/2, with a self-signed certificate.
 local service = require "support.service"
 local shell = require "support.shell"
 
@@ -53,7 +53,7 @@ commonName = supplied
 [extensions]
 ]]
 
---- A certificate that signs itself: for two days from now, or for a day long ago.
+--- A self-signed certificate: valid for two days, or expired.
 function tls_front.make_certificate(dir, options)
     local name = options.name or "subjectAltName=IP:127.0.0.1,DNS:localhost"
     service.write(dir .. "/ca.cnf", CA_CONFIG .. name:gsub("=", " = ", 1) .. "\n")
@@ -72,8 +72,8 @@ function tls_front.free_port()
     return port
 end
 
---- Starts nginx before the emulator. options: http2 (default true), name of the certificate, and whether it has expired; keepalive: how
---- many requests a connection may carry.
+--- Starts nginx in front of the emulator. options: http2 (default true), name of the certificate, and whether it has
+--- expired; keepalive: the number of requests per connection.
 function tls_front.start(emu, options)
     options = options or {}
     local front = { dir = service.directory() }
@@ -88,7 +88,8 @@ function tls_front.start(emu, options)
             local value = values[name]
             return type(value) == "number" and ("%d"):format(value) or value
         end)))
-        local started, printed = run(("PATH=$PATH:/usr/sbin nginx -p '%s' -c '%s/nginx.conf'"):format(front.dir, front.dir))
+        local started, printed = run(("PATH=$PATH:/usr/sbin nginx -p '%s' -c '%s/nginx.conf'"):format(front.dir,
+            front.dir))
         if started then
             front.url = ("https://127.0.0.1:%d"):format(front.port)
             front.ca_file = front.dir .. "/cert.pem"
@@ -99,19 +100,20 @@ function tls_front.start(emu, options)
     error "no port for nginx"
 end
 
---- What was asked: { protocol, connection, status, method, path } for each request.
+--- The requests so far: { protocol, connection, status, method, path } for each one.
 function tls_front:log()
     local list = {}
     for line in io.lines(self.dir .. "/access.log") do
         local protocol, connection, status, method, path = line:match "^(%S+) (%d+) (%d+) (%S+) (.*)$"
-        list[#list + 1] = { protocol = protocol, connection = connection, status = status, method = method, path = path }
+        list[#list + 1] = { protocol = protocol, connection = connection, status = status, method = method,
+            path = path }
     end
     return list
 end
 
 function tls_front:stop()
     run(("kill $(cat '%s/pid')"):format(self.dir))
-    -- It removes its pid file when it has ended.
+    -- nginx removes its pid file when it has ended.
     run(("for i in $(seq 200); do [ -e '%s/pid' ] || break; sleep 0.02; done"):format(self.dir))
     service.remove(self.dir)
 end

@@ -1,5 +1,4 @@
-/* trouble.c - what the specs need to make life hard for a program, and Lua cannot do by itself: signals with handlers,
- * and a process without descriptors. */
+/* trouble.c - functions missing in Lua for failure specs: signal handlers, and use of all descriptors. */
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <lua.h>
@@ -24,7 +23,7 @@ static void on_signal(int number)
     seen++;
 }
 
-/* signals_handle(): whatever can be handled and would not be deadly to ignore interrupts system calls from now on */
+/* signals_handle(): every signal that can be handled harmlessly interrupts system calls from now on */
 int signals_handle(lua_State *L)
 {
     static const int numbers[] = {SIGALRM, SIGCHLD, SIGUSR1, SIGUSR2, SIGWINCH, SIGCONT, SIGHUP, SIGURG};
@@ -32,13 +31,13 @@ int signals_handle(lua_State *L)
     unsigned i;
     (void)L;
     memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal; /* and no SA_RESTART */
+    action.sa_handler = on_signal; /* without SA_RESTART */
     for (i = 0; i < sizeof numbers / sizeof *numbers; i++)
         sigaction(numbers[i], &action, NULL);
     return 0;
 }
 
-/* signals_seen() -> how many since the last call */
+/* signals_seen() -> the number since the last call */
 int signals_seen(lua_State *L)
 {
     lua_pushnumber(L, (lua_Number)seen);
@@ -46,7 +45,7 @@ int signals_seen(lua_State *L)
     return 1;
 }
 
-/* signals_storm(seconds): SIGALRM that often; 0: no more */
+/* signals_storm(seconds): SIGALRM at this interval; 0 stops it */
 int signals_storm(lua_State *L)
 {
     long us = (long)(luaL_checknumber(L, 1) * 1e6);
@@ -58,7 +57,7 @@ int signals_storm(lua_State *L)
 enum { MOST = 256 };
 static int taken[MOST], count;
 
-/* descriptors_use_up(left) -> how many were taken: the process has LEFT descriptors now */
+/* descriptors_use_up(left) -> the number of taken descriptors: the process has LEFT descriptors now */
 int descriptors_use_up(lua_State *L)
 {
     int left = (int)luaL_checknumber(L, 1), fd;

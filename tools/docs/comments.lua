@@ -1,18 +1,17 @@
---- Reads the comments of a Lua file: what LuaCATS and this project's own conventions say about each function and class.
--- Owns the form of a comment. Never loads the file, and never decides whether what a comment says is true.
+--- Parses the LuaCATS comments of a Lua file in the form that this project uses. Does not load the file.
 --
 --     --- What it does. Further sentences.
 --     ---@param name? type what it means
 --     ---  and more of that
 --     ---@return type name what it means
---     -- Example: `code`, and what it gives
+--     -- Example: `code`, and its result
 
-local read_file = require("docs.file").read
+local read_file = require("files").read
 local types = require "docs.types"
 
 local comments = {}
 
---- The tags that are understood; any other one is a mistake.
+--- The supported tags; any other tag is an error.
 local TAGS = {}
 
 local function append(text, more)
@@ -23,7 +22,7 @@ local function wrong(reader, line, message)
     reader.problems[#reader.problems + 1] = { file = reader.file, line = line, message = message }
 end
 
---- A type and the text behind it. What is wrong is noted once; then the type is `any`.
+--- Parses a type and the text after it. A syntax error is reported once; the type is `any` then.
 local function typed(reader, tag, text)
     local node, rest = types.read(text)
     if node then return node, rest end
@@ -79,12 +78,6 @@ function TAGS.type(reader, block, tag)
     block.type = typed(reader, tag, tag.text)
 end
 
-function TAGS.alias(reader, _, tag)
-    local name, rest = tag.text:match "^([%a_][%w_%.]*)%s+(.+)$"
-    if not name then return wrong(reader, tag.line, "@alias wants a name and a type") end
-    reader.aliases[name] = typed(reader, tag, rest)
-end
-
 function TAGS.overload(reader, _, tag)
     local node, rest = typed(reader, tag, tag.text)
     if node.kind ~= "function" or rest ~= "" then wrong(reader, tag.line, "@overload wants a function's type alone") end
@@ -98,13 +91,13 @@ local function new_block(line)
     return { line = line, text = {}, tags = {}, examples = {}, params = {}, returns = {} }
 end
 
---- Whether a line ends inside a table's members, and not behind one of them.
+--- Whether a line ends within a table type, but not after a comma.
 local function is_broken(text)
     local open = select(2, text:gsub("{", "")) - select(2, text:gsub("}", ""))
     return open > 0 and not text:find "[,;{]$"
 end
 
---- Sorts the lines into the text, the tags with the lines that continue them, and the examples.
+--- Splits the lines into text, tags with their continuation lines, and examples.
 local function sort_lines(reader, block, lines)
     local tag, example
     for i, line in ipairs(lines) do
@@ -144,7 +137,7 @@ local function finish(reader, block, lines)
     return block
 end
 
---- The names between the brackets of a line that defines a function; `self` is not one of them.
+--- Returns the parameter names of a function definition, without `self`.
 local function params_of(code)
     local list = code:match "^%s*local%s+function%s+[%w_]+%s*%((.-)%)"
         or code:match "^%s*function%s+[%w_%.:]+%s*%((.-)%)" or code:match "=%s*function%s*%((.-)%)"
@@ -160,7 +153,7 @@ local function lines_of(text)
     return list
 end
 
---- Takes the comment that begins at line `from`; returns the first line behind it.
+--- Parses the comment that begins at line `from`. Returns the first line after it.
 local function take(reader, all, from)
     local lines, to = {}, from
     while all[to] and all[to]:find "^%s*%-%-" do
@@ -176,19 +169,19 @@ local function take(reader, all, from)
     return to
 end
 
---- Reads a file. A comment counts if it begins with three hyphens.
+--- Parses a file. Only comments that begin with three hyphens are read.
 ---@param file string the path
----@param text? string what it holds, if somebody knows already
----@return { blocks: table[], by_line: table, classes: table[], aliases: table, problems: table[], about: table? } read
----  by_line: the comment by the line of the code behind it; about: the comment that the file begins with
+---@param text? string content of the file, if already read
+---@return { blocks: table[], by_line: table, classes: table[], problems: table[], about: table? } read
+---  by_line: comments by the line of the following code; about: the first comment of the file
 -- Example: `comments.read("lua/flux2/init.lua").by_line[40]`
 function comments.read(file, text)
     text = text or assert(read_file(file))
-    local reader = { file = file, blocks = {}, by_line = {}, classes = {}, aliases = {}, problems = {} }
+    local reader = { file = file, blocks = {}, by_line = {}, classes = {}, problems = {} }
     local all, i, long = lines_of(text), 1, nil
     while i <= #all do
         local line = all[i]
-        if long then -- inside of a long string, which may hold anything
+        if long then -- within a long string
             if line:find("]" .. long .. "]", 1, true) then long = nil end
         elseif line:find "^%s*%-%-%-" then
             i = take(reader, all, i) - 1

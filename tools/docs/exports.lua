@@ -1,6 +1,5 @@
---- Holds what a module exports against what its comments say.
--- Owns the rules for functions, classes and values. It is given the real tables and objects; the comments are found by
--- the line on which a function was defined, not by its name.
+--- Compares the exports of modules with their comments: functions, classes and values.
+-- Checks the real tables and objects. The comment of a function is found by the line of its definition.
 
 local comments = require "docs.comments"
 local types = require "docs.types"
@@ -11,7 +10,7 @@ local exports = {}
 local Check = {}
 Check.__index = Check
 
---- The same for all functions of one run.
+--- Creates a check for one run.
 ---@param root string the folder of the project, with a slash at its end
 ---@param kinds table<string, any> the kinds of errors
 ---@param accepted table<string, table> the options that functions and classes accept, see surface.options
@@ -26,7 +25,7 @@ function Check:problem(file, line, message)
     self.problems[#self.problems + 1] = { file = file, line = line, message = message }
 end
 
---- The comments of a file; what is wrong with their form is noted when it is read first.
+--- Returns the comments of a file. Syntax errors are reported once.
 function Check:read(file)
     local read = self.files[file]
     if read then return read end
@@ -37,37 +36,13 @@ function Check:read(file)
     return read
 end
 
---- Every module is either public or internal, and is there.
----@param files string[]
----@param public string[]
----@param internal string[]
-function Check:check_lists(files, public, internal)
-    local known, met = {}, {}
-    for _, list in ipairs { public, internal } do
-        for _, name in ipairs(list) do known[name] = true end
-    end
-    for _, file in ipairs(files) do
-        local name = file:match "lua/(.-)%.lua$":gsub("/init$", ""):gsub("/", ".")
-        local entry = known[name] and name or name:gsub("%.[^%.]+$", ".*")
-        if not known[entry] then
-            self:problem(file, 1, "is '" .. name .. "' public or internal? Say so in tools/docs/surface.lua")
-        end
-        met[entry] = true
-    end
-    for name in pairs(known) do
-        if not met[name] then
-            self:problem("tools/docs/surface.lua", 1, "lists '" .. name .. "', which does not exist")
-        end
-    end
-end
-
 -- Words ---------------------------------------------------------------------------------------------------------------
 
 local function described(text)
     return text ~= nil and text:find "%a" ~= nil
 end
 
---- Kinds of errors that a text names exist.
+--- Checks that the error kinds in a text exist.
 function Check:check_kinds(block, what, text)
     for word in text:gmatch '%f[%w]kinds? "([%w_]+)"' do
         if not self.kinds[word] then
@@ -85,7 +60,7 @@ end
 
 -- Options -----------------------------------------------------------------------------------------------------------
 
--- What LuaCATS may call the kinds of flux2.options.
+-- The LuaCATS types of the option kinds in flux2.validate.
 local TYPE_OF = {
     boolean = "boolean", bytes = "integer", count = "integer", credits = "number", ["function"] = "function",
     pixels = "number", positive = "integer", rate = "number", seconds = "number", string = "string", table = "table",
@@ -103,7 +78,7 @@ local function is_of_kind(node, kind)
     return found
 end
 
---- Holds the members that are documented against those that the code accepts.
+--- Compares documented members with accepted options.
 function Check:check_members(block, what, members, accepted)
     local documented = {}
     for _, member in ipairs(members) do
@@ -124,7 +99,7 @@ function Check:check_members(block, what, members, accepted)
     end
 end
 
---- Numbers in a type that names its members.
+--- Checks that numbers in a table type have a unit.
 function Check:check_record(block, what, record, text)
     for _, member in ipairs(record.fields) do
         if member.type and (types.is(member.type, "number") or types.is(member.type, "integer"))
@@ -136,7 +111,7 @@ end
 
 -- Functions -----------------------------------------------------------------------------------------------------------
 
---- What the function itself says about its parameters; on Lua 5.1, which does not, the line that defines it.
+--- Returns the parameter names from the debug information, on Lua 5.1 from the line of the definition.
 local function real_params(fn, block)
     local info, names = debug.getinfo(fn, "u"), {}
     if not info.nparams then return block.real_params or {} end
@@ -187,7 +162,7 @@ function Check:check_returns(block, what)
     end
 end
 
---- Whether the function ends by returning a value: for those that document none.
+--- Whether the function ends with a `return` of a value.
 local function ends_with_a_value(file, last)
     local n = 0
     for line in io.lines(file) do
@@ -198,7 +173,7 @@ end
 
 local load_text = rawget(_G, "loadstring") or load
 
---- The code of an example: what stands between its first backticks.
+--- Returns the code of an example: the text between the first backticks.
 local function code_of(example)
     return example:match "`(.-)`" or ""
 end
@@ -209,7 +184,7 @@ function Check:check_examples(block, what)
     end
     for _, example in ipairs(block.examples) do
         local code = code_of(example)
-        -- "..." stands for whatever somebody wants there.
+        -- "..." is a placeholder.
         if not (load_text(code) or load_text("return " .. code)) or code == "" then
             self:problem(block.file, block.line, what .. ": the example is not Lua: " .. example)
         end
@@ -254,8 +229,8 @@ local function sorted_names(t)
     return names
 end
 
---- The comment above an assignment: values have no line of their own that could be asked for. In another file than the
---- module's own, the table has to be called as the module is.
+--- Finds the comment above an assignment, because values have no debug information. In another file than the module's
+--- own, the table must have the name of the module.
 function Check:value_block(own, module, name)
     local last = module:match "[^%.]+$"
     for file, read in pairs(self.files) do
@@ -266,7 +241,7 @@ function Check:value_block(own, module, name)
     end
 end
 
---- Checks a module: everything that it exports, and the text that its file begins with.
+--- Checks a module: its exports and the first comment of its file.
 ---@param name string
 ---@param value table what it returns
 ---@param file string its path
@@ -313,7 +288,7 @@ function Check:check_field(class, field)
     end
 end
 
---- Holds the fields of a class against a real object.
+--- Compares the fields of a class with a real object.
 function Check:check_object(class, object)
     local documented = {}
     for _, field in ipairs(class.fields) do
@@ -325,7 +300,7 @@ function Check:check_object(class, object)
                 ("%s.%s: documented as %s, but it is %s"):format(class.name, field.name, field.written, found))
         end
     end
-    -- A userdata tells nobody what it can do.
+    -- The members of a userdata cannot be listed.
     for _, name in ipairs(type(object) == "table" and sorted_names(object) or {}) do
         if not documented[name] then
             self:problem(class.file, class.line, class.name .. ": its field '" .. name .. "' is not documented")
@@ -356,7 +331,7 @@ end
 
 local FACTOR = { KiB = 1024, MiB = 2 ^ 20 }
 
---- Holds "default 64 MiB" in the text of a field against the default itself.
+--- Compares "default 64 MiB" in the text of a field with the actual default.
 function Check:check_default(class, field, value)
     local number, unit = field.text:match "default (%d[%d%.,]*)%s*(%a*)"
     local said = number and tonumber((number:gsub(",", ""))) * (FACTOR[unit] or 1)
@@ -368,7 +343,7 @@ end
 
 --- Checks a class that only describes a table of options.
 ---@param name string
----@param defaults? table<string, number> what the code takes where nothing is given
+---@param defaults? table<string, number> defaults of the code
 ---@return table? page
 function Check:check_options(name, defaults)
     local class = self.classes[name]
@@ -408,7 +383,7 @@ function Check:check_file(file)
     for _, block in ipairs(read.blocks) do
         each_type(block, function(node, line)
             for _, name in ipairs(types.names(node)) do
-                if not BUILT_IN[name] and not self.classes[name] and not self.aliases[name] then
+                if not BUILT_IN[name] and not self.classes[name] then
                     self:problem(file, line, "there is no type '" .. name .. "'")
                 end
             end
@@ -425,13 +400,9 @@ function Check:check_file(file)
     end
 end
 
---- Reads all files, public or not: the form of their comments, the types and parameters that these name.
+--- Checks the comments of all files, public or not: syntax, types and parameters.
 ---@param files string[]
 function Check:check_files(files)
-    self.aliases = {}
-    for _, file in ipairs(files) do
-        for name, node in pairs(self:read(file).aliases) do self.aliases[name] = node end
-    end
     for _, file in ipairs(files) do self:check_file(file) end
 end
 

@@ -1,7 +1,7 @@
---- The table of docs/errors.md: every kind of error, what it means, what to do. Made from lua/flux2/errors.lua.
--- Owns the lines between its heading and `<!-- end -->`.
+--- Generates the table of docs/errors.md from lua/flux2/errors.lua: error kinds, meaning and advice.
+-- The table is between its heading and `<!-- end -->`.
 
-local file = require "docs.file"
+local files = require "files"
 
 local kinds = {}
 
@@ -28,10 +28,10 @@ local function parts(text)
     return text:sub(1, start), text:sub(start + 1, stop - 1), text:sub(stop), from
 end
 
---- Whether the text has another table than it should.
+--- Checks the table in a text.
 ---@param text string
 ---@param errors table flux2.errors
----@return integer? line where the table begins
+---@return integer? line first line of an outdated table
 function kinds.differs(text, errors)
     local _, found, _, from = parts(text)
     if found == rows(errors) then return nil end
@@ -42,8 +42,8 @@ end
 ---@param path string
 ---@param errors table flux2.errors
 function kinds.write(path, errors)
-    local before, _, after = parts(assert(file.read(path)))
-    file.write(path, before .. rows(errors) .. after)
+    local before, _, after = parts(assert(files.read(path)))
+    files.write(path, before .. rows(errors) .. after)
 end
 
 return kinds

@@ -1,31 +1,30 @@
---- tools/docs - the documentation: whether it says what is so, and the site that is made of it.
+--- tools/docs - checks the documentation and prepares the site.
 --
---     lua tools/docs/main.lua check      holds exports, comments, README and guides against what there is
---     lua tools/docs/main.lua site DIR   the same, and writes what LDoc reads into DIR
---     lua tools/docs/main.lua kinds      writes the table of docs/errors.md anew
+--     lua tools/docs/main.lua check      compares exports, comments, README and guides
+--     lua tools/docs/main.lua site DIR   the same, and writes the sources of the site into DIR
+--     lua tools/docs/main.lua kinds      rewrites the table of docs/errors.md
 --
--- LUA_PATH and LUA_CPATH lead to flux2 and its core; the working directory is the project's.
+-- LUA_PATH and LUA_CPATH contain flux2 and its core; the working directory is the project folder.
 
 package.path = "tools/?.lua;" .. package.path
 
 local errors = require "flux2.errors"
 local exports = require "docs.exports"
-local guides = require "docs.guides"
+local json = require "cjson"
 local kinds = require "docs.kinds"
-local lines_of = require("docs.file").lines_of
+local lines_of = require("files").lines
 local names = require "docs.names"
 local surface = require "docs.surface"
 local tree = require "docs.tree"
 
 local MARKDOWN = { "README.md", "CONTRIBUTING.md", "bench/README.md" }
-local TABLE = "docs/errors.md"
+local TABLE, GUIDES = "docs/errors.md", "docs/guides.json"
 
 -- Exports -------------------------------------------------------------------------------------------------------------
 
 local function check_exports()
     local files = lines_of "find lua -name '*.lua' | LC_ALL=C sort"
     local check = exports.new("", errors.kinds, surface.options())
-    check:check_lists(files, surface.public, surface.internal)
     for _, file in ipairs(files) do check:read(file) end
     local pages = { modules = {}, classes = {} }
     for _, module in ipairs(surface.modules()) do
@@ -55,7 +54,7 @@ local function add(members, page)
     return members
 end
 
---- What the pages say there is, by the names that the guides use.
+--- Returns the documented names by the variable names of the guides.
 local function known_names(check, pages)
     local known = tree.read "./"
     known.kinds, known.types, known.modules, known.classes = errors.kinds, check.classes, {}, { host = {} }
@@ -67,26 +66,26 @@ local function known_names(check, pages)
         local variable = surface.variables[page.name]
         if variable then known.classes[variable] = add({}, page) end
     end
-    -- `emulator` is the module here and an emulator there.
+    -- `emulator` is the module in some guides and an object in others.
     known.classes.emulator = setmetatable(known.modules["flux2.emulator"], { __index = known.classes.emu })
-    function known.is_module(name)
-        return package.searchpath(name, package.path) ~= nil or package.searchpath(name, package.cpath) ~= nil
-    end
+    known.modules["flux2.core"] = {} -- messages name it
     return known
 end
 
 local function check_names(check, pages)
     local known = known_names(check, pages)
     local named = names.new(known)
-    local listed = {}
-    for _, name in ipairs(guides) do listed["docs/" .. name .. ".md"] = true end
+    local listed = { ["docs/index.md"] = true }
+    for _, group in ipairs(json.decode(known.read(GUIDES))) do
+        for _, name in ipairs(group.items) do listed["docs/" .. name .. ".md"] = true end
+    end
     for _, file in ipairs(lines_of "LC_ALL=C ls docs/*.md") do
-        if not listed[file] then named:problem(file, 1, "this guide is not in the list of tools/docs/guides.lua") end
+        if not listed[file] then named:problem(file, 1, "this guide is not in " .. GUIDES) end
         listed[file] = nil
         named:check_markdown(file, known.read(file))
     end
     for file in pairs(listed) do
-        named:problem("tools/docs/guides.lua", 1, "lists " .. file .. ", which is not there")
+        named:problem(GUIDES, 1, "lists " .. file .. ", which is not there")
     end
     for _, file in ipairs(MARKDOWN) do named:check_markdown(file, known.read(file)) end
     for _, example in ipairs(check.examples) do named:check_code(example.file, example.line, example.code) end
@@ -97,7 +96,7 @@ end
 
 -- --------------------------------------------------------------------------------------------------------------------
 
-local function complain(problems)
+local function report(problems)
     for _, problem in ipairs(problems) do
         io.stderr:write(("%s:%d: %s\n"):format(problem.file, problem.line, problem.message))
     end
@@ -110,10 +109,11 @@ if arg[1] == "kinds" then
 end
 
 local check, pages = check_exports()
-local found = complain(check.problems)
--- Names are looked up among what is documented: with a hole in that, they would fail for nothing.
-if found == 0 then found = complain(check_names(check, pages)) end
+local found = report(check.problems)
+-- Names are looked up in the documentation, so they are checked only if it is complete.
+if found == 0 then found = report(check_names(check, pages)) end
 if found > 0 then os.exit(1) end
 if arg[1] == "site" then
-    require("docs.site").write(arg[2], pages, lines_of "LC_ALL=C ls docs/*.md")
+    local guides = lines_of "LC_ALL=C ls docs/*.md | grep -v /index.md"
+    require("docs.site").write(arg[2], pages, guides, require("flux2")._VERSION)
 end

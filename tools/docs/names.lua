@@ -1,15 +1,15 @@
---- Holds the names that README and the guides speak of against what exists: functions, fields, options, files, make
---- targets, variables of the environment.
--- Owns the patterns by which a name is recognised. Only code is looked at: fenced blocks, and what stands in backticks.
+--- Checks that names in README and guides exist: functions, fields, options, files, make targets, environment
+--- variables.
+-- Only code is checked: fenced blocks and text in backticks.
 
 local names = {}
 
 local Check = {}
 Check.__index = Check
 
---- The same for all files of one run.
+--- Creates a check for one run.
 ---@param known table see tree.lua; and modules (sets of members by name), classes (the same, by the name of a
----  variable), types, kinds, is_module(name)
+---  variable), types, kinds
 ---@return table check
 function names.new(known)
     return setmetatable({ known = known, problems = {} }, Check)
@@ -21,10 +21,9 @@ end
 
 -- Names in code -------------------------------------------------------------------------------------------------------
 
---- Whether a name with all its parts is a module, a class, or the member of a module: `flux2.errors.kinds` of
---- `flux2.errors`, which is the nearest.
+--- Whether a full name is a module, a class, or a member of the nearest module: `flux2.errors.kinds` of `flux2.errors`.
 local function is_known(known, full)
-    if known.modules[full] or known.types[full] or known.is_module(full) then return true end
+    if known.modules[full] or known.types[full] then return true end
     local module, member = full:match "^(.+)%.([^%.]+)$"
     while module and not known.modules[module] do
         module, member = module:match "^(.+)%.([^%.]+)$"
@@ -39,7 +38,7 @@ local function check_module_members(self, file, line, code)
     end
 end
 
---- `task:wait`, `err.kind`: of variables that are called as the guides call them.
+--- `task:wait`, `err.kind`: members of the variables that the guides use.
 local function check_object_members(self, file, line, code)
     for variable, mark, name in code:gmatch "%f[%w_%.:]([%l_]+)([:%.])([%l_][%w_]*)" do
         local members = self.known.classes[variable]
@@ -62,7 +61,7 @@ local function check_kinds(self, file, line, code)
     end
 end
 
---- Commands alone: "make sure" in a sentence is none. Two blanks begin an explanation.
+--- Commands only, not "make sure" in a sentence. Two spaces begin an explanation.
 local function check_make(self, file, line, code)
     for command in (code .. "&&"):gmatch "(.-)&&" do
         local words = command:match "^%s*make(.*)" or command:match "^%s*sudo make(.*)" or ""

@@ -1,158 +1,165 @@
---- Writes what LDoc reads: a page of LDoc comments for each module and class, and the guides as its topics.
--- Owns the way from our comments (LuaCATS) to LDoc's tags. Never checks anything: it is given pages that were checked.
+--- Writes the sources of the site: a Markdown page for each module and class, and the guides.
+-- The input was checked before. VitePress turns the sources into HTML: docs/.vitepress/config.mjs.
 
-local file = require "docs.file"
+local files = require "files"
+local json = require "cjson"
 local surface = require "docs.surface"
 
 local site = {}
 
-local CALLED = surface.variables
+local VARIABLES = surface.variables
 
--- Links --------------------------------------------------------------------------------------------------------------
+-- Links ---------------------------------------------------------------------------------------------------------------
+
+--- The anchor of a function on its page.
+local function anchor(name)
+    return (name:gsub("%W", "-"):lower())
+end
 
 local function collect_links(pages)
     local links = {}
     for _, page in ipairs(pages.modules) do
-        links[page.name] = "../modules/" .. page.name .. ".html"
+        local path = "/modules/" .. page.name .. ".md"
+        links[page.name] = path
         for _, item in ipairs(page.functions) do
-            links[page.name .. "." .. item.name] = links[page.name] .. "#" .. item.name
+            links[page.name .. "." .. item.name] = path .. "#" .. anchor(item.name)
         end
     end
     for _, page in ipairs(pages.classes) do
-        links[page.name] = "../classes/" .. page.name .. ".html"
-        local object = CALLED[page.name]
+        local path = "/classes/" .. page.name .. ".md"
+        links[page.name] = path
         for _, item in ipairs(page.functions) do
-            local name = object .. ":" .. item.name
-            links[name] = links[page.name] .. "#" .. name
+            local name = VARIABLES[page.name] .. ":" .. item.name
+            links[name] = path .. "#" .. anchor(name)
         end
     end
     return links
 end
 
-local function escape(text)
-    return (text:gsub("[&<>]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;" }))
+local function code(text)
+    local ticks = text:find("`", 1, true) and "``" or "`"
+    return ticks .. text .. ticks
 end
 
--- What Markdown would make something of, or LDoc the end of a sentence.
-local LITERAL = { ["*"] = "&#42;", ["_"] = "&#95;", ['"'] = "&#34;", ["'"] = "&#39;", ["?"] = "&#63;" }
-
---- A type, with its classes linked.
-local function show_type(links, written)
-    local shown = escape(written):gsub("[\"'%?]", LITERAL):gsub("[%a_][%w_%.]*", function(name)
-        return links[name] and ('<a href="%s">%s</a>'):format(links[name], name) or nil
-    end)
-    return '<span class="types">' .. shown .. "</span>"
+--- A type as code, linked if it is one class.
+local function type_code(links, written)
+    local path = links[written:match "^([%w_%.]+)[%?%[%]]*$" or ""]
+    return path and ("[%s](%s)"):format(code(written), path) or code(written)
 end
 
---- Names of functions and classes become links, in code and out of it.
+--- Prose with links: names of functions and classes, inside and outside of code.
 local function with_links(links, text)
     local function linked(name)
-        return links[name] and ("<a href=\"%s\">%s</a>"):format(links[name], name) or nil
+        return links[name] and ("[`%s`](%s)"):format(name, links[name]) or nil
     end
     local out, at = {}, 1
     while true do
-        local from, to, code = text:find("`([^`\n]+)`", at)
-        local prose = text:sub(at, (from or 0) - 1):gsub("%f[%w_@]%l[%w_]*[:%.][%a_][%w_%.]*%f[^%w_]", function(name)
+        local from, to, span = text:find("`([^`\n]+)`", at)
+        local prose = text:sub(at, (from or 0) - 1):gsub("[<>]", { ["<"] = "&lt;", [">"] = "&gt;" })
+        out[#out + 1] = prose:gsub("%f[%w_@/%[]%l[%w_]*[:%.][%a_][%w_%.]*", function(name)
             local bare, stop = name:match "^(.-)(%.?)$"
-            local link = linked(bare)
-            return link and link .. stop or nil
+            return linked(bare) and linked(bare) .. stop
         end)
-        out[#out + 1] = prose:gsub("%(%*%)", "(&#42;)")
         if not from then return table.concat(out) end
-        out[#out + 1] = links[code] and ('<a href="%s"><code>%s</code></a>'):format(links[code], escape(code))
-            or "<code>" .. escape(code):gsub("[%*_\"']", LITERAL) .. "</code>"
+        out[#out + 1] = linked(span) or code(span)
         at = to + 1
     end
 end
 
--- LDoc's comments -----------------------------------------------------------------------------------------------------
+-- API pages -----------------------------------------------------------------------------------------------------------
 
---- Opens a comment with a text whose first sentence LDoc takes as the summary.
-local function open(lines, links, text)
-    local first, rest = text:match "^([^\n]*)\n?(.*)$"
-    lines[#lines + 1] = "--- " .. with_links(links, first)
-    if rest == "" then return end
-    -- Code in the text stays as it is.
-    for line in (rest .. "\n"):gmatch "(.-)\n" do
-        lines[#lines + 1] = "-- " .. (line:find "^    " and line or with_links(links, line))
+--- Fences indented code: without a fence a page is as wide as its longest line, on a phone too.
+local function with_fences(text, language)
+    local out, fenced, indented = {}, false, false
+    for line in (text .. "\n"):gmatch "(.-)\n" do
+        if line:find "^```" then fenced = not fenced end
+        local is_code = not fenced and line:find "^    " ~= nil
+        if is_code ~= indented and line ~= "" then
+            out[#out + 1] = "```" .. (is_code and language or "")
+            indented = is_code
+        end
+        out[#out + 1] = is_code and line:sub(5) or line
     end
+    if indented then out[#out + 1] = "```" end
+    return table.concat(out, "\n")
 end
 
---- The end of a sentence that has none yet.
-local function sentence(text)
-    return text == "" and "" or text:gsub("[%.;,]*$", "") .. "."
-end
-
-local function capital(text)
-    return (text:gsub("^%l", string.upper))
-end
-
-local function write_params(lines, links, block)
-    for _, param in ipairs(block.params) do
-        lines[#lines + 1] = ("-- @param%s %s %s %s"):format(param.optional and "[opt]" or "", param.name,
-            show_type(links, param.written), with_links(links, param.text))
+--- Links the names in prose: not in code, headings, tables, and lines with a link of their own.
+local function with_links_in_prose(text, links)
+    local out, fenced = {}, false
+    for line in (text .. "\n"):gmatch "(.-)\n" do
+        if line:find "^```" then fenced = not fenced end
+        local plain = fenced or line:find "^```" or line:find "^[#|<!]" or line:find "]%("
+        out[#out + 1] = plain and line or with_links(links, line)
     end
+    return table.concat(out, "\n")
 end
 
-local function write_returns(lines, links, block)
-    for _, one in ipairs(block.returns) do
-        local name = one.name and "<i>" .. one.name .. "</i> " or ""
-        lines[#lines + 1] = ("-- @return %s %s%s"):format(show_type(links, one.written), name,
-            with_links(links, one.text))
+--- Text of a comment, in which indented lines are Lua.
+local function write_text(lines, links, text)
+    lines[#lines + 1] = with_links_in_prose(with_fences(text, "lua"), links) .. "\n"
+end
+
+local function write_list(lines, links, title, list)
+    if #list == 0 then return end
+    if title then lines[#lines + 1] = title .. ":\n" end
+    for _, one in ipairs(list) do
+        local name = one.name and "**" .. one.name .. "** " or ""
+        local text = one.text ~= "" and ": " .. with_links(links, (one.text:gsub("\n", " "))) or ""
+        lines[#lines + 1] = "- " .. name .. type_code(links, one.written) .. text
     end
+    lines[#lines + 1] = ""
 end
 
-local function write_examples(lines, block)
-    for _, example in ipairs(block.examples) do
-        local code, rest = example:match "^`(.-)`[%s,;]*(.*)$"
-        lines[#lines + 1] = "-- @usage " .. code .. (rest ~= "" and "    -- " .. rest:gsub("`", "") or "")
+local function write_examples(lines, examples)
+    for _, example in ipairs(examples) do
+        local shown, rest = example:match "^`(.-)`[%s,;]*(.*)$"
+        local comment = rest ~= "" and "    -- " .. rest:gsub("`", "") or ""
+        lines[#lines + 1] = "```lua\n" .. shown .. comment .. "\n```\n"
     end
 end
 
 local function write_function(lines, links, shown, block)
-    open(lines, links, block.text)
-    lines[#lines + 1] = "-- @function " .. shown
-    write_params(lines, links, block)
-    write_returns(lines, links, block)
-    write_examples(lines, block)
-    lines[#lines + 1] = ""
-end
-
-local function write_field(lines, links, name, written, text)
-    lines[#lines + 1] = ("--- %s %s"):format(written and show_type(links, written) or "",
-        with_links(links, sentence(capital((text:gsub("\n", " "))))))
-    lines[#lines + 1] = "-- @field " .. name
-    lines[#lines + 1] = ""
+    local names = {}
+    for i, param in ipairs(block.params) do names[i] = param.name .. (param.optional and "?" or "") end
+    lines[#lines + 1] = ("## %s(%s) {#%s}\n"):format(shown, table.concat(names, ", "), anchor(shown))
+    write_text(lines, links, block.text)
+    write_list(lines, links, "Parameters", block.params)
+    write_list(lines, links, "Returns", block.returns)
+    write_examples(lines, block.examples)
 end
 
 local function write_fields(lines, links, class)
+    local public = {}
     for _, field in ipairs(class.fields) do
         if not field.private then
             local optional = field.optional and not field.written:find "%?$" and "?" or ""
-            write_field(lines, links, field.name, field.written .. optional, field.text)
+            public[#public + 1] = { name = field.name, written = field.written .. optional, text = field.text }
         end
     end
+    if #public == 0 then return end
+    lines[#lines + 1] = "## Fields\n"
+    write_list(lines, links, nil, public)
 end
 
 local function module_page(page, links)
-    local lines = {}
-    open(lines, links, page.about.text)
-    lines[#lines + 1] = "-- @module " .. page.name
-    lines[#lines + 1] = ""
+    local lines = { "# " .. page.name .. "\n" }
+    write_text(lines, links, page.about.text)
     for _, item in ipairs(page.functions) do write_function(lines, links, item.name, item.block) end
-    for _, item in ipairs(page.values) do write_field(lines, links, item.name, nil, item.block.text) end
+    for _, item in ipairs(page.values) do
+        lines[#lines + 1] = "## " .. item.name .. "\n"
+        write_text(lines, links, item.block.text)
+    end
     if page.class then write_fields(lines, links, page.class) end
     return lines
 end
 
 local function class_page(page, links)
-    local lines = {}
-    local more = page.class.parent and " And all that is in " .. page.class.parent .. "." or ""
-    open(lines, links, sentence(capital(page.class.text)) .. more)
-    lines[#lines + 1] = "-- @classmod " .. page.name
-    lines[#lines + 1] = ""
+    local lines = { "# " .. page.name .. "\n" }
+    write_text(lines, links, (page.class.text:gsub("^%l", string.upper)))
+    if page.class.parent then write_text(lines, links, "It has every member of " .. page.class.parent .. ".") end
     for _, item in ipairs(page.functions) do
-        write_function(lines, links, CALLED[page.name] .. ":" .. item.name, item.block)
+        write_function(lines, links, VARIABLES[page.name] .. ":" .. item.name, item.block)
     end
     write_fields(lines, links, page.class)
     return lines
@@ -160,42 +167,37 @@ end
 
 -- Guides --------------------------------------------------------------------------------------------------------------
 
---- A guide for LDoc: links between guides as the site has them, and fences with the language alone.
-local function topic(text, links)
-    text = text:gsub("(%]%()([%w_%-]+)%.md(#?[^%)]*%))", "%1%2.md.html%3")
-    -- What is no page of the site is named.
+--- A guide for the site: what is not a page of the site is named instead of linked, and names of functions are linked.
+local function guide_page(text, links)
     text = text:gsub("%[([^%]\n]*)%]%(%.%./([^%)\n]-)%)", function(label, path)
         return label:gsub("`", "") == path and "`" .. path .. "`" or label .. " (`" .. path .. "`)"
     end)
-    local out, fenced = {}, false
-    for line in (text .. "\n"):gmatch "(.-)\n" do
-        if line:find "^```" then
-            fenced = not fenced
-            out[#out + 1] = fenced and "```" .. (line:match "^```%s*(%l*)") or "```"
-        elseif fenced then
-            out[#out + 1] = line
-        else
-            out[#out + 1] = line:find "^#" and line or with_links(links, line)
-        end
-    end
-    return table.concat(out, "\n")
+    return with_links_in_prose(with_fences(text, ""), links)
 end
 
---- Writes everything into a folder with the folders `lua` and `topics`.
+local function names_of(list)
+    local names = {}
+    for i, page in ipairs(list) do names[i] = page.name end
+    return names
+end
+
+--- Writes everything into a directory that has the folders `modules` and `classes`.
 ---@param directory string
 ---@param pages { modules: table[], classes: table[] }
 ---@param guides string[] paths of Markdown files
-function site.write(directory, pages, guides)
-    local links, n = collect_links(pages), 0
-    local function write_page(name, lines)
-        n = n + 1 -- LDoc sorts by the names of the files
-        file.write(("%s/lua/%02d-%s.lua"):format(directory, n, name), table.concat(lines, "\n") .. "\n")
+---@param version string
+function site.write(directory, pages, guides, version)
+    local links = collect_links(pages)
+    for folder, page_of in pairs { modules = module_page, classes = class_page } do
+        for _, page in ipairs(pages[folder]) do
+            files.write(("%s/%s/%s.md"):format(directory, folder, page.name), table.concat(page_of(page, links), "\n"))
+        end
     end
-    for _, page in ipairs(pages.modules) do write_page(page.name, module_page(page, links)) end
-    for _, page in ipairs(pages.classes) do write_page(page.name, class_page(page, links)) end
     for _, guide in ipairs(guides) do
-        file.write(directory .. "/topics/" .. guide:match "[^/]+$", topic(assert(file.read(guide)), links))
+        files.write(directory .. "/" .. guide:match "[^/]+$", guide_page(assert(files.read(guide)), links))
     end
+    local index = { version = version, modules = names_of(pages.modules), classes = names_of(pages.classes) }
+    files.write(directory .. "/api.json", json.encode(index))
 end
 
 return site

@@ -1,10 +1,9 @@
---- What users of flux2 can reach: its public modules, the objects that they get, the options that functions accept.
--- Owns the list of public modules, and how to get hold of one object of each class: from the real core, at the
--- emulator. Never reads a comment. Whoever adds a module or a class adds it here; a file that is in no list fails.
+--- The public API of flux2: public modules, objects of each class, and accepted options.
+-- The objects are created with the real core and the emulator. A new module or class must be added to these lists.
 
 local surface = {}
 
---- Modules that users require. The others are flux2's own rooms.
+--- Public modules. README and guides may name no other ones.
 surface.public = {
     "flux2",
     "flux2.emulator",
@@ -15,69 +14,32 @@ surface.public = {
     "flux2.host.cqueues",
     "flux2.host.love",
     "flux2.host.luv",
+    "flux2.host.neovim",
     "flux2.host.nginx",
 }
 
---- A name that ends in ".*" means all modules below.
-surface.internal = {
-    "flux2.api",
-    "flux2.arrival",
-    "flux2.base64",
-    "flux2.budget",
-    "flux2.cli",
-    "flux2.cli.*",
-    "flux2.client",
-    "flux2.combine",
-    "flux2.exchange",
-    "flux2.failure",
-    "flux2.host.love_decoder",
-    "flux2.image",
-    "flux2.json",
-    "flux2.learning",
-    "flux2.look",
-    "flux2.map",
-    "flux2.options",
-    "flux2.pictures",
-    "flux2.pricing",
-    "flux2.reports",
-    "flux2.request",
-    "flux2.response",
-    "flux2.scheduler",
-    "flux2.settings",
-    "flux2.shapes",
-    "flux2.slots",
-    "flux2.spawn",
-    "flux2.spool",
-    "flux2.suggest",
-    "flux2.task",
-    "flux2.tester.*",
-    "flux2.text",
-    "flux2.url",
-    "flux2.version",
-    "flux2.yielding",
-}
-
---- Classes that only describe a table that users make.
+--- Classes that describe a table of the user.
 surface.tables = {
     "flux2.Options", "flux2.PollOptions", "flux2.Request", "flux2.EmulatorSettings", "flux2.EmulatorFault",
-    "flux2.TesterOptions",
+    "flux2.NeovimOptions", "flux2.TesterOptions", "flux2.Provider", "flux2.ProviderField",
 }
 
---- What an object of a class is called in the guides.
+--- The variable names of classes in the guides.
 surface.variables = {
-    ["flux2.Client"] = "client", ["flux2.Emulator"] = "emu", ["flux2.Error"] = "err", ["flux2.Handle"] = "handle",
-    ["flux2.Image"] = "image", ["flux2.Map"] = "each", ["flux2.OpenAI"] = "openai", ["flux2.OpenAIAnswer"] = "answer",
-    ["flux2.OpenAIImages"] = "images", ["flux2.Record"] = "record", ["flux2.Result"] = "result",
-    ["flux2.Task"] = "task", ["flux2.Tester"] = "tester",
+    ["flux2.Buffer"] = "buffer", ["flux2.Client"] = "client", ["flux2.Emulator"] = "emu", ["flux2.Error"] = "err",
+    ["flux2.Handle"] = "handle", ["flux2.Image"] = "image", ["flux2.Map"] = "each", ["flux2.OpenAI"] = "openai",
+    ["flux2.OpenAIResponse"] = "response", ["flux2.OpenAIImages"] = "images", ["flux2.Record"] = "record",
+    ["flux2.Result"] = "result", ["flux2.Task"] = "task", ["flux2.Tester"] = "tester",
 }
 
--- The other side of a host: a program such as LÖVE, of which nothing is needed here but that the host can be loaded.
+-- A stub of the host program, such as LÖVE, which only allows the host module to be loaded.
 local function stand_in()
     local anything = {}
     return setmetatable(anything, {
         __index = function() return anything end,
         __newindex = function() end,
         __call = function() return anything end,
+        __concat = function(_, text) return text end,
     })
 end
 
@@ -86,10 +48,11 @@ local FOREIGN = {
     ["flux2.host.cqueues"] = { modules = { "cqueues", "cqueues.condition" } },
     ["flux2.host.love"] = { modules = { "love.thread" }, global = "love" },
     ["flux2.host.luv"] = { modules = { "luv" } },
+    ["flux2.host.neovim"] = { modules = { "luv" }, global = "vim" },
     ["flux2.host.nginx"] = { modules = { "ngx.semaphore" }, global = "ngx" },
 }
 
---- Loads a host as if its other side were there, beside a flux2 of its own: hosts change what they find.
+--- Loads a host module with stubs and a separate copy of flux2, because hosts modify flux2.
 local function load_host(name)
     local foreign, loaded, given = FOREIGN[name], {}, {}
     for other, module in pairs(package.loaded) do
@@ -102,7 +65,7 @@ local function load_host(name)
     end
     if foreign.global then rawset(_G, foreign.global, stand_in()) end
     local ok, host = pcall(require, name)
-    local own = { image = package.loaded["flux2.image"], options = package.loaded["flux2.options"] }
+    local own = { image = package.loaded["flux2.image"], validate = package.loaded["flux2.validate"] }
     if foreign.global then rawset(_G, foreign.global, nil) end
     for other, module in pairs(given) do package.loaded[other] = module or nil end
     for other in pairs(package.loaded) do
@@ -113,35 +76,34 @@ local function load_host(name)
     return host, own
 end
 
---- The public modules, loaded: name, and the table that it returns.
+--- Loads the public modules. Returns names and module tables.
 ---@return { name: string, value: table }[]
 function surface.modules()
     local list = {}
     for _, name in ipairs(surface.public) do
         local value = FOREIGN[name] and load_host(name) or require(name)
-        local _ = value["?"] -- what a module loads when something is asked for is there from here on
         list[#list + 1] = { name = name, value = value }
     end
     return list
 end
 
---- A class, with objects of it. What it can do is in the metatable of those, but for what is hidden.
+--- A class with objects. Its methods are those of the metatable, unless it is hidden.
 local function class(name, object, ...)
     return { name = name, methods = getmetatable(object) or {}, objects = { object, ... } }
 end
 
---- Objects of a real generation, by class.
+--- Creates objects by a real generation.
 ---@param directory string an empty one, for the spool
 ---@return { name: string, methods: table, objects: table[] }[] classes
----@return fun() close for when they were looked at
+---@return fun() close stops the emulator
 function surface.classes(directory)
     local flux2 = require "flux2"
     local emulator = assert(require("flux2.emulator").start { duration = 0, image_bytes = 100, seed = 1 })
     local client = assert(flux2.new {
         base_url = emulator.url, api_key = emulator.api_key, poll = { interval = 0.01 }, spool = directory,
     })
-    local exchange
-    local task = assert(client:submit("a red fox in the snow", { on_exchange = function(_, x) exchange = x end }))
+    local info
+    local task = assert(client:submit("a red fox in the snow", { on_request = function(_, x) info = x end }))
     local result = assert(task:wait(10))
     local image = result.images[1]
     assert(image:save(directory .. "/fox.png"))
@@ -152,11 +114,11 @@ function surface.classes(directory)
     local handle = flux2.spawn(function() return true end)
     local map = client:map({}, {})
     emulator:fault { method = "POST", path = "/api/v1/images/generations", reset = "after" }
-    local unclear = assert(client:submit "a red fox that nobody hears of")
+    local unclear = assert(client:submit "a red fox without a response")
     unclear:wait(10)
     local record = unclear._record
     local openai = assert(require("flux2.openai").new(client))
-    local answer = assert(openai.images:generate "a red fox, as OpenAI has it")
+    local response = assert(openai.images:generate "a red fox, as OpenAI has it")
     return {
         class("flux2.Client", client),
         class("flux2.Task", task, failed),
@@ -170,27 +132,27 @@ function surface.classes(directory)
         class("flux2.Stats", flux2.stats()),
         class("flux2.OpenAI", openai),
         class("flux2.OpenAIImages", openai.images),
-        class("flux2.OpenAIAnswer", answer),
-        class("flux2.Look", assert(client:look(task.id))),
+        class("flux2.OpenAIResponse", response),
+        class("flux2.TaskStatus", assert(client:status(task.id))),
         class("flux2.Emulator", emulator),
         class("flux2.Tester", emulator:tester()),
-        class("flux2.Exchange", exchange),
+        class("flux2.RequestInfo", info),
     }, function() emulator:stop() end
 end
 
 -- Options -----------------------------------------------------------------------------------------------------------
 
---- What `call` hands to options.check: the names that it knows, and their kinds. The call goes no further. With
---- `which`, it is the check of that name.
-local function known_to(options, call, which)
-    local check, heard = options.check, {}
-    options.check = function(what, given, known)
+--- Returns the option names and kinds that `call` passes to validate.options, and aborts the call. `which` selects one
+--- of several checks.
+local function known_to(validate, call, which)
+    local check, heard = validate.options, {}
+    validate.options = function(what, given, known)
         if which and what ~= which then return given end
         heard.known = known
         error(heard, 0)
     end
     local _, raised = pcall(call)
-    options.check = check
+    validate.options = check
     if raised ~= heard then return nil, tostring(raised) end
     return heard.known
 end
@@ -201,52 +163,63 @@ local function set(names)
     return known
 end
 
---- By the name of the function or class: the options that the code accepts, with their kind as in flux2.options.
+local function any_of(map)
+    local known = {}
+    for name in pairs(map) do known[name] = "any" end
+    return known
+end
+
+--- Returns the accepted options with their kinds (see flux2.validate) by function or class.
 ---@return table<string, table<string, string>>
 function surface.options()
-    local flux2, options = require "flux2", require "flux2.options"
+    local flux2, validate = require "flux2", require "flux2.validate"
     local Client, core = require "flux2.client", require "flux2.emulator.core"
-    local function of(call, which) return assert(known_to(options, call, which)) end
+    local function of(call, which) return assert(known_to(validate, call, which)) end
+    local client = setmetatable({}, Client)
     local host, own = load_host "flux2.host.love"
-    local picture = setmetatable({}, own.image)
+    local neovim, neovim_own = load_host "flux2.host.neovim"
+    local image = setmetatable({}, own.image)
     return {
-        ["flux2.Options"] = require("flux2.settings").known,
+        ["flux2.Options"] = require("flux2.config").known,
         ["flux2.OpenAIImages:generate"] = of(function()
             local fake = assert(require("flux2.openai").new { api_key = "aio_none", base_url = "http://127.0.0.1" })
             fake.images:generate("a fox", {})
         end, "images:generate"),
+        ["flux2.Provider"] = any_of(require("flux2.provider").known.provider),
+        ["flux2.ProviderField"] = any_of(require("flux2.provider").known.field),
         ["flux2.PollOptions"] = of(function() flux2.new { poll = {} } end, "flux2.new: poll"),
         ["flux2.Request"] = surface.request_fields(),
         ["flux2.EmulatorSettings"] = set(core.settings()),
         ["flux2.EmulatorFault"] = set(core.fault_fields()),
+        ["flux2.NeovimOptions"] = assert(known_to(neovim_own.validate, function() neovim.setup {} end)),
         ["flux2.TesterOptions"] = of(function() require("flux2.tester").start {} end),
         ["flux2.all"] = of(function() flux2.all({}, {}) end),
         ["flux2.any"] = of(function() flux2.any({}, {}) end),
-        ["flux2.Client:generate"] = of(function() Client.generate({}, "a fox", {}) end),
-        ["flux2.Client:look"] = of(function() Client.look({}, "id", {}) end),
-        ["flux2.Client:map"] = of(function() Client.map({}, {}, {}) end),
-        ["flux2.Client:recover"] = of(function() Client.recover({}, {}) end),
-        ["flux2.Client:submit"] = of(function() Client.submit({}, "a fox", {}) end),
-        ["flux2.Client:task"] = of(function() Client.task({}, "id", {}) end),
-        ["flux2.host.love.generate"] = assert(known_to(own.options, function()
+        ["flux2.Client:generate"] = of(function() Client.generate(client, "a fox", {}) end),
+        ["flux2.Client:status"] = of(function() Client.status(client, "id", {}) end),
+        ["flux2.Client:map"] = of(function() Client.map(client, {}, {}) end),
+        ["flux2.Client:recover"] = of(function() Client.recover(client, {}) end),
+        ["flux2.Client:submit"] = of(function() Client.submit(client, "a fox", {}) end),
+        ["flux2.Client:task"] = of(function() Client.task(client, "id", {}) end),
+        ["flux2.host.love.generate"] = assert(known_to(own.validate, function()
             host.generate({ submit = function() end }, "a fox", {}, function() end)
         end)),
-        ["flux2.host.love.texture"] = assert(known_to(own.options, function()
-            host.texture(picture, {}, function() end)
+        ["flux2.host.love.texture"] = assert(known_to(own.validate, function()
+            host.texture(image, {}, function() end)
         end)),
     }
 end
 
---- By the name of the class: the values that the code takes where none is given. Times in seconds, sizes in bytes.
-surface.defaults = { ["flux2.Options"] = require("flux2.settings").defaults }
+--- Defaults by class. Times in seconds, sizes in bytes.
+surface.defaults = { ["flux2.Options"] = require("flux2.config").defaults }
 
-local KINDS = { array = "table", string = "string" }
+local KINDS = { urls = "table", text = "string", ratio = "string", word = "any" }
 
---- The fields of a request, as flux2.request checks them.
+--- Returns the request fields of flux2.request.
 function surface.request_fields()
-    local known = { extra = "table" }
-    for _, field in ipairs(require("flux2.request").fields) do
-        known[field.name] = field.allowed and "any" or KINDS[field.type]
+    local known = { extra = "table", input_images = "table" }
+    for _, field in ipairs(require("flux2.provider").resolve().fields) do
+        known[field.name] = KINDS[field.type]
     end
     return known
 end

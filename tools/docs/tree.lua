@@ -1,7 +1,6 @@
---- What the project's folder holds: files, make targets, headings, variables of the environment.
--- Knows no Lua module of flux2.
+--- Lists what exists in the project folder: files, make targets, headings, environment variables.
 
-local file = require "docs.file"
+local files = require "files"
 
 local tree = {}
 
@@ -11,7 +10,7 @@ local function set(words)
     return members
 end
 
---- A pattern for a path in which `*` stands for anything but a slash.
+--- Converts a path to a Lua pattern; `*` matches anything except a slash.
 local function pattern_of(path)
     return "^" .. path:gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", "[^/]*") .. "/?$"
 end
@@ -29,18 +28,18 @@ local function finder(paths)
     end
 end
 
---- The place that a heading makes, as GitHub does it.
+--- Returns the anchor of a heading as GitHub generates it.
 local function place_of(heading)
     return (heading:lower():gsub("`", ""):gsub("[^%w%s_%-\128-\255]", ""):gsub("%s", "-"))
 end
 
---- Looks at a folder.
+--- Lists a folder.
 ---@param root string with a slash at its end
 ---@return table known files, targets, environment, folders, has_file, has_name, has_place, read
 function tree.read(root)
     local paths, names, folders = {}, {}, {}
     local listing = "cd '%s' && find . \\( -name .git -o -path ./build -o -path ./demo \\) -prune -o -print"
-    local found = file.lines_of(listing:format(root))
+    local found = files.lines(listing:format(root))
     for _, path in ipairs(found) do
         path = path:gsub("^%./", "")
         paths[path], names[path:match "[^/]+$"] = true, true
@@ -52,12 +51,12 @@ function tree.read(root)
         extensions = set "c h html json jsonl lua love md mjs pem png sh so svg txt",
         source_extensions = set "c h lua md mjs",
     }
-    function known.read(path) return file.read(root .. path) end
+    function known.read(path) return files.read(root .. path) end
     local makefile = "\n" .. (known.read "Makefile" or "")
     for target in makefile:gmatch "\n([%l][%w%-]*):[^=]" do known.targets[target] = true end
     local variables = ("cd '%s' && grep -rhoE --include='*.lua' --include='*.c' --include='*.sh' --include=Makefile " ..
         "--exclude-dir=.git --exclude-dir=build 'FLUX2_[A-Z0-9_]+' . | sort -u"):format(root)
-    for _, name in ipairs(file.lines_of(variables)) do known.environment[name] = true end
+    for _, name in ipairs(files.lines(variables)) do known.environment[name] = true end
     function known.has_place(path, place)
         for line in ((known.read(path) or "") .. "\n"):gmatch "(.-)\r?\n" do
             local heading = line:match "^#+%s+(.-)%s*$"

@@ -1,5 +1,5 @@
---- Types as LuaCATS writes them: `string|flux2.Request`, `number[]?`, `{ timeout: number? }`, `fun(x: any): string`.
--- Owns the grammar, as far as this project uses it. Never decides whether a type exists: `names` says which it holds.
+--- Parses LuaCATS types: `string|flux2.Request`, `number[]?`, `{ timeout: number? }`, `fun(x: any): string`.
+-- Supports the syntax that this project uses. Does not check whether a type exists.
 
 local types = {}
 
@@ -11,7 +11,7 @@ local function blank(s)
     s.at = s.text:find("%S", s.at) or #s.text + 1
 end
 
---- What matches here, and moves behind it.
+--- Returns the match at the current position and skips it.
 local function take(s, pattern)
     local from, to, found = s.text:find("^(" .. pattern .. ")", s.at)
     if not from then return nil end
@@ -19,7 +19,7 @@ local function take(s, pattern)
     return found
 end
 
---- The same after blanks; stays where it is if there is no such thing.
+--- Like `match` after spaces; does not move if there is no match.
 local function accept(s, pattern)
     local before = s.at
     blank(s)
@@ -34,7 +34,7 @@ end
 
 local parse
 
---- `name?: type`, up to `closing`; used for the members of tables and the parameters of functions.
+--- Parses `name?: type` up to `closing`: table members or function parameters.
 local function named(s, closing)
     local list = {}
     while not accept(s, closing) do
@@ -75,9 +75,9 @@ local function unit(s)
     local literal = accept(s, '"[^"]*"') or accept(s, "'[^']*'") or accept(s, "%-?%d[%d%.]*")
     if literal then return { kind = "literal", value = literal } end
     if accept(s, "fun%(") then return function_type(s) end
-    -- `file*` is what lua-language-server calls the files of io.
+    -- `file*` is lua-language-server's name of file handles.
     local name = accept(s, "file%*") or accept(s, "[%a_][%w_%.]*") or fail(s, "a type")
-    -- A full stop that ends a sentence is no part of a name.
+    -- Excludes the full stop of a sentence.
     while name:sub(-1) == "." do name, s.at = name:sub(1, -2), s.at - 1 end
     return { kind = "name", name = name, arguments = take(s, "<") and arguments(s) or nil }
 end
@@ -107,10 +107,10 @@ function parse(s)
     return node
 end
 
---- Reads the type that a text begins with.
+--- Parses the type at the beginning of a text.
 ---@param text string
----@return table? node kind, and what belongs to that kind; nil if there is none
----@return string rest what follows the type, without the blanks between; or what is wrong
+---@return table? node syntax tree; nil on error
+---@return string rest text after the type without leading spaces; or the error
 -- Example: `types.read "number? seconds"` is an optional number, and "seconds"
 function types.read(text)
     local s = { text = text, at = 1 }
@@ -125,7 +125,7 @@ function types.read(text)
     return node, (text:sub(s.at):gsub("^%s*#?%s*", ""))
 end
 
---- Calls `fn(node)` for a type and all that it is made of.
+--- Calls `fn(node)` for a type and all nested types.
 ---@param node table
 ---@param fn fun(node: table)
 function types.walk(node, fn)
@@ -141,7 +141,7 @@ function types.walk(node, fn)
     end
 end
 
---- The names of other types in it.
+--- Returns the names of the types in a type.
 ---@param node table
 ---@return string[]
 function types.names(node)
@@ -152,7 +152,7 @@ function types.names(node)
     return list
 end
 
---- The first table in it that names its members: `{ timeout: number? }`.
+--- Returns the first table type with named members: `{ timeout: number? }`.
 ---@param node table
 ---@return table? node
 function types.record(node)
@@ -163,7 +163,7 @@ function types.record(node)
     return found
 end
 
---- Whether a name stands in it outside of a table's members and a function's parameters: `number` in `number[]?`.
+--- Whether a type contains a name outside of table members and function parameters: `number` in `number[]?`.
 ---@param node table
 ---@param name string
 ---@return boolean
@@ -182,7 +182,7 @@ local LUA = {
     string = "string", table = "table", thread = "thread", ["true"] = "boolean", userdata = "userdata",
 }
 
---- Whether a value may have that type. A class is a table or a userdata; what its members are is not looked at.
+--- Whether a value may have a type. A class is any table or userdata.
 ---@param node table
 ---@param value any
 ---@return boolean

@@ -1,5 +1,4 @@
---- The words that make a number mean something.
--- A leaf: knows no function and no file.
+--- Finds units in the descriptions of numbers.
 
 local units = {}
 
@@ -10,7 +9,7 @@ local WORDS = {
     "HTTP status", "status", "price", "at most", "attempts", "descriptor", "events", "the number", "times",
 }
 
---- Whether a text says what a number counts or measures.
+--- Whether a text names the unit of a number.
 ---@param text string
 ---@return boolean
 function units.named(text)
@@ -20,7 +19,7 @@ function units.named(text)
     return false
 end
 
---- Whether it says so of one member of a table: in the sentence or clause that begins with its name.
+--- Whether a text names the unit of a table member, in the clause that begins with its name.
 ---@param text string
 ---@param member string
 ---@return boolean

@@ -1,4 +1,4 @@
--- A window that nobody has to see: the sheet is drawn into memory.
+-- A minimal window: the sheet is drawn into memory.
 
 function love.conf(t)
     t.identity = "flux2-emulator-sheet"

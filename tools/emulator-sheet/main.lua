@@ -1,4 +1,4 @@
--- Draws docs/emulator-sheet.png: pictures of the emulator, of several ratios, each from its prompt.
+-- Draws docs/emulator-sheet.png: images of the emulator with several aspect ratios.
 --
 --     love tools/emulator-sheet FILE
 
@@ -28,13 +28,13 @@ local function fetch_all(client)
         for _, request in ipairs(row) do
             request.texture = assert(host.generate(client, {
                 prompt = request.prompt, aspect_ratio = request.aspect_ratio,
-            }, { size = WIDTH / 2 })) -- halved as a mean of pixels, which keeps captions legible
+            }, { size = WIDTH / 2 })) -- averaged downscaling keeps captions legible
             request.ratio = request.texture:getWidth() / request.texture:getHeight()
         end
     end
 end
 
---- As high as it takes to fill the width.
+--- Returns the height at which the row fills the width.
 local function height_of(row)
     local ratios = 0
     for _, request in ipairs(row) do ratios = ratios + request.ratio end
@@ -65,7 +65,7 @@ local function draw_sheet()
 end
 
 function love.load(arguments)
-    local path = assert(arguments[1], "which file?")
+    local path = assert(arguments[1], "usage: love tools/emulator-sheet FILE")
     local emulator = assert(require("flux2.emulator").start { duration = 0 })
     local client = assert(flux2.new { base_url = emulator.url, api_key = emulator.api_key })
     fetch_all(client)

@@ -1,4 +1,4 @@
--- Six prompts, one of them still at work when the window is looked at; one picture enlarged and put back.
+-- Submits eight prompts, enlarges one image, and captures the window while a task is running.
 
 return function(user)
     for _ = 1, 5 do
@@ -6,9 +6,9 @@ return function(user)
         user:key "return"
     end
     user:wait("five cards", 10, function() return user:cards() == 5 end)
-    user:wait_for_pictures(5, 60)
+    user:wait_for_images(5, 60)
     user:click(2)
-    user:wait("the enlarged picture", 5, function() return user:enlarged() == 1 end)
+    user:wait("the enlarged image", 5, function() return user:enlarged() == 1 end)
     user:note("enlarged", "yes")
     user:key "escape"
     user:wait("the grid", 5, function() return user:enlarged() == 0 end)
@@ -18,8 +18,8 @@ return function(user)
     end
     user:type "An old observatory above the"
     user:wait("progress on the last card", 30, function() return user:progress(8) > 0.3 end)
-    local pixels = user:look()
+    local pixels = user:capture()
     for i = 1, user:cards() do user:note("colours", user:colours(i, pixels)) end
-    user:note("pictures", user:count "picture")
+    user:note("images", user:count "image")
     user:note("failed", user:count "failed")
 end

@@ -1,14 +1,15 @@
---- `flux2 completion`: what a shell needs in order to complete the command line. argparse writes it.
+--- `flux2 completion`: prints the completion script that argparse generates.
 
 local exit = require "flux2.cli.exit"
 
-local completion = { name = "completion", summary = "Print the completion for a shell." }
+local completion = { name = "completion", summary = "Print a shell completion script.", needs_settings = false }
 
 function completion.describe(command)
-    -- Commands, and not the choices of an argument: those argparse does not complete.
+    -- Commands, because argparse does not complete the choices of an argument.
     command:command_target "shell"
     for _, shell in ipairs { "bash", "zsh", "fish" } do
-        command:command(shell):summary("For " .. shell .. "."):description("Print the completion for " .. shell .. ".")
+        command:command(shell):summary("For " .. shell .. ".")
+            :description("Print the completion script for " .. shell .. ".")
     end
     command:epilog [[
 Examples:
@@ -17,25 +18,25 @@ Examples:
    flux2 completion fish > ~/.config/fish/completions/flux2.fish]]
 end
 
---- argparse's script ends in a call, which is right for a file in fpath and wrong for `source`.
+--- argparse's script ends in a call, which works for a file in fpath but not for `source`.
 local function for_zsh(script)
     local body = script:gsub("\n_flux2\n$", "")
     return body .. '\n\nif [ "$funcstack[1]" = "_flux2" ]; then\n  _flux2 "$@"\nelse\n  compdef _flux2 flux2\nfi\n'
 end
 
---- The script for a shell.
+--- Returns the script for a shell.
 ---@param shell "bash"|"zsh"|"fish"
 ---@return string
 function completion.script(shell)
     local parser = require("flux2.cli").parser()
     local script = parser["get_" .. shell .. "_complete"](parser)
     if shell == "zsh" then return for_zsh(script) end
-    -- A folder is completed with its slash, so that one can go on.
+    -- Directories are completed with a trailing slash.
     return (script:gsub("complete %-F _flux2", "%0 -o filenames"))
 end
 
-function completion.run(args)
-    io.write(completion.script(args.shell))
+function completion.run(args, out)
+    out:result((completion.script(args.shell):gsub("\n$", "")))
     return exit.OK
 end
 

@@ -1,45 +1,50 @@
---- `flux2 emulator`: the service on this machine, without an account, as a program of its own.
+--- `flux2 emulator`: runs the emulator as a program.
 
 local arguments = require "flux2.cli.arguments"
-local complaint = require "flux2.cli.complaint"
+local error_output = require "flux2.cli.error_output"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exit = require "flux2.cli.exit"
 local json = require "flux2.json"
 local jsonl = require "flux2.cli.jsonl"
+local providers = require "flux2.provider"
+local request = require "flux2.request"
 local shell = require "flux2.cli.shell"
+local snippets = require "flux2.tester.snippets"
+local suggest = require "flux2.suggest"
 local text = require "flux2.text"
 local values = require "flux2.cli.values"
 
-local emulator = { name = "emulator", summary = "Run the service on this machine: no account, no credits." }
+local emulator = { name = "emulator", summary = "Run an emulator of the service: no account, no credits." }
 
-local TURN = 0.2 -- seconds between two looks at the requests
+local TURN = 0.2 -- seconds between two prints of the requests
 
---- Options by the setting that they are, with how they are read.
+--- Rows of: setting, option, argument name, description, parser.
 local SETTINGS = {
-    { "duration", "--duration", "<seconds>", "How long a task runs, or a range such as 2-5 (default 1.5-3).",
+    { "duration", "--duration", "<seconds>", "Duration of a task, or a range such as 2-5 (default 1.5-3).",
         values.range },
-    { "credits", "--credits", "<credits>", "Credits to spend (default 1000000).", values.credits },
-    { "failure_rate", "--failure-rate", "<share>", "Share of the tasks that fail, 0 to 1 (default 0).", values.share },
-    { "latency", "--latency", "<seconds>", "What each answer takes, or a range (default 0).", values.range },
-    { "seed", "--seed", "<n>", "Make ids, durations and failures repeat.", values.count },
-    { "shape", "--shape", "<name>", "Shape of a finished task's answer (default output_image_url)." },
-    { "api_key", "--key", "<key>", "The API key that is accepted (default aio_emulator_key)." },
+    { "credits", "--credits", "<credits>", "Credits of the account (default 1000000).", values.credits },
+    { "failure_rate", "--failure-rate", "<share>", "Share of tasks that fail, 0 to 1 (default 0).", values.share },
+    { "latency", "--latency", "<seconds>", "Delay of each response, or a range (default 0).", values.range },
+    { "seed", "--seed", "<n>", "Seed for repeatable ids, durations and failures.", values.count },
+    { "shape", "--shape", "<name>", "Shape of the response for a finished task (default output_image_url)." },
+    { "api_key", "--key", "<key>", "Accepted API key (default: a generated one, which is printed)." },
 }
 
 function emulator.describe(command)
     local add = arguments.option
-    command:argument("program", "A program to run against it, after --; the emulator ends with it."):args "*"
-    add(command, "--port", "The port on 127.0.0.1 (default 8080, or a free one with a program; 0 picks a free one).",
+    command:argument("program", "Program to run with the emulator, after --; the emulator ends with it."):args "*"
+    add(command, "--port", "Port on 127.0.0.1 (default 8080, with a program any free one; 0 picks a free one).",
         values.port):argname "<port>"
     for _, setting in ipairs(SETTINGS) do
         add(command, setting[2], setting[4], setting[5]):argname(setting[3]):target(setting[1])
     end
-    command:option("--set", "Any other setting of flux2.emulator: its name, =, and its value as JSON or a word.")
+    command:option("--set", "Any other setting of flux2.emulator; the value is JSON or a string.")
         :argname "<name=value>":count "*":target "settings"
     arguments.output(command)
     command:epilog [[
-A prompt with [fail], [reject] or [moderate] in it ends so. The settings are those of lua/flux2/emulator.lua.
+A prompt with [fail], [reject] or [moderate] fails that way. All settings are
+described in lua/flux2/emulator.lua.
 
 Examples:
    flux2 emulator --port 8080
@@ -48,11 +53,11 @@ Examples:
    flux2 emulator --set rate_limit='{"requests": 5, "per_seconds": 1}']]
 end
 
---- "name=value": JSON if it is that, else the word itself.
+--- Parses "name=value". A value that is not JSON is a string.
 local function read_setting(word)
     local name, value = word:match "^([%w_]+)=(.*)$"
     if not name then
-        return nil, errors.new("invalid_request", "--set needs name=value, not " .. text.show(word))
+        return nil, errors.new("invalid_request", "--set must be name=value, not " .. text.show(word))
     end
     local decoded, reason = json.decode(value)
     if reason or decoded == nil then decoded = value end
@@ -70,37 +75,45 @@ local function read_settings(args)
     return settings
 end
 
---- Starts it; what it refuses is a mistake in the command line.
+--- Starts the emulator. A refused setting is a mistake in the command line.
 local function start(settings)
     local there, service = pcall(require, "flux2.emulator")
     if not there then
-        return nil, errors.new("io", "the emulator was not built: it needs libmicrohttpd and cairo, then make")
+        return nil, errors.new("io", service:find "on Windows" and service
+            or "the emulator is not built: install libmicrohttpd and cairo, then run make", { advice = false })
     end
+    settings.dialect = settings.dialect or service.dialects[providers.default]
     local ran, started, reason = pcall(service.start, settings)
     if ran and started then return started end
     local message = tostring(ran and reason or started):gsub("^.-flux2%.emulator: ", "")
+    if message:find "^unknown shape" then
+        message = message .. ": known are " .. table.concat(suggest.names(service.shapes), ", ")
+    end
     if not ran then return nil, errors.new("invalid_request", message) end
     return nil, errors.new("io", "cannot listen on " .. message, {
-        advice = "Give another --port; 0 picks a free one.",
+        advice = "Use another --port; 0 picks a free one.",
     })
+end
+
+--- Returns curl commands that submit and poll.
+local function example(emu)
+    local provider = providers.resolve()
+    local payload = assert(request.build(provider, {
+        prompt = "A serene Japanese garden, photorealistic", aspect_ratio = "16:9",
+    }))
+    return snippets.curl(provider, payload, emu.url, emu.api_key) .. "\n\n" ..
+        snippets.curl_task(provider, "TASK_ID", emu.url, emu.api_key)
 end
 
 local function announce(out, emu)
     if out.json then return out:result(jsonl.encode { base_url = emu.url, api_key = emu.api_key, port = emu.port }) end
-    out:result("export FLUX2_BASE_URL=" .. emu.url)
-    out:result("export FLUX2_API_KEY=" .. shell.quote(emu.api_key))
-    out:say(([[
-
-try  curl -X POST %s/api/v1/images/generations \
-       -H "Authorization: Bearer %s" -H "Content-Type: application/json" \
-       -d '{"model": "flux-2", "prompt": "A serene Japanese garden, photorealistic", "aspect_ratio": "16:9"}'
-     curl %s/api/v1/tasks/TASK_ID -H "Authorization: Bearer %s"
-
-Ctrl-C ends it.
-]]):format(emu.url, emu.api_key, emu.url, emu.api_key))
+    local names = providers.resolve().environment
+    out:result("export " .. names.base_url .. "=" .. emu.url)
+    out:result("export " .. names.api_key .. "=" .. shell.quote(emu.api_key))
+    out:say("\n" .. example(emu) .. "\n\nStop with Ctrl-C.\n")
 end
 
---- Lists requests as they come, those that were not listed yet.
+--- Prints the requests since the last call.
 local function list_requests(out, emu, listed)
     local requests, total = emu:requests(), emu:stats().requests
     for i = math.max(1, #requests - (total - listed) + 1), #requests do
@@ -108,17 +121,17 @@ local function list_requests(out, emu, listed)
         if out.json then
             out:result(jsonl.encode { at = r.at, status = r.status, method = r.method, path = r.path })
         else
-            out:say(("%8.2f  %d  %-4s %s"):format(r.at, r.status, r.method, text.clean(r.path, 200)))
+            out:say(("%8.2f  %d  %-4s %s"):format(r.at, r.status, text.clean(r.method, 20), text.clean(r.path, 200)))
         end
     end
     return total
 end
 
---- It works on threads of its own: this one only lists.
+--- The emulator has threads of its own; this one only prints.
 local function serve(out, emu)
     announce(out, emu)
     local listed = 0
-    while core.interrupts() == 0 do
+    while core.interrupts() == 0 and not out.unwritten do
         emu:wait(TURN)
         if not out.quiet then listed = list_requests(out, emu, listed) end
     end
@@ -126,15 +139,16 @@ local function serve(out, emu)
 end
 
 local function run_program(emu, words)
-    return shell.run(("FLUX2_BASE_URL=%s FLUX2_API_KEY=%s %s"):format(shell.quote(emu.url), shell.quote(emu.api_key),
-        shell.join(words)))
+    local names = providers.resolve().environment
+    return shell.run(("%s=%s %s=%s %s"):format(names.base_url, shell.quote(emu.url), names.api_key,
+        shell.quote(emu.api_key), shell.join(words)))
 end
 
 function emulator.run(args, out)
     local settings, err = read_settings(args)
     local emu
     if settings then emu, err = start(settings) end
-    if not emu then return complaint.tell(out, err, "emulator") end
+    if not emu then return error_output.print(out, err) end
     local status = #args.program > 0 and run_program(emu, args.program) or serve(out, emu)
     emu:stop()
     return status

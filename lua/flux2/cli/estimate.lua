@@ -1,24 +1,24 @@
---- `flux2 estimate`: what pictures cost, as far as the service has published it. Asks nobody and needs no key.
+--- `flux2 estimate`: estimates prices. Sends no request and needs no key.
 
 local arguments = require "flux2.cli.arguments"
-local complaint = require "flux2.cli.complaint"
+local error_output = require "flux2.cli.error_output"
 local errors = require "flux2.errors"
 local exit = require "flux2.cli.exit"
+local flux2 = require "flux2"
 local jsonl = require "flux2.cli.jsonl"
-local pricing = require "flux2.pricing"
 local progress = require "flux2.cli.progress"
 local prompts = require "flux2.cli.prompts"
 local text = require "flux2.text"
 local values = require "flux2.cli.values"
 
-local estimate = { name = "estimate", summary = "Tell what pictures cost, as published." }
+local estimate = { name = "estimate", summary = "Estimate the price of images." }
 
 function estimate.describe(command)
-    command:argument("list", "A list of prompts, as for flux2 batch; - reads stdin. Without one: the picture that " ..
-        "the options describe."):args "?"
-    command:option("--format", "How the list is written, if its name does not tell."):choices { "txt", "jsonl" }
-        :argname "<txt|jsonl>"
-    arguments.option(command, "-n --count", "How many of each.", values.count):argname "<n>":default "1"
+    command:argument("list", "List of prompts, as for flux2 batch; - reads stdin. By default the price is that of " ..
+        "one image with the given options."):args "?"
+    command:option("--format", "Format of the list, if its name does not show it."):choices(prompts.formats)
+        :argname("<" .. table.concat(prompts.formats, "|") .. ">")
+    arguments.option(command, "-n --count", "Number of images for each prompt.", values.count):argname "<n>":default "1"
     arguments.request(command)
     arguments.output(command)
     command:epilog [[
@@ -31,12 +31,12 @@ local function payloads(args, out)
     if not args.list then return { arguments.to_request(args, "any prompt") } end
     local bytes, err = arguments.read(args.list, out)
     if not bytes then return nil, err end
-    local entries, wrong = prompts.parse(bytes, {
-        format = args.format or prompts.format(args.list, bytes), defaults = arguments.to_request(args, nil),
-    })
+    local format, reason = prompts.format(args.list, bytes, args.format)
+    if not format then return nil, errors.new("invalid_request", reason) end
+    local entries, wrong = prompts.parse(bytes, { format = format, defaults = arguments.to_request(args, nil) })
     if not entries then
-        return nil, errors.new("invalid_request", ("%s, line %d: %s"):format(text.clean(args.list, 100), wrong[1].line,
-            wrong[1].message))
+        return nil, errors.new("invalid_request", ("%s, %s %d: %s"):format(text.clean(args.list, 100), wrong.unit,
+            wrong[1].line, wrong[1].message))
     end
     local list = {}
     for i, entry in ipairs(entries) do list[i] = entry.payload end
@@ -44,29 +44,32 @@ local function payloads(args, out)
 end
 
 local function add_up(list, count)
-    local credits, unpriced, reason = 0, 0, nil
+    local credits, unpriced, reason, source = 0, 0, nil, nil
     for _, payload in ipairs(list) do
-        local price, why = pricing.estimate(payload)
+        local price, why, from = flux2.estimate(payload)
+        source = source or from
         credits = credits + (price or 0) * count
         if not price then unpriced, reason = unpriced + count, why end
     end
-    return credits, unpriced, reason
+    return credits, unpriced, reason, source
 end
 
 function estimate.run(args, out)
     local list, err = payloads(args, out)
-    if not list then return complaint.tell(out, err) end
-    local credits, unpriced, reason = add_up(list, args.count)
-    local pictures = #list * args.count
+    if not list then return error_output.print(out, err) end
+    local credits, unpriced, reason, source = add_up(list, args.count)
+    local images = #list * args.count
     if out.json then
-        out:result(jsonl.encode { credits = credits, pictures = pictures, unpriced = unpriced, reason = reason })
-    elseif pictures > unpriced then
-        local priced = progress.count(pictures - unpriced, "picture")
+        out:result(jsonl.encode { credits = credits, images = images, unpriced = unpriced, reason = reason,
+            source = source })
+    elseif images > unpriced then
+        local priced = progress.count(images - unpriced, "image")
         out:result(("about %s for %s"):format(progress.credits(credits), priced))
+        out:say(("This is an estimate: the service determines the price. Source: %s."):format(source))
     end
     if unpriced == 0 then return exit.OK end
-    err = errors.new("budget", ("no figure for %s: %s"):format(progress.count(unpriced, "picture"), reason))
-    if not out.json then out:warn(out:style("red", "flux2:") .. " " .. err.message) end
+    err = errors.new("budget", ("no published price for %s: %s"):format(progress.count(unpriced, "image"), reason))
+    if not out.json then out:error(err.message) end
     return exit.of(err)
 end
 

@@ -1,12 +1,12 @@
---- What the exit status of `flux2` means: one number for each kind of error, so that a script can tell them apart.
--- Owns the numbers, which are a promise: they never change. Prints nothing and ends nothing.
+--- The exit status of `flux2`: one number for each kind of error.
+-- Owns the numbers. They are part of the interface and never change.
 
 local exit = {}
 
 exit.OK = 0
-exit.FAULT = 1 -- several things went wrong in different ways, or flux2 itself has a fault
+exit.FAULT = 1 -- errors of several kinds, or an internal error
 exit.USAGE = 2
-exit.INTERRUPTED = 130 -- what shells say of a program that Ctrl-C ended
+exit.INTERRUPTED = 130 -- 128 + SIGINT, as in shells
 
 --- The status for each kind of error, in the order of the documentation.
 exit.kinds = {
@@ -19,16 +19,16 @@ exit.kinds = {
 local CODE = {}
 for _, pair in ipairs(exit.kinds) do CODE[pair[1]] = pair[2] end
 
---- The status for an error.
+--- Returns the status for an error.
 ---@param err flux2.Error|any
----@return integer code FAULT for what is no error of flux2
+---@return integer code FAULT for a value that is not a flux2.Error
 -- Example: `return exit.of(err)`
 function exit.of(err)
     return type(err) == "table" and CODE[err.kind] or exit.FAULT
 end
 
---- The status for what became of many: that of the one kind of error that there was, or FAULT for several.
----@param kinds table<string, integer> kind -> how often
+--- Returns the status for a set of errors: that of their kind, or FAULT for several kinds.
+---@param kinds table<string, integer> kind -> count
 ---@return integer code
 -- Example: `exit.of_many { network = 3 }` is 12
 function exit.of_many(kinds)

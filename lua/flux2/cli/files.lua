@@ -1,15 +1,15 @@
---- Where pictures go: names that are safe, that fit what the picture is, and that are nobody else's.
--- Owns the way from a prompt to a file name, and the promise that a name that we chose overwrites nothing, also when
--- several programs choose at the same time. The engine writes the files.
+--- File names for images: safe, with the extension of the image's type, and unused.
+-- Owns the mapping from a prompt to a file name. A chosen name overwrites nothing, even if several programs choose at
+-- the same time. The engine writes the files.
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
-local shell = require "flux2.cli.shell"
 local text = require "flux2.text"
 
 local files = {}
 
-local LONGEST = 48 -- bytes of a name that is made from a prompt
+local IS_WINDOWS = package.config:sub(1, 1) == "\\"
+local LONGEST = 48 -- bytes of a name derived from a prompt
 local MOST = 9999 -- names that are tried
 local EXTENSIONS = { "png", "jpg", "webp", "gif", "avif" }
 local EXTENSION_OF = {
@@ -17,17 +17,56 @@ local EXTENSION_OF = {
     ["image/avif"] = "avif",
 }
 
---- A file name, without its extension, that reminds of a prompt.
+--- Replaces the backslashes of a Windows path by slashes.
+---@param path string
+---@return string
+function files.normalize(path)
+    return IS_WINDOWS and path:gsub("\\", "/") or path
+end
+
+--- Returns the directory of a user for data of one kind, by the XDG base directory specification, on Windows by the
+--- variables of the system unless the one of the specification is set.
+---@param getenv fun(name: string): string?
+---@param variable string such as "XDG_STATE_HOME"
+---@param windows_variable string such as "LOCALAPPDATA"
+---@param beside_home string the default, below the home directory
+---@return string? directory nil without a home
+function files.user_directory(getenv, variable, windows_variable, beside_home)
+    local function get(name) return getenv(name) ~= "" and getenv(name) or nil end
+    local named, home, of_windows = get(variable), get "HOME", get(windows_variable)
+    if named and (named:find "^/" or named:find "^%a:[/\\]") then return (files.normalize(named)) end
+    if of_windows then return (files.normalize(of_windows)) end
+    return home and home .. "/" .. beside_home
+end
+
+--- Creates a directory and its parents.
+---@param path string
+---@param is_private? boolean access for the owner only
+---@return boolean? ok
+---@return string? reason
+function files.make_directory(path, is_private)
+    -- The roots of "C:/a", "//server/share/a" and "/a" exist.
+    local made = IS_WINDOWS and (path:match "^%a:/*" or path:match "^//[^/]+/[^/]+/") or path:match "^/*"
+    for part in path:sub(#made + 1):gmatch "[^/]+" do
+        made = made .. part
+        local ok, reason = core.directory(made, not is_private)
+        if not ok then return nil, reason end
+        made = made .. "/"
+    end
+    return true
+end
+
+--- Derives a file name without extension from a prompt.
 ---@param prompt string
 ---@return string stem
 -- Example: `files.stem "A red fox, in the snow!"` is "a-red-fox-in-the-snow"
 function files.stem(prompt)
     local stem = text.clean(prompt, 400):gsub("[%z\1-\47\58-\64\91-\96\123-\127]+", "-"):lower()
     stem = text.cut(stem:gsub("^%-+", ""), LONGEST):gsub("%-+$", "")
-    return stem ~= "" and stem or "picture"
+    return stem ~= "" and stem or "image"
 end
 
---- Whether a name ends as pictures do.
+--- Whether a name has the extension of an image.
 ---@param name string
 ---@return boolean
 function files.has_extension(name)
@@ -39,77 +78,100 @@ function files.has_extension(name)
     return false
 end
 
---- A name without the end that pictures have.
+--- Removes the extension of an image from a name.
 ---@param name string
 ---@return string
 function files.without_extension(name)
     return files.has_extension(name) and name:gsub("%.%a+$", "") or name
 end
 
-local function exists(path)
-    local file = io.open(path, "rb")
-    if file then file:close() end
-    return file ~= nil
+--- Whether a file exists.
+---@param path string
+---@return boolean? exists nil if unknown, because it cannot be opened
+function files.exists(path)
+    -- io.open would block on a FIFO.
+    local bytes, _, why = core.read_file(path, 0)
+    if why == "missing" then return false end
+    return (bytes or why == "large" or why == "special") and true or nil
 end
 
---- Whether a picture of this name is there, whatever kind it is.
+--- Finds an image by its name without extension.
 ---@param directory string
 ---@param stem string
 ---@return string? name with its extension
 function files.find(directory, stem)
     for _, extension in ipairs(EXTENSIONS) do
-        if exists(directory .. "/" .. stem .. "." .. extension) then return stem .. "." .. extension end
+        if files.exists(directory .. "/" .. stem .. "." .. extension) then return stem .. "." .. extension end
     end
 end
 
---- Takes the lock of a name away if the program that made it is dead.
+--- Whether certainly no image has this name.
+local function is_free(directory, stem)
+    for _, extension in ipairs(EXTENSIONS) do
+        if files.exists(directory .. "/" .. stem .. "." .. extension) ~= false then return false end
+    end
+    return true
+end
+
+--- Removes a lock file if the program that created it has ended.
 ---@param path string
 ---@return boolean released
+---@return string? reason
+---@return string? why "busy", "missing", or nil for another error
 function files.release_dead(path)
-    local left = core.lock(path, false)
-    if not left then return false end
-    os.remove(path)
+    local left, reason, why = core.lock(path, false)
+    if not left then return false, reason, why end
+    core.remove(path)
     left:release()
     return true
 end
 
---- The lock of a name.
+--- Locks a name. Returns nil if another program has it, or nil and the reason of an error. On a file system without
+--- locks the lock file itself reserves the name, and stays behind if this program is killed.
 local function lock_name(directory, stem)
     local path = directory .. "/." .. stem .. ".name"
-    local lock = core.lock(path, true)
-    if lock then return lock end
-    return files.release_dead(path) and core.lock(path, true) or nil
+    local lock, reason, why = core.lock(path, true, true)
+    if why == "taken" and files.release_dead(path) then lock, reason, why = core.lock(path, true, true) end
+    if lock or why == "taken" or why == "busy" then return lock end
+    return nil, reason
 end
 
---- A name that is free, and stays ours until `release`.
+--- Reserves a name. Returns nil if it is taken, or nil and the reason of an error.
+local function try_claim(directory, stem)
+    if not is_free(directory, stem) then return nil end
+    local lock, reason = lock_name(directory, stem)
+    if not lock then return nil, reason end
+    -- Another program may have taken the name before the lock.
+    if is_free(directory, stem) then
+        return { stem = stem, release = function() lock:release() end }
+    end
+    lock:release()
+end
+
+--- Reserves an unused name until `release`.
 ---@param directory string
 ---@param stem string
 ---@return { stem: string, release: fun() }? name
 ---@return flux2.Error? err kind "io"
 function files.claim(directory, stem)
     local ok, reason = core.check_file(directory .. "/" .. stem .. ".png")
-    if not ok then
+    for n = 1, ok and MOST or 0 do
+        local claim
+        claim, reason = try_claim(directory, n == 1 and stem or stem .. "-" .. n)
+        if claim then return claim end
+        if reason then break end
+    end
+    if reason then
         return nil, errors.new("io", "cannot write into " .. text.show(directory) .. ": " .. reason)
     end
-    for n = 1, MOST do
-        local candidate = n == 1 and stem or stem .. "-" .. n
-        local lock = not files.find(directory, candidate) and lock_name(directory, candidate)
-        if lock then
-            -- Somebody may have been quicker between the two looks.
-            if not files.find(directory, candidate) then
-                return { stem = candidate, release = function() lock:release() end }
-            end
-            lock:release()
-        end
-    end
-    return nil, errors.new("io", ("%s holds %d pictures called %s"):format(text.show(directory), MOST, stem))
+    return nil, errors.new("io", ("%s holds %d images called %s"):format(text.show(directory), MOST, stem))
 end
 
 local function extension_of(image)
     return EXTENSION_OF[image.content_type]
 end
 
---- Saves under a stem, which must be free or ours, with the extension that fits.
+--- Saves under a reserved stem, with the extension of the image's type.
 local function save_as(image, directory, stem)
     local in_url = (image.url or ""):match "%.(%l+)$"
     if in_url == "jpg" then in_url = "jpeg" end
@@ -119,27 +181,30 @@ local function save_as(image, directory, stem)
     local real = extension_of(image)
     if not real or real == extension then return path end
     local better = directory .. "/" .. stem .. "." .. real
-    return os.rename(path, better) and better or path
+    return core.rename(path, better) and better or path
 end
 
----@class flux2.cli.Target where a picture goes
+---@class flux2.cli.Target where an image is saved
 ---@field stdout? boolean the bytes go to stdout
----@field path? string this file, and no other; it is overwritten
----@field directory? string otherwise: a file in here
----@field stem? string whose name begins so
----@field ours? boolean a file of this name is ours, and may be overwritten
+---@field path? string this file, which is overwritten
+---@field directory? string otherwise: a file in this directory
+---@field stem? string whose name begins with this
+---@field ours? boolean the name is reserved; a file with it may be overwritten
 
---- The target that an --output names.
----@param output? string a file, or a directory (it is one, or ends in a slash), or - for stdout; nil: here
+--- Returns the target of an --output option.
+---@param output? string a file, a directory (exists, or ends in a slash), - for stdout; default: current directory
 ---@param stem string the name within a directory
 ---@return flux2.cli.Target? target
 ---@return flux2.Error? err kind "io"
 function files.target(output, stem)
-    if output == "-" then return { stdout = true } end
+    if output == "-" or output == "/dev/stdout" then return { stdout = true } end
     local directory = output or "."
     if output and output:find "/$" then
-        local ok, reason = shell.make_directory(output)
-        if not ok then return nil, errors.new("io", "cannot make " .. text.show(output) .. ": " .. reason) end
+        local ok, reason = files.make_directory(output)
+        if not ok then
+            return nil, errors.new("io", "cannot make " .. text.show(output) .. ": " .. reason,
+                { advice = "Choose another directory with --output." })
+        end
         directory = output:gsub("(.)/+$", "%1")
     elseif output and not core.list(output) then
         local ok, reason = core.check_file(output)
@@ -151,7 +216,7 @@ function files.target(output, stem)
     return { directory = directory, stem = stem }
 end
 
---- A path with a number before its extension.
+--- Inserts a number before the extension of a path.
 ---@param path string
 ---@param number integer
 ---@return string
@@ -161,9 +226,9 @@ function files.numbered(path, number)
     return (before or path) .. "-" .. number .. (extension or "")
 end
 
---- A path with its placeholders filled in. What they become is no path: it stays within the directory that was meant.
+--- Replaces placeholders in a path. Their values cannot change the directory: they contain no separators.
 ---@param path string
----@param values table<string, string> name -> what it stands for
+---@param values table<string, string> name -> value
 ---@return string
 -- Example: `files.fill("out/{n}-{prompt}.png", { n = "2", prompt = "A fox" })` is "out/2-a-fox.png"
 function files.fill(path, values)
@@ -171,12 +236,10 @@ function files.fill(path, values)
 end
 
 local function write_out(image)
-    local bytes, err = image:bytes()
-    if not bytes then return nil, err end
-    local ok, reason = io.stdout:write(bytes)
-    if ok then ok, reason = io.stdout:flush() end
-    if not ok then return nil, errors.new("io", "cannot write to stdout: " .. tostring(reason)) end
-    return "-"
+    local ok, err = image:write(io.stdout)
+    if ok then return "-" end
+    if err.kind == "io" then err.message = err.message:gsub("^cannot write the %a+", "cannot write to stdout") end
+    return nil, err
 end
 
 local function save_one(image, target, number)
@@ -194,7 +257,7 @@ local function save_one(image, target, number)
     return path, err
 end
 
---- Saves the pictures of a result; most have one.
+--- Saves all images of a result.
 ---@param result flux2.Result
 ---@param target flux2.cli.Target
 ---@return string[]? paths

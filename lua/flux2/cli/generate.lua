@@ -1,36 +1,36 @@
---- `flux2 generate`: from a prompt to a file, with something to look at meanwhile.
+--- `flux2 generate`: generates images from one prompt, with a progress line.
 
 local arguments = require "flux2.cli.arguments"
-local complaint = require "flux2.cli.complaint"
+local error_output = require "flux2.cli.error_output"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exit = require "flux2.cli.exit"
 local files = require "flux2.cli.files"
 local loop = require "flux2.cli.loop"
-local pricing = require "flux2.pricing"
 local progress = require "flux2.cli.progress"
+local providers = require "flux2.provider"
 local request = require "flux2.request"
 local session = require "flux2.cli.session"
 local text = require "flux2.text"
 local values = require "flux2.cli.values"
 local watch = require "flux2.cli.watch"
 
-local generate = { name = "generate", summary = "Make a picture from a prompt." }
+local generate = { name = "generate", summary = "Generate an image from a prompt." }
 
 local AT_ONCE = 8
 
 function generate.describe(command)
-    command:argument("prompt", "What the picture shows, in quotes; - reads it from stdin."):args "+"
+    command:argument("prompt", "The prompt, in quotes; - reads it from stdin."):args "+"
     arguments.request(command)
-    arguments.option(command, "-n --count", "How many pictures, each paid for.", values.count):argname "<n>":default "1"
-    command:option("-o --output", "The file, or a directory (it is one, or ends in a slash). By default a name made " ..
-        "from the prompt, which overwrites nothing. With -n 4, fox.png becomes fox-1.png to fox-4.png; " ..
-        "{n}, {id} and {prompt} in it are filled in. - writes the picture itself to stdout.")
+    arguments.option(command, "-n --count", "Number of images to generate.", values.count):argname "<n>":default "1"
+    arguments.option(command, "-o --output", "File, or directory (exists, or ends in a slash). The default is an " ..
+        "unused name derived from the prompt. With -n 4, fox.png becomes fox-1.png to fox-4.png; {n}, {id} and " ..
+        "{prompt} are replaced. - writes the image to stdout.", values.text)
         :argname "<file>"
-    command:flag("--no-show", "Do not show the picture in the terminal (chafa draws it, where it is installed).")
-    arguments.option(command, "--spool", "Where tasks are recorded until their pictures are saved (FLUX2_SPOOL; see " ..
-        "flux2 recover)."):argname "<dir>"
-    command:flag("--no-spool", "Keep no such record.")
+    command:flag("--no-show", "Do not show the image in the terminal (needs chafa).")
+    arguments.option(command, "--spool", "Directory that records tasks until their images are saved (FLUX2_SPOOL). " ..
+        "See flux2 recover.", values.text):argname "<dir>"
+    command:flag("--no-spool", "Do not record tasks.")
     arguments.connection(command)
     arguments.output(command)
     command:epilog [[
@@ -42,10 +42,10 @@ Examples:
    flux2 generate - --json < prompt.txt]]
 end
 
---- The prompt; one that came apart for want of quotes is not put together again.
+--- Returns the prompt. Several words mean that the quotes are missing.
 local function read_prompt(words, out)
     if #words > 1 then
-        return nil, errors.new("invalid_request", "one prompt is needed, got " .. #words .. ": put it in quotes")
+        return nil, errors.new("invalid_request", "expected one prompt, got " .. #words .. ": put the prompt in quotes")
     end
     if words[1] ~= "-" then return words[1] end
     local bytes, err = arguments.read("-", out)
@@ -53,7 +53,7 @@ local function read_prompt(words, out)
     return (bytes:gsub("%s+$", ""))
 end
 
--- While it runs -------------------------------------------------------------------------------------------------------
+-- Running -------------------------------------------------------------------------------------------------------------
 
 local function draw(run)
     local task = run.count == 1 and run.tasks[1]
@@ -64,48 +64,49 @@ local function draw(run)
     })
 end
 
---- Tells what runs on at the service, and how to get it.
-local function tell_left(run)
-    local out, unanswered = run.terminal, 0
+--- Lists the tasks that are still running, and the commands that download their images.
+local function list_running(run)
+    local out, pending = run.terminal, 0
     for i = 1, run.count do
         local task = run.tasks[i]
         if task and watch.is_alive(task) then
             if task.id then
-                out:warn(("Task %s goes on, and is paid for. To fetch it:"):format(text.clean(task.id, 100)))
-                out:warn("  flux2 task " .. text.clean(task.id, 100) .. " --wait")
+                out:warn(("Task %s is still running and paid for. To download its image:"):format(
+                    text.clean(task.id, 100)))
+                out:warn("  " .. error_output.fetch_command(task.id))
             else
-                unanswered = unanswered + 1
+                pending = pending + 1
             end
         end
     end
-    if unanswered > 0 then
-        out:warn(progress.count(unanswered, "submission was", "submissions were") .. " not answered yet; " ..
-            (run.spool and "flux2 recover will know." or "look at the account."))
+    if pending > 0 then
+        out:warn(progress.count(pending, "submission is", "submissions are") .. " pending; " ..
+            (run.spool and "flux2 recover lists what was accepted." or "check the tasks of your account."))
     end
 end
 
-local function has_unanswered(run)
+local function has_pending(run)
     for i = 1, run.count do
         if run.tasks[i] and run.tasks[i].state == "submitting" then return true end
     end
     return false
 end
 
---- The first Ctrl-C leaves, unless an id is still to come: then the second does.
+--- The first Ctrl-C exits. While the id of a submission is pending, the second one does.
 local function interrupted(run, presses)
     run.stopping = true
-    if presses == 1 and has_unanswered(run) then
-        run.terminal:warn "Waiting for the answer to the submission, so that its id is known. Ctrl-C again leaves."
+    if presses == 1 and has_pending(run) then
+        run.terminal:warn "Waiting for the id of the submitted task. Ctrl-C again exits."
         return false
     end
     return true
 end
 
--- One picture ---------------------------------------------------------------------------------------------------------
+-- One image -----------------------------------------------------------------------------------------------------------
 
 local function fail(run, err)
     run.failures[err.kind] = (run.failures[err.kind] or 0) + 1
-    complaint.tell(run.terminal, err)
+    error_output.print(run.terminal, err)
 end
 
 local function target_for(run, number, task)
@@ -118,7 +119,7 @@ local function target_for(run, number, task)
     return { path = filled }
 end
 
-local function make(run, number)
+local function generate_one(run, number)
     local task, err = run.client:submit(run.request)
     local result, paths
     run.tasks[number] = task
@@ -127,8 +128,10 @@ local function make(run, number)
     run.finished = run.finished + 1
     if not paths then
         err.task_id = err.task_id or task and task.id
+        run.undelivered = err.paid and run.undelivered + 1 or run.undelivered
         return fail(run, err)
     end
+    run.undelivered = 0
     watch.hand_over(run.terminal, {
         task = task, result = result, paths = paths, request = task.request, shows = run.shows,
     })
@@ -137,30 +140,35 @@ end
 local function work(run)
     local number = 0
     loop.each(math.min(run.count, AT_ONCE), function()
-        if run.stopping or number == run.count then return nil end
+        if run.stopping or number == run.count or run.undelivered >= loop.max_undelivered then return nil end
         number = number + 1
         return number
-    end, function(n) make(run, n) end)
+    end, function(n) generate_one(run, n) end)
+    if run.stopping or number == run.count then return end
+    run.terminal:warn(("%s not submitted: %d images in a row are paid for and could not be downloaded."):format(
+        progress.count(run.count - number, "image was", "images were"), run.undelivered))
 end
 
 -- The command ---------------------------------------------------------------------------------------------------------
 
---- Bytes on stdout leave no room for anything else there.
+--- With -o - stdout contains only the bytes of the image.
 local function check_stdout(args, out)
     if args.output ~= "-" then return nil end
-    if args.count > 1 then return errors.new("invalid_request", "-o - takes one picture, not " .. args.count) end
-    if out.json then return errors.new("invalid_request", "-o - and --json both want stdout") end
-    if out.shows then return errors.new("invalid_request", "-o - is for pipes and files: stdout is a terminal") end
+    if args.count > 1 then return errors.new("invalid_request", "-o - writes one image, not " .. args.count) end
+    if out.json then return errors.new("invalid_request", "-o - and --json cannot both write to stdout") end
+    if out.shows then return errors.new("invalid_request", "-o - needs a pipe or a file: stdout is a terminal") end
+    if core.is_writable(1) then return nil end
+    return errors.new("io", "-o - writes to stdout, which is closed", { advice = false })
 end
 
---- Everything that can be wrong before a credit is spent.
+--- Checks everything that can fail before a credit is spent.
 local function prepare(args, out)
     local prompt, err = read_prompt(args.prompt, out)
     err = err or check_stdout(args, out)
     if err then return nil, err end
     local given = arguments.to_request(args, prompt)
     local payload
-    payload, err = request.build(given)
+    payload, err = request.build(providers.resolve(), given)
     if not payload then return nil, err end
     local target
     target, err = files.target(args.output, files.stem(prompt))
@@ -171,23 +179,23 @@ local function prepare(args, out)
     if not client then return nil, err end
     return {
         client = client, request = given, target = target, spool = spool, count = args.count, terminal = out,
-        price = (pricing.estimate(payload)), tasks = {}, finished = 0, failures = {}, began = core.now(),
-        shows = not args.no_show,
+        price = (client:estimate(payload)), tasks = {}, finished = 0, undelivered = 0, failures = {},
+        began = core.now(), shows = not args.no_show,
     }
 end
 
 function generate.run(args, out)
     local run, err = prepare(args, out)
-    if not run then return complaint.tell(out, err, "generate") end
+    if not run then return error_output.print(out, err) end
     local finished = loop.run {
         work = function() work(run) end,
         draw = function() draw(run) end,
         interrupted = function(presses) return interrupted(run, presses) end,
-        leaves = function() return not has_unanswered(run) end,
+        leaves = function() return not has_pending(run) end,
     }
     out:clear()
     if run.stopping then
-        if not finished then tell_left(run) end
+        if not finished then list_running(run) end
         return exit.INTERRUPTED
     end
     return exit.of_many(run.failures)

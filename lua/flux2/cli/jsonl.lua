@@ -1,11 +1,14 @@
---- JSON, one value on a line: written the same way each time, appended so that a crash spoils one line at most, and
--- read past such a line. Knows nothing of what the lines say.
+--- JSON Lines: encoded deterministically, and appended so that a crash damages at most one line, which readers skip.
 
+local core = require "flux2.core"
 local json = require "flux2.json"
+local text = require "flux2.text"
 
 local jsonl = {}
 
--- What people look for first. Other names follow, sorted.
+local MAX_BYTES = 2 ^ 30 -- of a file that is appended to
+
+-- These names come first; others follow in sorted order.
 local FIRST = {
     "state", "line", "prompt", "file", "files", "task_id", "seconds", "credits", "error", "kind", "message", "request",
 }
@@ -18,9 +21,28 @@ local function comes_before(a, b)
     return a < b
 end
 
---- cjson escapes the slash, which needs none and makes URLs hard to read.
+local EXACT = 2 ^ 53
+
+--- Escapes characters that JSON allows but that can affect a terminal: DEL, C1 controls, bidirectional marks.
+local function escape(s)
+    s = s:gsub("\127", "\\u007f")
+    s = s:gsub("\194([\128-\159])", function(c) return ("\\u%04x"):format(c:byte()) end)
+    s = s:gsub("\226\128([\142\143\168-\174])", function(c) return ("\\u%04x"):format(0x2000 + c:byte() - 128) end)
+    return (s:gsub("\226\129([\166-\169])", function(c) return ("\\u%04x"):format(0x2040 + c:byte() - 128) end))
+end
+
+--- Infinity and NaN become null.
+local function write_number(n)
+    if n ~= n or n == math.huge or n == -math.huge then return "null" end
+    if n % 1 == 0 and n > -EXACT and n < EXACT then return ("%.0f"):format(n) end
+    return (assert(json.write { n }):sub(2, -2))
+end
+
+--- Bytes that are not UTF-8 become U+FFFD. cjson escapes slashes; that is undone to keep URLs readable.
 local function scalar(value)
-    return (assert(json.encode({ value }, "value")):sub(2, -2):gsub("\\/", "/"))
+    if type(value) == "number" then return write_number(value) end
+    if type(value) ~= "string" then return (assert(json.encode({ value }, "value")):sub(2, -2)) end
+    return escape(assert(json.write { text.utf8(value) }):sub(2, -2):gsub("\\/", "/"))
 end
 
 local function write(value, out)
@@ -32,10 +54,10 @@ local function write(value, out)
     for name in pairs(value) do names[#names + 1] = name end
     if not is_list then table.sort(names, comes_before) end
     out[#out + 1] = is_list and "[" or "{"
-    for i = 1, #names do
+    for i = 1, is_list and #value or #names do
         if i > 1 then out[#out + 1] = "," end
         if not is_list then
-            out[#out + 1] = scalar(names[i])
+            out[#out + 1] = scalar(tostring(names[i]))
             out[#out + 1] = ":"
         end
         write(value[is_list and i or names[i]], out)
@@ -43,9 +65,9 @@ local function write(value, out)
     out[#out + 1] = is_list and "]" or "}"
 end
 
---- A value as one line of JSON. Equal values give equal lines, whatever order their tables have.
----@param value any what JSON can hold; raises for anything else
----@return string line without its end
+--- Encodes a value as one line of JSON. Equal values give equal lines.
+---@param value any raises for functions, userdata other than json.null, and cyclic tables
+---@return string line without a line end
 -- Example: `jsonl.encode { prompt = "a fox", credits = 10 }`
 function jsonl.encode(value)
     local out = {}
@@ -53,12 +75,12 @@ function jsonl.encode(value)
     return table.concat(out)
 end
 
---- The values of a text, line by line; empty lines are passed over.
----@param text string
----@return fun(): integer?, any, string? next_line number of the line, its value, or nil and what is wrong with it
-function jsonl.lines(text)
+--- Iterates over the values of a text. Empty lines are skipped.
+---@param bytes string
+---@return fun(): integer?, any, string? next_line line number, then the value or nil and the reason
+function jsonl.lines(bytes)
     local number = 0
-    local next_line = (text .. "\n"):gmatch "([^\n]*)\n"
+    local next_line = (bytes .. "\n"):gmatch "([^\n]*)\n"
     return function()
         for line in next_line do
             number = number + 1
@@ -70,14 +92,40 @@ function jsonl.lines(text)
     end
 end
 
---- Opens a file to append lines to. What a crash left half-written at its end is closed off: it spoils no other line.
+---@class flux2.cli.Appender Opens the file for each line: Lua on Windows cannot open a file with a UTF-8 name.
+local Appender = {}
+Appender.__index = Appender
+
+function Appender:write(...)
+    self.buffer = self.buffer .. table.concat { ... }
+    return self
+end
+
+function Appender:flush()
+    local bytes = self.buffer
+    self.buffer = ""
+    return core.append_file(self.path, bytes)
+end
+
+function Appender:close() return self:flush() end
+
+local function open_appender(path)
+    local ok, reason = core.append_file(path, "")
+    if not ok then return nil, reason end
+    local bytes = core.read_file(path, MAX_BYTES)
+    local self = setmetatable({ path = path, buffer = "" }, Appender)
+    return bytes and bytes:find "[^\n]$" and self:write "\n" or self
+end
+
+--- Opens a file for appending. An incomplete last line is terminated, so that the next line starts fresh.
 ---@param path string
 ---@return file*? file
 ---@return string? reason
 function jsonl.open(path)
+    if package.config:sub(1, 1) == "\\" then return open_appender(path) end
     local file, reason = io.open(path, "a+b")
     if not file then return nil, reason end
-    -- One line is one write, unless it is longer than this.
+    -- A line up to this length is a single write.
     file:setvbuf("full", 65536)
     local size = file:seek "end"
     if size > 0 then
@@ -89,14 +137,18 @@ function jsonl.open(path)
     return file
 end
 
---- Appends a line.
+--- Files whose last line may be incomplete because a write failed.
+local torn = setmetatable({}, { __mode = "k" })
+
+--- Appends a line. After a failed write the next line starts with a line end.
 ---@param file file*
 ---@param value any
 ---@return boolean? ok
 ---@return string? reason
 function jsonl.append(file, value)
-    local ok, reason = file:write(jsonl.encode(value), "\n")
+    local ok, reason = file:write(torn[file] and "\n" or "", jsonl.encode(value), "\n")
     if ok then ok, reason = file:flush() end
+    torn[file] = not ok or nil
     if not ok then return nil, reason end
     return true
 end

@@ -1,5 +1,4 @@
---- The loop of a command that waits: pumps, draws, and hears Ctrl-C.
--- Owns the time between two looks. What a Ctrl-C means is the command's to say.
+--- Event loop of a command that waits: runs flux2.update, draws progress, and handles Ctrl-C.
 
 local core = require "flux2.core"
 local flux2 = require "flux2"
@@ -9,44 +8,47 @@ local loop = {}
 
 local TURN = 0.1 -- seconds
 
----@class flux2.cli.Job
----@field work fun(): any runs in a coroutine; what it returns is what loop.run returns
----@field draw? fun() is called some ten times in a second
----@field interrupted fun(count: integer): boolean? is told of each Ctrl-C; true leaves at once
----@field leaves? fun(): boolean? is asked at every turn after the first Ctrl-C; true leaves
+--- After so many paid tasks in a row whose images cannot be downloaded, a command stops submitting.
+loop.max_undelivered = 3
 
---- Runs a job to its end, or until it is left.
+---@class flux2.cli.Job
+---@field work fun(): any runs in a coroutine; loop.run returns its result
+---@field draw? fun() called about ten times per second
+---@field interrupted fun(count: integer): boolean? called for each Ctrl-C; true exits at once
+---@field leaves? fun(): boolean? called every turn after the first Ctrl-C; true exits
+
+--- Runs a job until it ends or Ctrl-C exits.
 ---@param job flux2.cli.Job
----@return boolean finished false if it was left
+---@return boolean finished false if Ctrl-C exited
 ---@return any result what `work` returned
 function loop.run(job)
     local handle = flux2.spawn(job.work)
-    local heard = 0
+    local handled = 0
     while handle.state == "running" do
         local count = core.interrupts()
-        while heard < count do
-            heard = heard + 1
-            if job.interrupted(heard) then return false end
+        while handled < count do
+            handled = handled + 1
+            if job.interrupted(handled) then return false end
         end
-        if heard > 0 and job.leaves and job.leaves() then return false end
+        if handled > 0 and job.leaves and job.leaves() then return false end
         if job.draw then job.draw() end
         scheduler.block(TURN)
         scheduler.update()
     end
     local result, fault = handle:join()
-    -- Work that fails says so by what it returns: an error that was raised is a fault of ours.
+    -- Expected failures are return values; a raised error is a bug.
     if handle.state == "failed" then error(fault, 0) end
     return true, result
 end
 
---- Runs `fn` for each item, some of them at the same time, until `next_item` gives no more. For use within `work`.
+--- Runs `fn` for each item, several at once, until `next_item` returns nil. Call it inside `work`.
 ---@param at_once integer
----@param next_item fun(): any nil: there is nothing left to begin
+---@param next_item fun(): any nil ends the loop
 ---@param fn fun(item: any)
 function loop.each(at_once, next_item, fn)
-    local crew, fault = {}, nil
+    local workers, fault = {}, nil
     for i = 1, at_once do
-        crew[i] = flux2.spawn(function()
+        workers[i] = flux2.spawn(function()
             local item = next_item()
             while item ~= nil do
                 fn(item)
@@ -55,8 +57,8 @@ function loop.each(at_once, next_item, fn)
         end)
     end
     for i = 1, at_once do
-        local _, e = crew[i]:join()
-        if crew[i].state == "failed" then fault = fault or e end
+        local _, e = workers[i]:join()
+        if workers[i].state == "failed" then fault = fault or e end
     end
     if fault then error(fault, 0) end
 end

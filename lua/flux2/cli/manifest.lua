@@ -1,7 +1,6 @@
---- What a directory of pictures holds and what it cost: manifest.jsonl, a line for each picture, and the right to write
--- into that directory.
--- Owns the file and its lock. A crash can cut its last line short, which spoils that line only; what a line would have
--- said is found again through the spool.
+--- The manifest of a batch directory: manifest.jsonl has one line for each image and its cost.
+-- Owns the file and the lock of the directory. A crash can damage only the last line; its content is recovered from the
+-- spool.
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
@@ -12,15 +11,15 @@ local text = require "flux2.text"
 
 local manifest = {}
 
+local MAX_BYTES = 2 ^ 30 -- of a manifest
 local LOCK = "^%.flux2%-batch%-%x+%.lock$"
 local CLAIM = "^%..+%.name$"
 local PART = "^%..+%.%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%.part$"
 
 ---@class flux2.cli.Manifest
 ---@field path string
----@field spoiled integer lines that could not be read
----@field spent number credits of the tasks in it
----@field by_id table<string, table> task id -> its line
+---@field spoiled integer unreadable lines
+---@field by_id table<string, table> task id -> last line about the task
 local Manifest = {}
 Manifest.__index = Manifest
 
@@ -28,65 +27,134 @@ local function io_error(path, reason)
     return errors.new("io", "cannot use " .. text.show(path) .. ": " .. tostring(reason):gsub("^.*: ", ""))
 end
 
---- Only one program at a time makes pictures here: two would pay for the same ones. Each has a lock of its own and
---- looks for those of others; of two that come at the same moment, both see the other and leave.
+--- Removes the lock of an ended run. Returns an error if the run is alive, or if that cannot be determined.
+local function lock_of_other(directory, name)
+    local path = directory .. "/" .. name
+    local released, reason, why = files.release_dead(path)
+    if released then return end
+    if why == "busy" then
+        return errors.new("io", "another flux2 batch is running in " .. text.show(directory) ..
+            ": wait for it, or give another --out", { advice = false })
+    elseif why ~= "missing" then
+        return io_error(path, reason)
+    end
+end
+
+--- Locks the directory: two programs would pay for the same images. Each program creates its own lock file and then
+--- checks those of others. If two start at the same moment, both fail.
 local function lock(directory)
     local own = directory .. "/.flux2-batch-" .. core.token() .. ".lock"
     local held, reason = core.lock(own, true)
     if not held then return nil, io_error(directory, reason) end
-    for _, name in ipairs(core.list(directory) or {}) do
-        local path = directory .. "/" .. name
-        if name:find(LOCK) and path ~= own then
-            local other, _, why = core.lock(path, false)
-            if other then
-                os.remove(path)
-                other:release()
-            elseif why ~= "missing" then
-                held:release()
-                return nil, errors.new("io", "another flux2 batch is at work in " .. text.show(directory) ..
-                    ": wait for it, or give another --out")
-            end
-        end
+    local names, why = core.list(directory)
+    local err = not names and io_error(directory, why) or nil
+    for _, name in ipairs(names or {}) do
+        if name:find(LOCK) and directory .. "/" .. name ~= own then err = err or lock_of_other(directory, name) end
     end
-    return held
+    if not err then return held end
+    held:release()
+    return nil, err
 end
 
---- Takes away what a killed run was writing when it ended, and the names that it had claimed.
+--- Removes the partial files and reserved names of a killed run.
 local function sweep(directory)
     for _, name in ipairs(core.list(directory) or {}) do
-        if name:find(PART) then os.remove(directory .. "/" .. name) end
+        if name:find(PART) then core.remove(directory .. "/" .. name) end
         if name:find(CLAIM) then files.release_dead(directory .. "/" .. name) end
     end
 end
 
-local function take(self, line)
-    local key = prompts.key(line.request, line.copy or 1)
-    local before = self.lines[key]
-    if not before then self.order[#self.order + 1] = key end
-    if before and before.line then line.line = line.line or before.line end
-    self.superseded = self.superseded or before ~= nil
-    self.lines[key] = line
-    local id = line.task_id
-    if type(id) ~= "string" then return end
-    if not self.by_id[id] then self.spent = self.spent + (tonumber(line.credits) or 0) end
-    self.by_id[id] = line
+--- Returns the credits of a line: the higher of the reported cost and the expected price.
+local function cost_of(line)
+    local most = 0
+    for _, name in ipairs { "credits", "price" } do
+        local n = tonumber(line[name])
+        if n and n > most and n < math.huge then most = n end
+    end
+    return most
 end
 
+--- Whether two lines about an image belong to one submission.
+local function is_same_submission(before, line, is_new)
+    return before.task_id == line.task_id and (line.task_id ~= nil or not is_new)
+end
+
+--- Returns the payments for earlier submissions of the same image, so that a new line keeps those of the line that it
+--- replaces.
+local function earlier_of(before, line, is_new)
+    local earlier = {}
+    for i, payment in ipairs(type(before.earlier) == "table" and before.earlier or {}) do earlier[i] = payment end
+    if not is_same_submission(before, line, is_new) and (before.task_id or cost_of(before) > 0) then
+        earlier[#earlier + 1] = {
+            task_id = before.task_id, state = before.state, credits = cost_of(before), at = before.at,
+            submitted = before.submitted,
+        }
+    end
+    return earlier[1] and earlier or nil
+end
+
+--- Fills in fields from earlier lines. A task that is downloaded by its id has no cost of its own.
+local function inherit(self, line, is_new)
+    local known = line.task_id and self.by_id[line.task_id]
+    if known then
+        for _, name in ipairs { "credits", "price", "submitted" } do line[name] = line[name] or known[name] end
+    end
+    local before = self.lines[prompts.key(line.request, line.copy or 1)]
+    if not before then return end
+    line.line = line.line or before.line
+    -- A download that is repeated and fails: the file may be there already, by a run that was killed.
+    if line.state == "failed" and line.task_id == before.task_id then line.stem = line.stem or before.stem end
+    line.earlier = line.earlier or earlier_of(before, line, is_new)
+end
+
+local function take(self, line)
+    local key = prompts.key(line.request, line.copy or 1)
+    if self.lines[key] then
+        self.superseded = true
+    else
+        self.order[#self.order + 1] = key
+    end
+    self.lines[key] = line
+    if line.task_id then self.by_id[line.task_id] = line end
+    for _, payment in ipairs(line.earlier or {}) do
+        if payment.task_id and not self.by_id[payment.task_id] then self.by_id[payment.task_id] = payment end
+    end
+end
+
+--- Whether a decoded value is a manifest line. Removes fields of a wrong type.
+local function is_line(line)
+    if type(line) ~= "table" or type(line.request) ~= "table" or type(line.state) ~= "string" then return false end
+    if type(line.task_id) ~= "string" then line.task_id = nil end
+    if type(line.earlier) ~= "table" then line.earlier = nil end
+    if type(line.submitted) ~= "string" then line.submitted = nil end
+    for _, name in ipairs { "file", "stem", "was" } do
+        -- A manifest may come with a folder from elsewhere: no image is written outside of this one.
+        if type(line[name]) ~= "string" or line[name]:find "[/\\%z]" then line[name] = nil end
+    end
+    for _, payment in ipairs(line.earlier or {}) do
+        if type(payment) ~= "table" then return false end
+        if type(payment.submitted) ~= "string" then payment.submitted = nil end
+    end
+    if type(line.copy) ~= "number" then line.copy = nil end
+    return true
+end
+
+--- Reads the lines of earlier runs. A read error is fatal: the images would be paid for again.
 local function read(self)
-    local file = io.open(self.path, "rb")
-    if not file then return end
-    local bytes = file:read "*a" or ""
-    file:close()
+    local bytes, reason, why = core.read_file(self.path, MAX_BYTES)
+    if not bytes then return why == "missing", reason end
     for _, line in jsonl.lines(bytes) do
-        if type(line) == "table" and type(line.request) == "table" and type(line.state) == "string" then
+        if is_line(line) then
+            inherit(self, line)
             take(self, line)
         else
             self.spoiled = self.spoiled + 1
         end
     end
+    return true
 end
 
---- Opens the manifest of a directory, which must be there, and keeps others out until `close`.
+--- Opens the manifest of an existing directory and locks the directory until `close`.
 ---@param directory string
 ---@return flux2.cli.Manifest?
 ---@return flux2.Error? err kind "io"
@@ -95,51 +163,105 @@ function manifest.open(directory)
     if not held then return nil, err end
     sweep(directory)
     local self = setmetatable({
-        path = directory .. "/manifest.jsonl", lines = {}, order = {}, by_id = {}, spoiled = 0, spent = 0, lock = held,
+        path = directory .. "/manifest.jsonl", lines = {}, order = {}, by_id = {}, spoiled = 0, lock = held,
     }, Manifest)
-    read(self)
-    local reason
-    self.file, reason = jsonl.open(self.path)
-    if self.file then return self end
+    -- The file contains prompts and links.
+    local ok, reason = core.make_private(self.path)
+    if ok then ok, reason = read(self) end
+    if ok then
+        self.file, reason = jsonl.open(self.path)
+        if self.file then return self end
+    end
     held:release()
     return nil, io_error(self.path, reason)
 end
 
---- The last line about an entry.
+--- Returns the last line about an entry.
 ---@param key string
 ---@return table? line
 function Manifest:find(key)
     return self.lines[key]
 end
 
+--- Returns the names of all saved files.
+---@return table<string, boolean> by name
+function Manifest:files()
+    local names = {}
+    for _, line in pairs(self.lines) do
+        if type(line.file) == "string" then names[line.file] = true end
+    end
+    return names
+end
+
+--- Returns the credits of all submissions that were, or may have been, paid for.
+---@return number credits
+function Manifest:spent()
+    local spent = 0
+    for _, line in pairs(self.lines) do
+        spent = spent + cost_of(line)
+        for _, payment in ipairs(line.earlier or {}) do spent = spent + cost_of(payment) end
+    end
+    return spent
+end
+
+--- Identifies a submission whose id is unknown: by its request and, if it is known, its time.
+---@param request table
+---@param submitted? string
+---@return string
+function manifest.submission(request, submitted)
+    return jsonl.encode(request) .. (submitted or "")
+end
+
+--- Counts the submissions in `spent` whose records in the spool may lack the id.
+---@return table<string, integer> counts by manifest.submission
+function Manifest:submissions()
+    local counts = {}
+    local function add(line, request)
+        local has_record = line.submitted or not line.task_id and line.state ~= "done"
+        if not has_record or cost_of(line) == 0 then return end
+        local key = manifest.submission(request, line.submitted)
+        counts[key] = (counts[key] or 0) + 1
+    end
+    for _, line in pairs(self.lines) do
+        add(line, line.request)
+        for _, payment in ipairs(line.earlier or {}) do add(payment, line.request) end
+    end
+    return counts
+end
+
 --- Writes a line.
----@param line table state ("ready", "done", "failed" or "unknown"), request, and what is known
+---@param line table state ("ready", "done", "failed" or "unknown"), request, and other known fields
+---@param is_new? boolean first line about a submission; not needed if there is a task id
 ---@return boolean? ok
 ---@return flux2.Error? err kind "io"
-function Manifest:note(line)
+function Manifest:note(line, is_new)
+    inherit(self, line, is_new)
     local ok, reason = jsonl.append(self.file, line)
     take(self, line)
     if not ok then return nil, io_error(self.path, reason) end
     return true
 end
 
---- Says of a picture that was being saved when a run ended, that it is there.
+--- Marks an image as done: its file was saved by a killed run, or gets another name.
 ---@param key string
 ---@param file string
-function Manifest:complete(key, file)
+---@param was? string its previous name
+---@return boolean? ok
+---@return flux2.Error? err kind "io"
+function Manifest:complete(key, file, was)
     local line = {}
     for name, value in pairs(self.lines[key]) do line[name] = value end
-    line.state, line.file, line.stem = "done", file, nil
-    self:note(line)
+    line.state, line.file, line.stem, line.was = "done", file, nil, was
+    return self:note(line)
 end
 
---- Ends a run. Lines that later ones took the place of are dropped, so that there is one for each picture.
+--- Closes the manifest. Superseded lines are removed, so that one line for each image remains.
 function Manifest:close()
     self.file:close()
     if self.superseded or self.spoiled > 0 then
         local out = {}
         for i, key in ipairs(self.order) do out[i] = jsonl.encode(self.lines[key]) end
-        core.write_file(self.path, table.concat(out, "\n") .. "\n", true)
+        core.write_file(self.path, table.concat(out, "\n") .. "\n", true, true)
     end
     self.lock:release()
 end

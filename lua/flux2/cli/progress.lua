@@ -1,18 +1,20 @@
---- How far it is, in words and as a bar. Pure functions: they draw nothing.
+--- Formats the progress of a run as text and as a bar. Pure functions.
 
+local terminal = require "flux2.cli.terminal"
 local text = require "flux2.text"
 
 local progress = {}
 
---- Seconds that a picture takes, as other services of FLUX.2 publish it: the median and the 95th percentile. This
---- service publishes nothing, and says so by "typically".
+--- Median and 95th percentile of the seconds that a task takes, as published by other FLUX.2 services. This service
+--- publishes none, so the text says "typically".
 progress.typical = { 15, 40 }
 
 local SPINNER = { "⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏" }
 local PLAIN_SPINNER = { "|", "/", "-", "\\" }
+local BAR = 24 -- columns; shorter or absent on a narrow terminal
 
---- A sign that moves, for a line that is drawn again.
----@param seconds number since it began
+--- Returns a frame of the spinner.
+---@param seconds number since the start
 ---@param unicode boolean
 ---@return string
 function progress.spinner(seconds, unicode)
@@ -20,7 +22,7 @@ function progress.spinner(seconds, unicode)
     return signs[math.floor(seconds * 10) % #signs + 1]
 end
 
---- A duration as people say it.
+--- Formats a duration.
 ---@param seconds number
 ---@return string
 -- Example: `progress.duration(75)` is "1:15"; `progress.duration(12.3)` is "12 s"
@@ -32,7 +34,7 @@ function progress.duration(seconds)
     return ("%d:%02d:%02d"):format(math.floor(minutes / 60), minutes % 60, whole % 60)
 end
 
---- Credits as people say it.
+--- Formats a number of credits.
 ---@param n number
 ---@return string
 -- Example: `progress.credits(1)` is "1 credit"
@@ -40,7 +42,7 @@ function progress.credits(n)
     return text.number(n) .. (n == 1 and " credit" or " credits")
 end
 
---- A number of things.
+--- Formats a number with its noun.
 ---@param n integer
 ---@param one string
 ---@param many? string
@@ -50,29 +52,72 @@ function progress.count(n, one, many)
     return ("%d %s"):format(n, n == 1 and one or many or one .. "s")
 end
 
---- A bar of so many columns.
+--- Returns a bar of a given width.
 ---@param share number 0 to 1
 ---@param columns integer
 ---@param unicode boolean
----@return string full what is done
----@return string rest what is not
+---@return string full the completed part
+---@return string rest the remaining part
 function progress.bar(share, columns, unicode)
     local full = math.floor(math.max(0, math.min(1, share)) * columns + 0.5)
     if unicode then return ("━"):rep(full), ("─"):rep(columns - full) end
     return ("#"):rep(full), ("."):rep(columns - full)
 end
 
---- Seconds until the rest is done: by what was seen, or, before the first is done, by what is typical.
----@param left integer how many are not finished
----@param finished integer how many were finished in `elapsed`
+--- Estimates the remaining seconds: from the average so far, or from the typical duration before the first image.
+---@param left integer unfinished images
+---@param finished integer images finished in `elapsed`
 ---@param elapsed number seconds
----@param at_once integer how many run at the same time
+---@param at_once integer concurrent tasks
 ---@return number seconds
 function progress.remaining(left, finished, elapsed, at_once)
     if left == 0 then return 0 end
     if finished > 0 then return left * elapsed / finished end
     local rounds = math.ceil(left / math.max(1, at_once))
     return math.max(0, rounds * progress.typical[1] - elapsed)
+end
+
+---@class flux2.cli.Standing
+---@field total integer images of this run
+---@field finished integer
+---@field failed integer
+---@field running integer
+---@field elapsed number seconds
+---@field credits number spent
+---@field concurrency integer
+
+local function words(s, screen)
+    local left = s.total - s.finished - s.failed
+    local parts = { ("%d/%d done"):format(s.finished, s.total) }
+    if s.failed > 0 then parts[#parts + 1] = screen:style("red", s.failed .. " failed") end
+    parts[#parts + 1] = s.running .. " running"
+    if left > 0 then
+        local seconds = progress.remaining(left, s.finished + s.failed, s.elapsed, s.concurrency)
+        parts[#parts + 1] = "ETA " .. progress.duration(seconds)
+    end
+    parts[#parts + 1] = progress.credits(s.credits)
+    return table.concat(parts, "  ")
+end
+
+local function plain_width(line)
+    return (terminal.fit((line:gsub("\27%[[%d;]*m", ""))))
+end
+
+--- Returns the progress line.
+---@param s flux2.cli.Standing
+---@param columns integer
+---@param screen flux2.Terminal for its styles
+---@return string
+function progress.line(s, columns, screen)
+    local said = words(s, screen)
+    local room = math.min(BAR, columns - plain_width(said) - 2)
+    if room < 5 then
+        if plain_width(said) <= columns then return said end
+        return (select(2, terminal.fit((said:gsub("\27%[[%d;]*m", "")), columns)))
+    end
+    local share = s.total > 0 and (s.finished + s.failed) / s.total or 1
+    local full, rest = progress.bar(share, room, screen.unicode)
+    return screen:style("cyan", full) .. screen:style("dim", rest) .. "  " .. said
 end
 
 return progress

@@ -1,8 +1,7 @@
---- `flux2 recover`: what was paid for and not collected, because a program crashed, was killed or gave up waiting.
+--- `flux2 recover`: downloads paid images of runs that crashed, were killed or timed out.
 
 local arguments = require "flux2.cli.arguments"
-local board = require "flux2.cli.board"
-local complaint = require "flux2.cli.complaint"
+local error_output = require "flux2.cli.error_output"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exit = require "flux2.cli.exit"
@@ -10,36 +9,38 @@ local files = require "flux2.cli.files"
 local jsonl = require "flux2.cli.jsonl"
 local loop = require "flux2.cli.loop"
 local progress = require "flux2.cli.progress"
-local receipt = require "flux2.cli.receipt"
+local result_json = require "flux2.cli.result_json"
 local session = require "flux2.cli.session"
+local shell = require "flux2.cli.shell"
 local terminal = require "flux2.cli.terminal"
 local text = require "flux2.text"
+local values = require "flux2.cli.values"
 
-local recover = { name = "recover", summary = "Fetch what was paid for and not collected." }
+local recover = { name = "recover", summary = "Download images from interrupted runs." }
 
 local AT_ONCE = 8
 
 function recover.describe(command)
-    command:option("-o --output", "The directory to save in; by default this one."):argname "<dir>":default "."
-    command:flag("--list", "Only tell what there is; asks the service nothing.")
-    command:option("--discard", "Forget this task, whose picture nobody wants; all for every one.")
+    arguments.option(command, "-o --output", "Output directory.", values.text):argname "<dir>":default "."
+    command:flag("--list", "List the tasks; send no request to the service.")
+    command:option("--discard", "Remove the record of a task without downloading its image; all removes every one.")
         :argname "<id>":count "*"
-    command:flag("--discard-unknown", "Forget the submissions of which nobody knows whether they were accepted.")
-    arguments.option(command, "--spool", "Where the tasks are recorded (FLUX2_SPOOL); by default where flux2 " ..
-        "generate records them. flux2 batch keeps its own, in .flux2-spool within its directory."):argname "<dir>"
+    command:flag("--discard-unknown", "Remove records of unknown outcome, and records that cannot be read.")
+    arguments.option(command, "--spool", "Directory of records (FLUX2_SPOOL; default: that of flux2 generate). " ..
+        "flux2 batch uses .flux2-spool in its output directory.", values.text):argname "<dir>"
     arguments.connection(command)
     arguments.output(command)
     command:epilog [[
 Examples:
    flux2 recover --list
    flux2 recover -o rescued/
-   flux2 recover --spool pictures/.flux2-spool
+   flux2 recover --spool images/.flux2-spool
    flux2 recover --discard n41xxxx_flux2]]
 end
 
 -- Listing -------------------------------------------------------------------------------------------------------------
 
-local function tell_item(out, state, item)
+local function print_item(out, state, item)
     local prompt = item.request and item.request.prompt
     if out.json then
         return out:result(jsonl.encode {
@@ -48,20 +49,21 @@ local function tell_item(out, state, item)
         })
     end
     local cost = item.price and progress.credits(item.price) or "unknown price"
-    out:result(("%s  %s  %s  %s"):format(item.id and text.clean(item.id, 100) or state, item.submitted or "?", cost,
-        terminal.quote(tostring(prompt), 50)))
+    out:result(("%s  %s  %s  %s"):format(item.id and text.clean(item.id, 100) or state,
+        text.clean(item.submitted or "?", 40), cost, terminal.quote(tostring(prompt), 50)))
 end
 
-local function tell_unknown(out, unknown)
+local function list_unknown(out, unknown)
     if #unknown == 0 then return end
-    for _, record in ipairs(unknown) do tell_item(out, "unknown", record) end
-    out:warn(("%s of unknown outcome: look at the account's tasks; --discard-unknown forgets them."):format(
-        progress.count(#unknown, "submission is", "submissions are")))
+    for _, record in ipairs(unknown) do print_item(out, "unknown", record) end
+    out:warn(("%s of unknown outcome: check the tasks of your account. To remove the records: --discard-unknown")
+        :format(progress.count(#unknown, "submission is", "submissions are")))
 end
 
-local function tell_damaged(out, damaged)
+local function list_damaged(out, damaged)
     for _, item in ipairs(damaged) do
-        out:warn(("A record could not be read and was put aside: %s (%s)"):format(item.path, item.reason))
+        out:warn(("A record cannot be read; it may belong to a paid image: %s (%s)"):format(text.clean(item.path, 300),
+            item.reason))
     end
 end
 
@@ -74,7 +76,7 @@ local function discard(run, ids)
         if wanted.all or wanted[task.id] then
             task:discard()
             wanted[task.id] = nil
-            run.terminal:say("Forgotten: " .. text.clean(task.id, 100))
+            run.terminal:say("Removed: " .. text.clean(task.id, 100))
         else
             kept[#kept + 1] = task
         end
@@ -82,12 +84,13 @@ local function discard(run, ids)
     wanted.all = nil
     local missing = next(wanted)
     if missing then
-        return errors.new("not_found", "there is no record of task " .. text.show(missing) .. " in " .. run.spool)
+        return errors.new("not_found", "there is no record of task " .. text.show(missing) .. " in " ..
+            text.show(run.spool), { advice = "flux2 recover --list lists the records." })
     end
     run.tasks = kept
 end
 
--- Fetching ------------------------------------------------------------------------------------------------------------
+-- Download ------------------------------------------------------------------------------------------------------------
 
 local function fetch(run, task)
     run.running = run.running + 1
@@ -100,16 +103,17 @@ local function fetch(run, task)
     run.running = run.running - 1
     if paths then
         run.finished = run.finished + 1
-        if out.json then return out:result(jsonl.encode(receipt.of(task.request, task, result, paths))) end
+        if out.json then return out:result(jsonl.encode(result_json.of(task.request, task, result, paths))) end
         for _, path in ipairs(paths) do out:result(path) end
         return
     end
     run.failures[err.kind] = (run.failures[err.kind] or 0) + 1
     run.failed = run.failed + 1
     err.task_id = err.task_id or task.id
-    complaint.tell(out, err)
-    if err.kind == "not_found" then
-        out:say("Its record stays; to forget it: flux2 recover --discard " .. text.clean(task.id, 100))
+    error_output.print(out, err)
+    if err.kind == "not_found" and error_output.is_pasteable(task.id) then
+        out:say("Its record is kept. To remove it: flux2 recover --discard" ..
+            (task.id:sub(1, 1) == "-" and "=" or " ") .. shell.quote(task.id))
     end
 end
 
@@ -124,7 +128,7 @@ local function fetch_all(run)
         end,
         draw = function()
             out:draw(function(columns)
-                return board.line({
+                return progress.line({
                     total = #run.tasks, finished = run.finished, failed = run.failed, running = run.running,
                     elapsed = core.now() - began, credits = 0, concurrency = AT_ONCE,
                 }, columns, out)
@@ -134,15 +138,15 @@ local function fetch_all(run)
     }
     out:clear()
     if not finished then
-        out:say "Nothing is lost: what was not fetched stays recorded."
+        out:say "Nothing is lost: the records of the other tasks are kept."
         return exit.INTERRUPTED
     end
 end
 
 local function prepare(args, out)
     local spool = session.spool(args, out)
-    if not spool then return nil, errors.new("io", "there is no spool to look into: give --spool") end
-    local target, err = files.target((args.output:gsub("/*$", "/")), "picture")
+    if not spool then return nil, errors.new("io", "there is no spool directory: use --spool", { advice = false }) end
+    local target, err = files.target((args.output:gsub("/*$", "/")), "image")
     if not target then return nil, err end
     local client
     client, err = session.client(args, { spool = spool })
@@ -157,25 +161,28 @@ end
 
 function recover.run(args, out)
     local run, err = prepare(args, out)
-    if not run then return complaint.tell(out, err) end
-    tell_damaged(out, run.damaged)
+    if not run then return error_output.print(out, err) end
     if args.discard_unknown then
         for _, record in ipairs(run.unknown) do record:discard() end
-        run.unknown = {}
+        for _, item in ipairs(run.damaged) do os.remove(item.path) end
+        run.unknown, run.damaged = {}, {}
     end
+    list_damaged(out, run.damaged)
     if #args.discard > 0 then
         err = discard(run, args.discard)
-        return err and complaint.tell(out, err) or exit.OK
+        return err and error_output.print(out, err) or exit.OK
     end
     if args.list then
-        for _, task in ipairs(run.tasks) do tell_item(out, "paid", task) end
+        for _, task in ipairs(run.tasks) do print_item(out, "paid", task) end
     elseif #run.tasks > 0 then
-        out:say(progress.count(#run.tasks, "task was", "tasks were") .. " paid for and not collected.")
-        local left = fetch_all(run)
-        if left then return left end
+        out:say(progress.count(#run.tasks, "task was", "tasks were") .. " paid for and not downloaded.")
+        local status = fetch_all(run)
+        if status then return status end
     end
-    if #run.tasks + #run.unknown == 0 then out:say("Nothing is left in " .. run.spool .. ".") end
-    tell_unknown(out, run.unknown)
+    if #run.tasks + #run.unknown + #run.damaged == 0 then
+        out:say("No unfinished tasks in " .. text.clean(run.spool, 300) .. ".")
+    end
+    list_unknown(out, run.unknown)
     return exit.of_many(run.failures)
 end
 

@@ -1,39 +1,24 @@
---- The client of a command: from its options to flux2.new, and where the records of paid tasks are kept.
--- Owns the default place of the spool. Sends nothing.
+--- Creates the client of a command from its options. Owns the default directory of the spool.
 
-local core = require "flux2.core"
+local config = require "flux2.config"
 local errors = require "flux2.errors"
 local flux2 = require "flux2"
+local files = require "flux2.cli.files"
+local settings = require "flux2.cli.settings"
 local text = require "flux2.text"
 
 local session = {}
 
-local function is_set(value)
-    return value ~= nil and value ~= ""
-end
-
---- Where records are kept unless somebody says otherwise: state of programs, says the XDG base directory specification.
+--- Returns the default directory of records: in the state directory of the XDG base directory specification, on Windows
+--- in the local application data unless XDG_STATE_HOME is set.
 ---@param getenv? fun(name: string): string?
 ---@return string? directory nil without a home
 function session.default_spool(getenv)
-    getenv = getenv or os.getenv
-    local state, home = getenv "XDG_STATE_HOME", getenv "HOME"
-    if is_set(state) and state:sub(1, 1) == "/" then return state .. "/flux2/spool" end
-    if is_set(home) then return home .. "/.local/state/flux2/spool" end
+    local state = files.user_directory(getenv or config.getenv, "XDG_STATE_HOME", "LOCALAPPDATA", ".local/state")
+    return state and state .. "/flux2/spool"
 end
 
---- Makes a directory and those above it, each for its owner only.
-local function make_private(path)
-    local made = path:sub(1, 1) == "/" and "" or "."
-    for part in path:gmatch "[^/]+" do
-        made = made .. "/" .. part
-        local ok, reason = core.directory(made)
-        if not ok then return nil, made .. ": " .. reason end
-    end
-    return true
-end
-
---- The spool of commands that are given none: a picture that was paid for can be fetched after a crash.
+--- Returns the spool directory of a command. Without --spool it is the default one, created if missing.
 ---@param args table spool, no_spool
 ---@param terminal flux2.Terminal
 ---@return string? directory
@@ -42,31 +27,36 @@ function session.spool(args, terminal)
     if args.spool then return args.spool end
     local directory = session.default_spool()
     local ok, reason
-    if directory then ok, reason = make_private(directory) end
+    if directory then ok, reason = files.make_directory(directory, true) end
     if ok then return directory end
-    terminal:say("flux2: no record of paid tasks is kept: " .. (reason or "there is no HOME") .. " (see --spool)")
+    reason = directory and directory .. ": " .. reason or "HOME is not set"
+    terminal:say("flux2: paid tasks are not recorded: " .. reason .. " (see --spool)")
 end
 
---- Makes the client.
----@param args table as parsed
+--- Returns an error if --ca-file is missing. The module would notice it with the first connection only.
+local function missing_ca_file(args)
+    if not args.ca_file or files.exists(args.ca_file) ~= false then return nil end
+    local message = (settings.sources.ca_file or "--ca-file") .. ": there is no file " .. text.show(args.ca_file)
+    return errors.new("invalid_request", message)
+end
+
+--- Creates the client.
+---@param args table parsed arguments, and `request_log`, from flux2.cli
 ---@param more? table further options of flux2.new
 ---@return flux2.Client? client
 ---@return flux2.Error? err
 function session.client(args, more)
     local opts = {
         base_url = args.base_url, timeout = args.timeout, proxy = args.proxy, ca_file = args.ca_file,
-        insecure_http = args.insecure_http,
-        poll = args.poll_interval and { interval = args.poll_interval } or nil,
+        insecure_http = args.insecure_http, log = args.request_log,
+        poll = { interval = args.poll_interval, patience = args.patience or settings.patience },
     }
     for name, value in pairs(more or {}) do opts[name] = value end
-    for name, value in pairs(opts) do
-        if value == "" then
-            return nil, errors.new("invalid_request", "--" .. name:gsub("_", "-") .. " is empty: " .. text.show(value))
-        end
-    end
+    local missing = missing_ca_file(args)
+    if missing then return nil, missing end
     local client, err = flux2.new(opts)
-    if client or err.kind ~= "auth" or os.getenv "FLUX2_API_KEY" then return client, err end
-    return nil, errors.new("auth", "there is no API key in the environment variable FLUX2_API_KEY")
+    if client or err.kind ~= "auth" or os.getenv(settings.key_variable) then return client, err end
+    return nil, errors.new("auth", "the environment variable " .. settings.key_variable .. " is not set")
 end
 
 return session

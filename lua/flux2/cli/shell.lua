@@ -1,18 +1,20 @@
---- Other programs: whether they are there, and how their arguments are written.
--- Every word that reaches a shell is quoted here.
+--- Runs other programs. Every word in a shell command is quoted here.
 
 local shell = {}
 
---- A word as a POSIX shell reads it back.
+local IS_WINDOWS = package.config:sub(1, 1) == "\\"
+
+--- Quotes a word for a POSIX shell, or for that of Windows, where not every word can be quoted.
 ---@param word string
 ---@return string
 -- Example: `shell.quote "it's"` is 'it'\''s'
 function shell.quote(word)
+    if IS_WINDOWS then return word:find "^[%w_%-%./\\:=@,+]+$" and word or '"' .. word:gsub('"', '\\"') .. '"' end
     if word ~= "" and not word:find "[^%w_%-%./:=@,+%%]" then return word end
     return "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
---- Words as a line to be typed.
+--- Joins words to a command line.
 ---@param words string[]
 ---@return string
 function shell.join(words)
@@ -21,33 +23,23 @@ function shell.join(words)
     return table.concat(quoted, " ")
 end
 
---- Runs a command line. Lua 5.1 and LuaJIT tell its status in one number, the others in three values.
+--- Runs a command line. os.execute returns one number in Lua 5.1 and LuaJIT, three values in the others.
 ---@param command string
----@return integer status 128 and the signal for one that a signal ended
+---@return integer status 128 + n after signal n
 function shell.run(command)
     local first, how, code = os.execute(command)
     if type(first) ~= "number" then return how == "signal" and 128 + code or code or 1 end
+    if IS_WINDOWS then return first end
     if first >= 256 then return math.floor(first / 256) end
     return first == 0 and 0 or 128 + first
 end
 
---- Whether a program is installed.
+--- Whether a program is installed. False on Windows, where not every word can be quoted.
 ---@param program string
 ---@return boolean
 function shell.has(program)
+    if IS_WINDOWS then return false end
     return shell.run("command -v " .. shell.quote(program) .. " >/dev/null 2>&1") == 0
-end
-
---- Makes a directory, and those above it.
----@param path string
----@return boolean? ok
----@return string? reason
-function shell.make_directory(path)
-    local pipe = io.popen("LC_ALL=C mkdir -p -- " .. shell.quote(path) .. " 2>&1 && echo made")
-    local said = pipe and pipe:read "*a" or ""
-    if pipe then pipe:close() end
-    if said:find "made\n$" then return true end
-    return nil, (said:match ": ([^:]+)\n" or "it could not be made")
 end
 
 return shell

@@ -1,7 +1,7 @@
---- `flux2 task`: how a task stands; with --wait, its picture.
+--- `flux2 task`: prints the status of a task; with --wait it downloads the image.
 
 local arguments = require "flux2.cli.arguments"
-local complaint = require "flux2.cli.complaint"
+local error_output = require "flux2.cli.error_output"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exit = require "flux2.cli.exit"
@@ -10,51 +10,55 @@ local jsonl = require "flux2.cli.jsonl"
 local loop = require "flux2.cli.loop"
 local session = require "flux2.cli.session"
 local text = require "flux2.text"
+local values = require "flux2.cli.values"
 local watch = require "flux2.cli.watch"
 
-local task = { name = "task", summary = "Tell how a task stands, or wait for it and fetch its picture." }
+local task = { name = "task", summary = "Print the status of a task, or wait for its image." }
 
-local LOOK = 30 -- seconds that one question may take
+local STATUS_TIMEOUT = 30 -- seconds
 
 function task.describe(command)
-    command:argument("id", "The task's id, as flux2 and the service tell it.")
-    command:flag("--wait", "Wait for its end, and save its picture.")
-    command:option("-o --output", "Save its picture there: a file, or a directory. With --wait the default is a " ..
-        "file named after the task."):argname "<file>"
-    command:flag("--no-show", "Do not show the picture in the terminal.")
-    arguments.option(command, "--spool", "Where the task was recorded, if not in the usual place (FLUX2_SPOOL).")
+    command:argument("id", "The task id.")
+    command:flag("--wait", "Wait until the task ends, and save its image.")
+    arguments.option(command, "-o --output", "File or directory for the image. With --wait the default is a file " ..
+        "named after the task.", values.text):argname "<file>"
+    command:flag("--no-show", "Do not show the image in the terminal.")
+    arguments.option(command, "--spool", "Directory with the record of the task (FLUX2_SPOOL).", values.text)
         :argname "<dir>"
-    command:flag("--no-spool", "Leave such records alone.")
+    command:flag("--no-spool", "Ignore records.")
     arguments.connection(command)
     arguments.output(command)
     command:epilog [[
-Without --wait it asks once, and succeeds for a task that runs or has succeeded.
+Without --wait it sends one request. The exit status is 0 for a task that is
+running or has succeeded.
 
 Examples:
    flux2 task n41xxxx_flux2
    flux2 task n41xxxx_flux2 --wait -o fox.png]]
 end
 
--- Asking once ---------------------------------------------------------------------------------------------------------
+-- Status --------------------------------------------------------------------------------------------------------------
 
-local function tell(out, look)
+local function print_status(out, status)
     if out.json then
         return out:result(jsonl.encode {
-            task_id = look.id, state = look.state, status = look.status, progress = look.progress, urls = look.urls,
-            error = look.error and complaint.fields(look.error),
+            task_id = status.id, state = status.state, status = status.status, progress = status.progress,
+            urls = status.urls, error = status.error and error_output.fields(status.error),
         })
     end
-    local parts = { look.state }
-    if look.status then parts[#parts + 1] = text.clean(look.status, 60) end
-    if look.progress and look.state == "running" then parts[#parts + 1] = ("%.0f %%"):format(look.progress * 100) end
+    local parts = { status.state }
+    if status.status then parts[#parts + 1] = text.clean(status.status, 60) end
+    if status.progress and status.state == "running" then
+        parts[#parts + 1] = ("%.0f %%"):format(status.progress * 100)
+    end
     out:result(table.concat(parts, "  "))
-    for _, url in ipairs(look.urls) do out:result(text.clean(url, 2000)) end
+    for _, url in ipairs(status.urls) do out:result(text.clean(url, 2000)) end
 end
 
 -- Waiting -------------------------------------------------------------------------------------------------------------
 
---- The task with its record, so that the record goes when the picture is saved; without one if there is none.
-local function take_up(client, id, spool)
+--- Returns the task with its spool record, which is removed when the image is saved; or a task without a record.
+local function open_task(client, id, spool)
     local tasks, err
     if spool then tasks, err = client:recover() end
     for _, found in ipairs(tasks or {}) do
@@ -66,7 +70,7 @@ end
 
 local function fetch(run)
     local result, paths
-    local found, err = take_up(run.client, run.id, run.spool)
+    local found, err = open_task(run.client, run.id, run.spool)
     run.task = found
     if found then result, err = found:wait() end
     if result then paths, err = files.save(result, run.target) end
@@ -88,53 +92,56 @@ local function wait(run)
     }
     out:clear()
     if not finished then
-        out:say "The task goes on at the service; wait for it again whenever you like."
+        out:say "The task is still running at the service. To wait again, run the same command."
         return exit.INTERRUPTED
     end
-    return err and complaint.tell(out, err) or exit.OK
+    return err and error_output.print(out, err) or exit.OK
 end
 
-local function ask(run)
-    local look, err
+local function get_status(run)
+    local status, err
     local finished = loop.run {
-        work = function() look, err = run.client:look(run.id, { timeout = LOOK }) end,
+        work = function() status, err = run.client:status(run.id, { timeout = STATUS_TIMEOUT }) end,
         interrupted = function() return true end,
     }
     if not finished then return nil, exit.INTERRUPTED end
-    if not look then return nil, complaint.tell(run.terminal, err) end
-    return look
+    if not status then return nil, error_output.print(run.terminal, err) end
+    return status
 end
 
-local function ask_or_fetch(run, args)
+local function status_or_fetch(run, args)
     local out = run.terminal
-    local look, status = ask(run)
-    if not look then return status end
-    if look.state == "succeeded" and args.output then return wait(run) end
-    if look.state == "running" and args.output then
-        local message = "the task is still running, so there is nothing to save yet; --wait waits"
-        return complaint.tell(out, errors.new("timeout", message, { task_id = run.id }))
+    local status, exit_status = get_status(run)
+    if not status then return exit_status end
+    if status.state == "succeeded" and args.output then return wait(run) end
+    if status.state == "running" and args.output then
+        local message = "the task is still running: use --wait to wait for its image"
+        return error_output.print(out, errors.new("timeout", message, { task_id = run.id, paid = true }))
     end
-    tell(out, look)
-    if not look.error then return exit.OK end
-    if not out.json then complaint.tell(out, look.error) end
-    return exit.of(look.error)
+    print_status(out, status)
+    if not status.error then return exit.OK end
+    if not out.json then error_output.print(out, status.error) end
+    return exit.of(status.error)
 end
 
 function task.run(args, out)
     local spool = session.spool(args, out)
     local client, err = session.client(args, { spool = spool })
-    if not client then return complaint.tell(out, err) end
+    if not client then return error_output.print(out, err) end
     local run = { client = client, id = args.id, terminal = out, spool = spool, shows = not args.no_show }
     if args.output == "-" and (out.json or out.shows) then
-        local message = "-o - writes the picture to stdout, which must be a pipe or a file, without --json"
-        return complaint.tell(out, errors.new("invalid_request", message), "task")
+        local message = "-o - needs a pipe or a file as stdout, and no --json"
+        return error_output.print(out, errors.new("invalid_request", message))
+    end
+    if args.output == "-" and not core.is_writable(1) then
+        return error_output.print(out, errors.new("io", "-o - writes to stdout, which is closed", { advice = false }))
     end
     if args.wait or args.output then
         run.target, err = files.target(args.output, files.stem(args.id))
-        if not run.target then return complaint.tell(out, err) end
+        if not run.target then return error_output.print(out, err) end
     end
     if args.wait then return wait(run) end
-    return ask_or_fetch(run, args)
+    return status_or_fetch(run, args)
 end
 
 return task

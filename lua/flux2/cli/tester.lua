@@ -1,29 +1,31 @@
---- `flux2 tester`: the page in the browser that makes pictures, at the service or at an emulator that it starts.
+--- `flux2 tester`: serves the tester page, for the service or for an emulator that it starts.
 
 local arguments = require "flux2.cli.arguments"
-local complaint = require "flux2.cli.complaint"
+local error_output = require "flux2.cli.error_output"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exit = require "flux2.cli.exit"
 local jsonl = require "flux2.cli.jsonl"
+local settings = require "flux2.cli.settings"
+local providers = require "flux2.provider"
 local values = require "flux2.cli.values"
 
-local tester = { name = "tester", summary = "Serve a page for the browser of this machine that makes pictures." }
+local tester = { name = "tester", summary = "Serve a web page for trying the API, on this machine." }
 
-local TURN = 0.2 -- seconds between two looks whether Ctrl-C was pressed
+local TURN = 0.2 -- seconds between two checks for Ctrl-C
 local FOR_CLIENT = { "base_url", "budget", "ca_file", "insecure_http", "proxy", "timeout" }
 
 function tester.describe(command)
     local add = arguments.option
-    add(command, "--port", "The port of the page on 127.0.0.1 (default: any that is free).", values.port)
+    add(command, "--port", "Port of the page on 127.0.0.1 (default: any free one).", values.port)
         :argname "<port>"
     arguments.connection(command)
-    add(command, "--budget", "Credits that the page may spend (FLUX2_BUDGET).", values.credits):argname "<credits>"
+    add(command, "--budget", "Limit in credits for the page (FLUX2_BUDGET).", values.credits):argname "<credits>"
     arguments.output(command)
     command:epilog [[
-The page is reached from this machine alone, at the address that is printed.
-Keep that to yourself: whoever has it can spend your credits. With neither a
-key (FLUX2_API_KEY) nor the address of a service, an emulator is started.
+The page is reachable from this machine only, at the printed URL. Keep the URL
+secret: it gives access to your credits. Without a key (FLUX2_API_KEY) and a
+base URL, the command starts an emulator.
 
 Examples:
    flux2 tester
@@ -32,24 +34,28 @@ Examples:
 end
 
 local function given(args)
-    local options = { port = args.port, poll = args.poll_interval and { interval = args.poll_interval } or nil }
+    local poll = { interval = args.poll_interval, patience = args.patience or settings.patience }
+    local options = { port = args.port, poll = poll, log = args.verbose }
     for _, name in ipairs(FOR_CLIENT) do
-        if args[name] == "" then
-            return nil, errors.new("invalid_request", "--" .. name:gsub("_", "-") .. " is empty")
-        end
         options[name] = args[name]
     end
     return options
 end
 
 local function has_key()
-    local key = os.getenv "FLUX2_API_KEY"
+    local key = os.getenv(settings.key_variable)
     return key ~= nil and key ~= ""
 end
 
---- On an emulator, which ends with the page.
+--- Starts the page with an emulator, which ends with the page.
 local function start_emulator(options)
-    local emu, reason = require("flux2.emulator").start {}
+    local there, emulator = pcall(require, "flux2.emulator")
+    if not there then
+        local reason = "FLUX2_API_KEY is not set, and the emulator is not built: install libmicrohttpd and cairo, " ..
+            "then run make"
+        return nil, errors.new("auth", reason, { advice = "Set FLUX2_API_KEY; for another service also --base-url." })
+    end
+    local emu, reason = emulator.start { dialect = emulator.dialects[providers.default] }
     if not emu then return nil, errors.new("io", reason) end
     options.base_url, options.api_key, options.emulator = emu.url, emu.api_key, true
     local page, err = require("flux2.tester").start(options)
@@ -59,10 +65,10 @@ local function start_emulator(options)
 end
 
 local function start(args)
-    local options, err = given(args)
-    if not options then return nil, err end
-    if not pcall(require, "flux2.emulator.core") then
-        return nil, errors.new("io", "the tester was not built: it needs libmicrohttpd and cairo, then make")
+    local options = given(args)
+    if not pcall(require, "flux2.tester.core") then
+        return nil, errors.new("io", "the tester is not built: install libmicrohttpd, then run make",
+            { advice = false })
     end
     if not args.base_url and not has_key() then return start_emulator(options) end
     return require("flux2.tester").start(options)
@@ -76,16 +82,16 @@ local function announce(out, page, emu)
     end
     out:result(page.url)
     if emu then
-        out:say "It works on an emulator, without credits; for the service itself, set FLUX2_API_KEY."
+        out:say "It uses an emulator, without credits. To use the service, set FLUX2_API_KEY."
     else
-        out:say("It works on " .. page.base_url .. ", where pictures cost credits.")
+        out:say("It uses " .. page.base_url .. ", where images cost credits.")
     end
-    out:say "Ctrl-C ends it."
+    out:say "Stop with Ctrl-C."
 end
 
 function tester.run(args, out)
     local page, second = start(args)
-    if not page then return complaint.tell(out, second, "tester") end
+    if not page then return error_output.print(out, second, "tester") end
     announce(out, page, second)
     while core.interrupts() == 0 do page:wait(TURN) end
     page:stop()

@@ -1,10 +1,14 @@
---- From words on a command line, or in an environment variable, to values: each function takes the word and gives the
--- value, or nil and what it must be. A leaf: knows no option by name.
+--- Parses option values and environment variables. Each function returns the value, or nil and the rule that it breaks.
 
 local json = require "flux2.json"
+local provider = require("flux2.provider").resolve()
+local request = require "flux2.request"
 local text = require "flux2.text"
+local url = require "flux2.url"
 
 local values = {}
+
+local MOST_SECONDS = 1e6 -- as the module accepts
 
 local function is_number(n) return n ~= nil and n == n and n > -math.huge and n < math.huge end
 
@@ -12,7 +16,7 @@ local function must_be(what, word)
     return nil, "must be " .. what .. ", not " .. text.show(word)
 end
 
---- Decimal only: tonumber takes "0x10" and " 7 " too.
+--- Decimal only: tonumber also accepts "0x10" and " 7 ".
 local function number(word)
     return word:find "^[+-]?%d*%.?%d*[eE]?[+-]?%d*$" and tonumber(word) or nil
 end
@@ -23,6 +27,7 @@ end
 function values.seconds(word)
     local n = number(word)
     if not is_number(n) or n <= 0 then return must_be("a number of seconds above 0", word) end
+    if n > MOST_SECONDS then return must_be("a number of seconds, at most " .. text.number(MOST_SECONDS), word) end
     return n
 end
 
@@ -62,7 +67,7 @@ function values.share(word)
     return n
 end
 
---- "2", or "2-5" for a range.
+--- Parses "2", or "2-5" for a range.
 ---@param word string
 ---@return number|number[]|nil seconds
 ---@return string? reason
@@ -76,7 +81,57 @@ function values.range(word)
     return least and { low, high } or low
 end
 
---- A JSON object.
+---@param word string
+---@return string? word
+---@return string? reason
+function values.text(word)
+    if word == "" then return nil, "is empty" end
+    local at = word:find "[%c]"
+    if at then return nil, ("has a control character (byte %d)"):format(at) end
+    return word
+end
+
+--- Returns the parser of a word from a list.
+local function choice(words, meaning)
+    return function(word)
+        local value = words[word]
+        if value == nil then return must_be(meaning, word) end
+        return value
+    end
+end
+
+values.boolean = choice({ ["true"] = true, ["1"] = true, ["false"] = false, ["0"] = false }, "true or false")
+values.color = choice({ auto = "auto", always = "always", never = "never" }, "auto, always or never")
+--- The values of FLUX2_LOG, and those of a configuration file.
+values.log = choice({ debug = true, ["true"] = true, off = false, ["false"] = false }, "'debug' or 'off'")
+
+--- Returns the parser of a field of the request.
+---@param name string
+---@return fun(word: string): string?, string?
+function values.field(name)
+    local field = provider.by_name[name]
+    return function(word)
+        local reason = request.check(field, word)
+        if reason then return nil, (reason:gsub("^" .. name .. " ", "")) end
+        return word
+    end
+end
+
+local NO_LOCAL_FILE = "\nThe service downloads input images, so it cannot read a local file, and it has no upload. " ..
+    "Put the file where the internet can read it, such as a bucket with a link that expires, and give that URL."
+
+--- Parses the URL of an input image. A path of a local file gets an explanation, after a line break.
+---@param word string
+---@return string? address
+---@return string? reason
+function values.input_url(word)
+    local ok, reason = url.check(word)
+    if ok then return word end
+    local is_path = word ~= "" and not word:find "^%a[%w+.-]+:" or word:find "^[fF][iI][lL][eE]:"
+    return nil, "must be an http(s) URL, not " .. text.show(word) .. (is_path and NO_LOCAL_FILE or ": " .. reason)
+end
+
+--- Parses a JSON object.
 ---@param word string
 ---@return table? object
 ---@return string? reason
@@ -84,7 +139,8 @@ end
 function values.object(word)
     local value, reason = json.decode(word)
     if type(value) ~= "table" or not word:find "^%s*{" then
-        return nil, "must be a JSON object such as '{\"seed\": 7}'" .. (reason and ": " .. reason or "")
+        reason = reason and ": " .. reason:gsub("T_END", "the end") or ""
+        return nil, "must be a JSON object such as '{\"seed\": 7}'" .. reason
     end
     return value
 end

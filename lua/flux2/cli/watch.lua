@@ -1,9 +1,9 @@
---- One picture on its way, and handed over: the line that lives, the picture in the terminal, the path last.
+--- Shows one task: the status line while it runs, then the image, its cost and its path.
 
 local jsonl = require "flux2.cli.jsonl"
 local preview = require "flux2.cli.preview"
 local progress = require "flux2.cli.progress"
-local receipt = require "flux2.cli.receipt"
+local result_json = require "flux2.cli.result_json"
 local terminal = require "flux2.cli.terminal"
 local text = require "flux2.text"
 
@@ -16,7 +16,7 @@ function watch.is_alive(task)
     return task.state == "submitting" or task.state == "running"
 end
 
---- What a task says of itself.
+--- Describes the state of a task.
 ---@param task? flux2.Task
 ---@return string
 function watch.state(task)
@@ -26,11 +26,11 @@ function watch.state(task)
     return text.clean(task.status or task.state, 30) .. percent
 end
 
---- Draws the line: a sign that moves, what is said, the time, what is typical, and more.
+--- Draws the status line: spinner, state, elapsed time, typical duration, and further parts.
 ---@param out flux2.Terminal
 ---@param state string
----@param seconds number since it began
----@param more (string|false)[] what else there is to say
+---@param seconds number since the start
+---@param more (string|false)[] further parts; false is skipped
 function watch.draw(out, state, seconds, more)
     out:draw(function(columns)
         local line = ("%s %s   %s, typically %d to %d s"):format(progress.spinner(seconds, out.unicode), state,
@@ -42,20 +42,20 @@ function watch.draw(out, state, seconds, more)
     end)
 end
 
---- A file whose name says something else than what it holds.
+--- Returns a message if the extension of a file differs from its type.
 local function mismatch(path, content_type)
     local extension = path:lower():match "%.(%w+)$"
     local is = content_type and content_type:match "/(%w+)$"
     if not extension or not is or extension == is or extension == "jpg" and is == "jpeg" then return nil end
-    return ("%s holds a picture of type %s"):format(text.show(path), is:upper())
+    return ("%s contains an image of type %s"):format(text.show(path), is:upper())
 end
 
---- Tells what was made. The path comes last, alone on its line, on stdout.
+--- Prints the result. The path comes last, alone on its line, on stdout.
 ---@param out flux2.Terminal
 ---@param done { task: flux2.Task, result: flux2.Result, paths: string[], request: table?, shows: boolean }
 function watch.hand_over(out, done)
     local task, result = done.task, done.result
-    if out.json then return out:result(jsonl.encode(receipt.of(done.request, task, result, done.paths))) end
+    if out.json then return out:result(jsonl.encode(result_json.of(done.request, task, result, done.paths))) end
     local cost = result.credits and ", " .. progress.credits(result.credits) or ""
     for i, path in ipairs(done.paths) do
         if done.shows and path ~= "-" then preview.show(out, path) end

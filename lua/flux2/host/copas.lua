@@ -1,49 +1,49 @@
---- flux2 under copas: a handler or thread that waits lets the other ones go on.
+--- flux2 in copas: waiting handlers and threads do not block the others.
 --
 --     local copas = require "copas"
---     require "flux2.host.copas"           -- right after copas: it has to see the servers and threads that are added
+--     require "flux2.host.copas"           -- right after copas: it wraps addserver and addthread
 --     copas.addthread(function() assert(client:generate "a red fox"):save "fox.png" end)
---     copas.loop()                         -- before copas 2.0 it has no end of its own: see `active`
+--     copas.loop()                         -- before copas 2.0 it never returns: see `active`
 --
--- Owns one thread of copas, the pump: it waits for the engine's descriptor, and exists only while somebody waits or
--- flux2 has work. Whoever waits does so in copas.receive, on an object of his own with a LuaSocket's methods: without
--- a descriptor until he is woken, "dirty" (LuaSocket's word for data that is already here) from then on. So an event
--- wakes the one it concerns, and copas needs to offer no more than it does since 1.1.7.
+-- Owns one thread of copas, the pump, which waits for the engine's descriptor. It exists only while flux2 has waits or
+-- work. A waiting thread calls copas.receive on a signal, an object with the methods of a LuaSocket: it has no
+-- descriptor, and becomes "dirty" (has buffered data) when the thread is woken. This works since copas 1.1.7.
 --
--- A coroutine that the program makes inside a thread of copas is none of copas', and is resumed by the pump itself.
+-- A coroutine that the program creates inside a thread of copas is resumed by the pump, not by copas.
 
 local copas = require "copas"
-local reports = require "flux2.reports"
+local jit_off = require "flux2.jit_off"
+local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
-local yielding = require "flux2.yielding"
+local can_yield = require "flux2.can_yield"
 
 local host = {}
 
 local addserver, addthread, addnamedthread = copas.addserver, copas.addthread, copas.addnamedthread
-local managed = setmetatable({}, { __mode = "k" }) -- coroutines of copas -> the socket they serve, or true
-local waiters = 0 -- threads of copas that are suspended
-local woken = setmetatable({}, { __mode = "k" }) -- signals of those that copas has not resumed yet
-local pump -- the object that the pump waits for, while there is one
+local managed = setmetatable({}, { __mode = "k" }) -- coroutine of copas -> its socket, or true
+local waiters = 0 -- the number of suspended threads of copas
+local woken = setmetatable({}, { __mode = "k" }) -- signals of woken threads that copas has not resumed yet
+local pump -- the signal of the pump, while it exists
 local fd -- the engine's descriptor
-local deferred = {} -- functions to be called at the pump's next turn
+local deferred = {} -- functions for the next turn of the pump
 
--- On Lua 5.1 coxpcall, which copas uses, runs what it protects in a coroutine that stands for the thread.
+-- On Lua 5.1 copas uses coxpcall, which runs protected functions in further coroutines.
 local running_thread = coroutine.running
 if _VERSION == "Lua 5.1" and not rawget(_G, "jit") and package.loaded.coxpcall then
     running_thread = package.loaded.coxpcall.running or running_thread
 end
 
----@class flux2.copas.Signal looks like a LuaSocket
+---@class flux2.copas.Signal an object with the methods of a LuaSocket
 ---@field set boolean
----@field socket? userdata what copas closes at the end of the handler
+---@field socket? userdata the client of the handler
 local Signal = {}
 Signal.__index = Signal
 Signal.__name = "flux2.copas.Signal"
 
---- For socket.select: a negative descriptor is not looked at.
+--- For socket.select, which ignores a negative descriptor.
 function Signal:getfd() return (self.set or self.readable) and fd or -1 end
 
---- For socket.select: whether there is something to receive without looking at the descriptor.
+--- For socket.select: whether data is buffered.
 function Signal:dirty() return self.set end
 
 function Signal:receive()
@@ -53,7 +53,7 @@ end
 
 function Signal.settimeout() return 1 end
 
---- copas 1.1.7 closes what a thread waited for last, meaning its client.
+--- copas 1.1.7 closes the last object a thread waited for, and expects that to be its client.
 function Signal:close()
     if self.socket then return self.socket:close() end
     return 1
@@ -65,18 +65,17 @@ local function has_work()
     return waiters > 0 or scheduler.pending() > 0 or #deferred > 0
 end
 
---- What the pump receives: nothing at its first look, so that copas waits; then whatever made copas come back.
+--- The pump's receive: nothing at the first call, so that copas waits for the descriptor; then a result.
 local function receive_once(self)
-    if self.looked then return "" end
-    self.looked = true
+    if self.called then return "" end
+    self.called = true
     return nil, "timeout"
 end
 
 local function run()
-    -- A callback may wait. If it did so in copas' way, nobody would be left to wake it.
-    yielding.block_here()
+    can_yield.block_here() -- a callback that suspended the pump could never be woken
     while has_work() do
-        pump.looked = false
+        pump.called = false
         copas.receive(pump, 1)
         local due = deferred
         deferred = {}
@@ -93,7 +92,7 @@ local function ensure_pump()
     fd, reason = scheduler.fileno()
     if not fd then error("flux2: " .. reason, 0) end
     pump = setmetatable({ readable = true, set = false, receive = receive_once }, Signal)
-    addthread(run) -- not marked: the pump's own waits are no waits of flux2
+    addthread(run) -- the original function: the pump is not a managed coroutine
 end
 
 -- Waiting, for the scheduler --------------------------------------------------------------------------------------
@@ -131,7 +130,7 @@ local function on_work(busy)
     end
 end
 
--- Which coroutines are copas': it does not tell, so whatever is given to it is marked --------------------------------
+-- Coroutines of copas: it does not list them, so handlers and threads are wrapped -------------------------------------
 
 local function serving(handler)
     return function(socket, ...)
@@ -145,7 +144,7 @@ local function threading(handler)
         managed[handler] = true
         return handler
     end
-    if type(handler) ~= "function" then return handler end -- copas knows what to say to that
+    if type(handler) ~= "function" then return handler end -- copas reports the error
     return function(...)
         managed[running_thread()] = true
         return handler(...)
@@ -167,7 +166,7 @@ if addnamedthread then
     end
 end
 
---- For errors of coroutines that nobody joins.
+--- For errors of coroutines that are not joined.
 local function at_next_turn(fn)
     deferred[#deferred + 1] = fn
     ensure_pump()
@@ -176,14 +175,15 @@ end
 
 scheduler.add_host { running = running, suspend = suspend, wake = wake }
 scheduler.on_work(on_work)
-reports.tell_by(at_next_turn)
+uncaught.print_by(at_next_turn)
 
---- Whether flux2 still needs copas to run: somebody waits, or something is being generated. For copas before 2.0, whose
---- loop does not end.
+--- Whether flux2 has waits or work. For copas before 2.0, whose loop never returns.
 ---@return boolean
 -- Example: `while host.active() do copas.step() end`
 function host.active()
     return pump ~= nil or next(woken) ~= nil
 end
+
+jit_off { host, scheduler }
 
 return host

@@ -1,43 +1,43 @@
---- flux2 in the controllers of cqueues: what waits there lets the controller go on.
+--- flux2 in controllers of cqueues: waits do not block the controller.
 --
 --     require "flux2.host.cqueues"
 --     local cq = cqueues.new()
 --     cq:wrap(function() assert(client:generate "a red fox"):save "fox.png" end)
---     assert(cq:loop())                    -- ends when everything has
+--     assert(cq:loop())                    -- returns when all coroutines and tasks have ended
 --
--- A task is a waitable object: `cqueues.poll(task, socket, 1.0)`. A handle of flux2.spawn is one through `waitable`.
+-- A task is a waitable object: `cqueues.poll(task, socket, 1.0)`. `waitable` makes one for a handle of flux2.spawn.
 --
--- Owns one coroutine for each controller, the pump: it polls the engine's descriptor, and exists only while somebody in
--- that controller waits or flux2 has work. Whoever waits polls a condition of his own, so that an event wakes the one
--- it concerns. The descriptor is never closed here, and stays the same as long as the Lua state lives.
+-- Owns one coroutine for each controller, the pump, which polls the engine's descriptor. It exists only while that
+-- controller has waits or flux2 has work. Each waiting coroutine polls a separate condition.
 
 local condition = require "cqueues.condition"
 local cqueues = require "cqueues"
-local reports = require "flux2.reports"
+local jit_off = require "flux2.jit_off"
+local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
 local Task = require "flux2.task"
 local text = require "flux2.text"
-local yielding = require "flux2.yielding"
+local validate = require "flux2.validate"
+local can_yield = require "flux2.can_yield"
 
 local host = {}
 
 ---@class flux2.cqueues.Pump
----@field waiters integer coroutines of its controller that are suspended
----@field news userdata a condition: there may be nothing left to do
+---@field waiters integer the number of suspended coroutines of its controller
+---@field idle userdata a condition: there may be no work left
 
 local pumps = setmetatable({}, { __mode = "k" }) -- controller -> its pump
-local conditions = setmetatable({}, { __mode = "k" }) -- latch -> the condition that says that it has opened
+local conditions = setmetatable({}, { __mode = "k" }) -- latch -> the condition that is signalled when it opens
 
 local function has_work(pump)
     return pump.waiters > 0 or scheduler.pending() > 0
 end
 
 local function run(cq, pump, fd)
-    -- A callback may wait. If it did so in cqueues' way, nobody would be left to wake it.
-    yielding.block_here()
+    can_yield.block_here() -- a callback that suspended the pump could never be woken
     local readable = { pollfd = fd, events = "r" }
     while has_work(pump) do
-        cqueues.poll(readable, pump.news)
+        cqueues.poll(readable, pump.idle)
         scheduler.update()
     end
     pumps[cq] = nil
@@ -48,7 +48,7 @@ local function ensure_pump(cq)
     if pump then return pump end
     local fd, reason = scheduler.fileno()
     if not fd then error("flux2: " .. reason, 0) end
-    pump = { waiters = 0, news = condition.new() }
+    pump = { waiters = 0, idle = condition.new() }
     pumps[cq] = pump
     cq:wrap(run, cq, pump, fd)
     return pump
@@ -60,16 +60,14 @@ local function running()
     local cq, own = cqueues.running()
     if not cq then return nil end
     local pump = ensure_pump(cq)
-    -- A coroutine that the program made inside of one of the controller's is resumed by the pump itself.
+    -- A coroutine that the program created inside one of the controller's is resumed by the pump.
     if not own then return nil end
-    return { pump = pump, cq = cq, condition = condition.new() }
+    return { pump = pump, condition = condition.new() }
 end
 
 local function suspend(token)
     if not token.counted then
         token.counted = true
-        -- The one it was made for may have had its last turn since.
-        token.pump = ensure_pump(token.cq)
         token.pump.waiters = token.pump.waiters + 1
     end
     cqueues.poll(token.condition)
@@ -80,7 +78,7 @@ local function wake(token)
     if not token.counted then return end
     local pump = token.pump
     pump.waiters = pump.waiters - 1
-    if not has_work(pump) then pump.news:signal() end
+    if not has_work(pump) then pump.idle:signal() end
 end
 
 local function on_work(busy)
@@ -88,11 +86,11 @@ local function on_work(busy)
         local cq = cqueues.running()
         if cq then ensure_pump(cq) end
     else
-        for _, pump in pairs(pumps) do pump.news:signal() end
+        for _, pump in pairs(pumps) do pump.idle:signal() end
     end
 end
 
---- For errors of coroutines that nobody joins. Outside of a controller they wait for flux2.run.
+--- For errors of coroutines that are not joined. Outside a controller, flux2.run raises them.
 local function at_next_turn(fn)
     local cq = cqueues.running()
     if cq then cq:wrap(fn) end
@@ -100,7 +98,7 @@ end
 
 scheduler.add_host { running = running, suspend = suspend, wake = wake }
 scheduler.on_work(on_work)
-reports.tell_by(at_next_turn)
+uncaught.print_by(at_next_turn)
 
 -- Waitable objects ------------------------------------------------------------------------------------------------
 
@@ -108,7 +106,7 @@ local function condition_of(latch)
     local found = conditions[latch]
     if found then return found end
     if next(pumps) == nil and not latch.open then
-        error("flux2: nobody pumps: call require(\"flux2.host.cqueues\").serve() in the controller", 0)
+        error("flux2: no pump is running: call require(\"flux2.host.cqueues\").serve() in the controller", 0)
     end
     found = condition.new()
     conditions[latch] = found
@@ -120,33 +118,49 @@ local Waitable = {}
 Waitable.__index = Waitable
 Waitable.__name = "flux2.Waitable"
 
---- For cqueues.poll: what to wait for.
+function Waitable:_end_latch() return self._latch end
+
+--- The following methods are methods of tasks too.
+local function check_receiver(self, method)
+    if not Task.is(self) then validate.receiver(self, Waitable, "waitable:" .. method, 2) end
+end
+
+--- For cqueues.poll: returns a condition that is signalled at the end.
 ---@return userdata condition
-function Waitable:pollfd() return condition_of(self._latch) end
+function Waitable:pollfd()
+    check_receiver(self, "pollfd")
+    return condition_of(self:_end_latch())
+end
 
 --- For cqueues.poll.
 ---@return string
-function Waitable:events() return "r" end -- luacheck: no unused args
+function Waitable:events()
+    check_receiver(self, "events")
+    return "r"
+end
 
---- For cqueues.poll: no time at all once it has ended.
+--- For cqueues.poll: returns 0 after the end.
 ---@return number?
-function Waitable:timeout() return self._latch.open and 0 or nil end
+function Waitable:timeout()
+    check_receiver(self, "timeout")
+    return self:_end_latch().open and 0 or nil
+end
 
 for _, name in ipairs { "pollfd", "events", "timeout" } do Task[name] = Waitable[name] end
 
---- Makes something that cqueues.poll can wait for, and returns when it has ended.
----@param what flux2.Task|flux2.Handle a task (which is waitable by itself, too) or what flux2.spawn returned
+--- Makes an object for cqueues.poll, which is ready at the end of a task or handle.
+---@param what flux2.Task|flux2.Handle a task (which is such an object itself) or a handle of flux2.spawn
 ---@return table waitable with pollfd, events and timeout
 -- Example: `cqueues.poll(host.waitable(handle), 1.0)`
 function host.waitable(what)
-    if type(what) ~= "table" or type(what._latch) ~= "table" then
+    if type(what) ~= "table" or type(what._end_latch) ~= "function" then
         error("waitable: a task or a handle of flux2.spawn is needed, not " .. text.show(what), 2)
     end
-    return setmetatable({ _latch = what._latch }, Waitable)
+    return setmetatable({ _latch = what:_end_latch() }, Waitable)
 end
 
---- Makes a controller pump as long as flux2 has work. Waits and submissions inside a controller do so by themselves:
---- this is for a controller that only polls tasks, or has only their callbacks, and whose tasks were begun elsewhere.
+--- Makes a controller pump while flux2 has work. Waits and submissions inside a controller do this automatically; it is
+--- needed for a controller that only polls tasks, or only has callbacks of tasks, which were started elsewhere.
 ---@param cq? userdata the controller, by default the running one
 -- Example: `host.serve(cq)`
 function host.serve(cq)
@@ -154,5 +168,7 @@ function host.serve(cq)
     if not cq then error("serve: a controller is needed outside of one", 2) end
     ensure_pump(cq)
 end
+
+jit_off { host, scheduler }
 
 return host

@@ -1,24 +1,26 @@
---- flux2 in the loop of libuv: in luv's programs, and in Neovim (vim.uv, vim.loop).
+--- flux2 in the loop of libuv: in programs with luv, and in Neovim (vim.uv, vim.loop).
 --
 --     require "flux2.host.luv"
 --     flux2.spawn(function() assert(client:generate "a red fox"):save "fox.png" end)
---     uv.run()                         -- ends when everything has; in Neovim, whose loop runs, nothing more is needed
+--     uv.run()                         -- returns when all work has ended; not needed in Neovim, whose loop runs
 --
--- Owns one handle that polls the engine's descriptor, and pumps when that is readable. It has no loop of its own and
--- no timer. Nothing exists before the first job. From then on the handle keeps the loop alive exactly while flux2 has
--- work: `uv.run()` does not end before the last picture, and never waits for a handle that has nothing to do.
+-- Owns one poll handle for the engine's descriptor, which calls the pump; there is no timer. The first job creates the
+-- handle. It keeps the loop alive exactly while flux2 has work: `uv.run()` returns after the last image.
 --
--- Callbacks and coroutines go on from the loop; in Neovim from its main loop (vim.schedule), where all of its API may
--- be called. A wait outside a coroutine blocks:
+-- Callbacks and coroutines run in the loop; in Neovim in its main loop (vim.schedule), where its whole API is allowed.
+-- A wait outside a coroutine blocks:
 --
--- - in luv the loop too, if it is made in one of its callbacks: nothing is lost, but no timer fires meanwhile. Use
---   flux2.spawn.
--- - in Neovim as vim.wait does: timers and other plugins go on, typed keys have to wait, and Ctrl-C ends the wait with
---   an error (the task goes on). In a fast event, where vim.wait is forbidden, the editor stands still.
+-- - luv: in a callback of the loop, it blocks the loop. Use flux2.spawn.
+-- - Neovim: like vim.wait. Timers and other plugins run, typed keys are queued, and Ctrl-C ends the wait with an error
+--   (the task goes on). In a fast event, where vim.wait is not allowed, the wait blocks the editor.
+--
+-- If other code closes the handle (a uv.walk that closes all handles), waits in coroutines end with an error of kind
+-- "cancelled", and the reason is reported; the next wait opens a new handle.
 
-local core = require "flux2.core"
-local reports = require "flux2.reports"
+local jit_off = require "flux2.jit_off"
+local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
+local core = require "flux2.core"
 
 local host = {}
 
@@ -26,18 +28,19 @@ local vim = rawget(_G, "vim")
 if type(vim) ~= "table" or not vim.schedule then vim = nil end
 local uv = vim and (vim.uv or vim.loop) or require "luv"
 
-local handle -- the uv_poll handle: there from the first job until stop()
-local stopped = false -- the user has said so
-local SLICE = 0.1 -- seconds between two looks for Ctrl-C
-local turns = 0 -- of the pump: how a vim.wait sees that there was one inside it
+local handle -- the uv_poll handle: from the first job until stop(), or until other code closes it
+local close_is_watched = false
+local stopped = false -- by stop()
+local SLICE = 0.1 -- seconds between two checks for Ctrl-C
+local turns = 0 -- the number of calls of the pump, to detect one inside vim.wait
 
 local function pump()
     turns = turns + 1
     scheduler.update()
 end
 
---- Makes the pump run later, in Neovim's main loop. Until then the descriptor stays readable, and polling it would keep
---- the processor busy for nothing: for as long as somebody thinks about a "Press ENTER".
+--- Runs the pump later, in Neovim's main loop. Until then (a "Press ENTER" prompt may delay it) the descriptor stays
+--- readable, so polling stops: it would use all processor time.
 local function pump_in_main_loop(on_readable)
     local mine = handle
     mine:stop()
@@ -51,7 +54,7 @@ end
 local function on_readable(err)
     if err then
         host.stop()
-        reports.report("flux2: libuv cannot poll the engine's descriptor: " .. tostring(err))
+        uncaught.report("flux2: libuv cannot poll the engine's descriptor: " .. tostring(err))
     elseif vim then
         pump_in_main_loop(on_readable)
     else
@@ -59,11 +62,44 @@ local function on_readable(err)
     end
 end
 
+--- Calls `fn` in the next turn of the loop; in Neovim in its main loop.
+local function at_next_turn(fn)
+    if vim then return vim.schedule(fn) end
+    local timer = uv.new_timer()
+    timer:start(0, 0, function()
+        timer:close()
+        fn()
+    end)
+end
+
+--- Without the handle no pump runs, and waits in coroutines would never end.
+local function on_closed_by_others()
+    handle = nil
+    at_next_turn(function()
+        uncaught.report("flux2: other code has closed the poll handle of flux2.host.luv; " ..
+            "waits in coroutines are cancelled")
+        scheduler.interrupt_waits()
+    end)
+end
+
+--- Wraps the functions that close handles, because libuv reports a close only to the code that closes.
+local function watch_close(poll)
+    if close_is_watched then return end
+    close_is_watched = true
+    for _, functions in ipairs { uv, getmetatable(poll).__index } do
+        local close = functions.close
+        functions.close = function(closing, ...)
+            if closing ~= nil and closing == handle then on_closed_by_others() end
+            return close(closing, ...)
+        end
+    end
+end
+
 local function open()
     local fd, reason = scheduler.fileno()
     if not fd then return nil, reason end
     local poll
-    poll, reason = uv.new_poll(fd)
+    poll, reason = uv.new_socket_poll(fd) -- on Windows it is a socket; elsewhere the two are the same
     if not poll then return nil, reason end
     local ok
     ok, reason = poll:start("r", on_readable)
@@ -71,18 +107,17 @@ local function open()
         poll:close()
         return nil, reason
     end
+    watch_close(poll)
     handle = poll
     return handle
 end
 
---- The loop lives as long as there is work. What is left without work, time-outs of waits for something else than
---- flux2, is delivered as long as that something keeps the loop alive.
+--- Keeps the loop alive while there is work. Timeouts of other waits do not keep it alive.
 local function hold(busy)
     if busy then handle:ref() else handle:unref() end
 end
 
-local function on_work(busy)
-    if stopped then return end
+local function serve(busy)
     if not handle then
         local ok, reason = open()
         if not ok then error("flux2: no poll handle of libuv: " .. tostring(reason), 0) end
@@ -90,7 +125,17 @@ local function on_work(busy)
     hold(busy)
 end
 
---- Makes the loop serve flux2 now, rather than at the first job; and again after `stop`. Does nothing if it does.
+local function on_work(busy)
+    if stopped then return end
+    if handle or busy then serve(busy) end
+end
+
+--- Called at each wait in a coroutine. Returns no token: the scheduler itself suspends, but the handle is needed.
+local function before_wait()
+    if not (handle or stopped) then serve(scheduler.pending() > 0) end
+end
+
+--- Opens the handle now, instead of at the first job, or again after `stop`. Idempotent.
 ---@return boolean? started true
 ---@return string? reason
 -- Example: `assert(require("flux2.host.luv").start())`
@@ -104,16 +149,13 @@ function host.start()
     return true
 end
 
---- Closes the handle: the loop does nothing for flux2 any more until `start`. What is being generated goes on in the
---- engine, and its news wait there.
+--- Closes the handle: the loop does not pump until `start`. Tasks go on in the engine, which keeps their events.
 -- Example: `require("flux2.host.luv").stop()`
 function host.stop()
     stopped = true
     local poll = handle
     handle = nil
-    if not poll then return end
-    poll:stop()
-    if not poll:is_closing() then poll:close() end
+    if poll then poll:close() end
 end
 
 local function never() return false end
@@ -122,39 +164,29 @@ local function never() return false end
 local function block_in_neovim(engine, seconds)
     if not handle or vim.in_fast_event() then return engine:wait(seconds) end
     local before, until_ = turns, core.now() + seconds
-    local function news()
+    local function has_events()
         return turns ~= before or engine:ready() > 0
     end
-    -- Neovim 0.7 tells of Ctrl-C at the end of a vim.wait that was in vain, and only there.
+    -- Neovim 0.7 reports Ctrl-C only at the end of a vim.wait that timed out.
     local ready, left, _, before_it, after_it
     repeat
         _, before_it = vim.wait(0, never)
         left = math.max(until_ - core.now(), 0)
-        ready, after_it = vim.wait(math.ceil(math.min(left, SLICE) * 1000), news)
+        ready, after_it = vim.wait(math.ceil(math.min(left, SLICE) * 1000), has_events)
         if before_it == -2 or after_it == -2 then return nil, "Keyboard interrupt" end
     until ready or left == 0
     return ready
-end
-
---- Errors that nobody has asked for: said at the loop's next turn, unless somebody has joined by then.
-local function at_next_turn(fn)
-    local timer = uv.new_timer()
-    timer:start(0, 0, function()
-        timer:close()
-        fn()
-    end)
 end
 
 local function notify(message)
     vim.schedule(function() vim.notify(message, vim.log.levels.ERROR) end)
 end
 
-if vim then
-    scheduler.block_by(block_in_neovim)
-    reports.tell_by(vim.schedule, notify)
-else
-    reports.tell_by(at_next_turn)
-end
+if vim then scheduler.block_by(block_in_neovim) end
+uncaught.print_by(at_next_turn, vim and notify)
+scheduler.add_host { running = before_wait }
 scheduler.on_work(on_work)
+
+jit_off { host, scheduler }
 
 return host

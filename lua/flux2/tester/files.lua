@@ -1,5 +1,4 @@
---- The page's own files: read once, so that it does not matter where the program goes afterwards.
--- Owns the list of what there is. Never: reads a name that came from outside.
+--- The files of the page. All are read at start; only the names in NAMES are served.
 
 local files = {}
 
@@ -10,16 +9,16 @@ local TYPES = {
 
 local NAMES = {
     "index.html", "style.css", "icon.svg", "main.js", "api.js", "dom.js", "form.js", "ratios.js", "inputs.js",
-    "code.js", "life.js", "gallery.js", "failure.js",
+    "code.js", "task-view.js", "gallery.js", "failure.js",
 }
 
---- Where they are: in the folder "page" beside this file.
+--- The folder "page" next to this file.
 local function folder()
     local source = debug.getinfo(1, "S").source
     return (source:match "^@(.*)files%.lua$" or "") .. "page/"
 end
 
---- Reads them all. Raises if one is missing: then flux2 was not installed whole.
+--- Reads all files. Raises an error if one is missing (an incomplete installation).
 ---@return table<string, { type: string, bytes: string }> by name
 function files.load()
     local all, home = {}, folder()

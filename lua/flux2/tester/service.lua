@@ -1,6 +1,5 @@
---- The tester's own Lua state: answers the page, and pumps flux2.
--- Owns the loop, the routes and the rule that nothing it says holds the key. Never: trusts a call. Who may call at all
--- was decided before (csrc/emulator/site.c).
+--- The main loop of the tester's Lua state: responds to requests of the page and runs flux2.update().
+-- Redacts the API key from every response. csrc/tester/request_guard.c has already checked the origin of each request.
 
 local about = require "flux2.tester.about"
 local core = require "flux2.core"
@@ -8,219 +7,223 @@ local errors = require "flux2.errors"
 local files = require "flux2.tester.files"
 local flux2 = require "flux2"
 local json = require "flux2.json"
-local pricing = require "flux2.pricing"
 local request = require "flux2.request"
 local scheduler = require "flux2.scheduler"
 local session = require "flux2.tester.session"
 local snippets = require "flux2.tester.snippets"
+local text = require "flux2.text"
 local Thumbnails = require "flux2.tester.thumbnails"
+local url = require "flux2.url"
 
-local PATIENCE = 15 -- seconds that a question for news waits for an answer
+local LONG_POLL = 15 -- seconds that a request for events waits for an event
 local HTTP_OF_KIND = { invalid_request = 422, not_found = 404, budget = 422 }
 
--- Saying --------------------------------------------------------------------------------------------------------------
+-- Responses -----------------------------------------------------------------------------------------------------------
 
-local hide
+local redact
 
-local function holds(value, key)
+local function contains(value, key)
     if type(value) == "string" then return value:find(key, 1, true) ~= nil end
     if type(value) ~= "table" then return false end
     for name, member in pairs(value) do
-        if holds(name, key) or holds(member, key) then return true end
+        if contains(name, key) or contains(member, key) then return true end
     end
     return false
 end
 
---- JSON can write each letter of a key in several ways. An answer that does is told as it reads without them; of one
---- that was cut, and cannot be read, the usual way is known.
-local function hide_in_text(value, key)
+--- Redacts a string that may contain JSON, in which characters of the key may be escaped. Complete JSON is decoded
+--- first; in truncated JSON the usual escapes are redacted.
+local function redact_text(value, key)
     if value:find("\\", 1, true) then
         local decoded = json.decode(value)
-        if holds(decoded, key) then value = json.encode(hide(decoded, key), "an answer") or "" end
+        if contains(decoded, key) then value = json.encode(redact(decoded, key), "a response") or "" end
         value = errors.redact(value, (key:gsub("[\"\\/]", "\\%0")))
     end
     return errors.redact(value, key)
 end
 
---- The key is in nothing that the page is told.
-function hide(value, key)
-    if type(value) == "string" then return hide_in_text(value, key) end
+--- Redacts the API key in all strings of a value.
+function redact(value, key)
+    if type(value) == "string" then return redact_text(value, key) end
     if type(value) ~= "table" then return value end
     local out = {}
     for name, member in pairs(value) do
-        out[type(name) == "string" and errors.redact(name, key) or name] = hide(member, key)
+        out[type(name) == "string" and errors.redact(name, key) or name] = redact(member, key)
     end
     return out
 end
 
---- JSON holds UTF-8 only, and a raw answer may be anything.
-local function readable(value)
+--- Replaces bytes that JSON cannot encode: a raw response may hold any bytes.
+local function make_utf8(value)
     if type(value) == "string" and not json.encode(value, "text") then
         return (value:gsub("[\128-\255]", "\239\191\189"))
     end
     if type(value) ~= "table" then return value end
     local out = {}
-    for name, member in pairs(value) do out[name] = readable(member) end
+    for name, member in pairs(value) do out[name] = make_utf8(member) end
     return out
 end
 
-local function say(self, status, value)
-    local told = hide(value, self.key)
-    local body, reason = json.encode(told, "the answer")
-    if not body then body, reason = json.encode(readable(told), "the answer") end
+--- `unredacted` has further members, which may contain the key of an emulator.
+local function respond(self, status, value, unredacted)
+    local redacted = redact(value, self.key)
+    for name, member in pairs(unredacted or {}) do redacted[name] = member end
+    local body, reason = json.encode(redacted, "the response")
+    if not body then body, reason = json.encode(make_utf8(redacted), "the response") end
     if not body then error(reason) end
     return status, "application/json", body
 end
 
-local function say_error(self, err)
-    return say(self, HTTP_OF_KIND[err.kind] or 502, { error = session.describe_error(err) })
+local function respond_error(self, err)
+    return respond(self, HTTP_OF_KIND[err.kind] or 502, { error = session.describe_error(err) })
 end
 
--- What can be asked --------------------------------------------------------------------------------------------------
+-- Routes -------------------------------------------------------------------------------------------------------------
 
-local posts, gets = {}, {}
+local posts, gets, actions = {}, {}, {} -- actions: POST to tasks/ID/ACTION
 
---- The call's `request`, whatever the page made of it.
+--- Returns the unchecked `request` of the body.
 local function given_request(body)
     local decoded = json.decode(body)
     local given = type(decoded) == "table" and decoded.request
     if type(given) ~= "table" then
-        return nil, errors.new("invalid_request", "the call holds no request")
+        return nil, errors.new("invalid_request", "the body contains no request")
     end
     return given
 end
 
---- What the module says of a request, and the same request in other words.
+--- Validates a request; returns its price and its code snippets.
 function posts.check(self, _, body)
     local given, err = given_request(body)
-    if not given then return say_error(self, err) end
+    if not given then return respond_error(self, err) end
     local payload
-    payload, err = request.build(given)
-    local credits, unpublished = pricing.estimate(payload or {})
-    local answer = { price = credits, unpublished = unpublished }
+    payload, err = request.build(self.provider, given)
+    local credits, unpublished = request.price(self.provider, payload or {})
+    local result = { price = credits, unpublished = unpublished }
     if not payload then
-        answer.error = session.describe_error(err)
-        answer.price, answer.unpublished = nil, nil
-        return say(self, 200, answer)
+        result.error, result.errors = session.describe_error(err), {}
+        for i, problem in ipairs(request.problems(self.provider, given)) do
+            result.errors[i] = session.describe_error(problem)
+        end
+        result.price, result.unpublished = nil, nil
+        return respond(self, 200, result)
     end
-    answer.code = {
-        json = snippets.json(payload), curl = snippets.curl(payload, self.base_url),
-        lua = snippets.lua(payload, self.base_url),
+    local code = {
+        json = snippets.json(self.provider, payload),
+        curl = snippets.curl(self.provider, payload, self.base_url, self.shown_key),
+        lua = snippets.lua(self.provider, payload, self.base_url, self.shown_key),
     }
-    return say(self, 200, answer)
+    if self.shown_key then return respond(self, 200, result, { code = code }) end
+    result.code = code
+    return respond(self, 200, result)
 end
 
 function posts.tasks(self, _, body)
     local given, err = given_request(body)
     local id
     if given then id, err = self.session:submit(given) end
-    if not id then return say_error(self, err) end
-    return say(self, 200, { id = id })
+    if not id then return respond_error(self, err) end
+    return respond(self, 200, { id = id })
 end
 
-local function on_task(verb)
+local function task_action(action)
     return function(self, id)
-        local ok, err = self.session[verb](self.session, tonumber(id))
-        if not ok then return say_error(self, err) end
-        return say(self, 200, { ok = true })
+        local ok, err = self.session[action](self.session, tonumber(id))
+        if not ok then return respond_error(self, err) end
+        return respond(self, 200, { ok = true })
     end
 end
 
-posts.cancel, posts.resume = on_task "cancel", on_task "resume"
+actions.cancel, actions.resume = task_action "cancel", task_action "resume"
 
 function gets.about(self)
-    return say(self, 200, self.about)
+    return respond(self, 200, self.about)
 end
 
-function gets.news(self, _, query)
+function gets.events(self, _, query)
     local after = tonumber(query.after)
-    if not (after and after >= 0 and after < math.huge) then after = 0 end -- "nan" is a number to Lua 5.1
-    return say(self, 200, self.session:news_after(after, PATIENCE))
+    if not (after and after >= 0 and after < math.huge) then after = 0 end -- Lua 5.1 parses "nan"
+    return respond(self, 200, self.session:events_after(after, LONG_POLL))
 end
 
-function gets.pictures(self, name)
+function gets.images(self, name)
     local id, index = name:match "^(%d+)/(%d+)$"
     local bytes, content_type = nil, nil
-    if id then bytes, content_type = self.session:picture(tonumber(id), tonumber(index)) end
-    if not bytes then return say_error(self, errors.new("not_found", "the picture is not kept any more")) end
+    if id then bytes, content_type = self.session:image(tonumber(id), tonumber(index)) end
+    if not bytes then return respond_error(self, errors.new("not_found", "the image is no longer available")) end
     return 200, content_type, bytes
 end
 
 function gets.thumbnail(self, _, query)
     local bytes, content_type = self.thumbnails:get(query.url)
-    if not bytes then return say_error(self, content_type) end
+    if not bytes then return respond_error(self, content_type) end
     return 200, content_type, bytes
 end
 
 function gets.page(self, name)
     local file = self.files[name]
-    if not file then return say_error(self, errors.new("not_found", "there is no such file")) end
+    if not file then return respond_error(self, errors.new("not_found", "unknown file")) end
     return 200, file.type, file.bytes
 end
 
--- Routing -------------------------------------------------------------------------------------------------------------
+-- Dispatch ------------------------------------------------------------------------------------------------------------
 
-local function unescape(s)
-    s = s:gsub("+", " "):gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
-    return s
-end
-
-local function parse_query(text)
-    local query = {}
-    for name, value in text:gmatch "([^&=]+)=([^&]*)" do query[unescape(name)] = unescape(value) end
-    return query
-end
-
---- status, content type, body of the answer to a call.
+--- Returns status, content type and body of the response.
 local function route(self, method, target, body)
     local path, query = target:match "^/([^?]*)%??(.*)$"
     if path == "" and method == "GET" then return gets.page(self, "index.html") end
     if method == "GET" then
         local name, rest = path:match "^([%l]+)/?(.*)$"
         local get = gets[name or ""]
-        if get then return get(self, rest, parse_query(query)) end
+        if get then return get(self, rest, url.parse_query(query)) end
     else
-        local id, verb = path:match "^tasks/(%d+)/(%l+)$"
-        local post = posts[verb or path]
-        if post and (verb == nil) == (path == "check" or path == "tasks") then return post(self, id, body) end
+        local id, action = path:match "^tasks/(%d+)/(%l+)$"
+        local post = action and actions[action] or not action and posts[path]
+        if post then return post(self, id, body) end
     end
-    return say_error(self, errors.new("not_found", "the tester has no such address"))
+    return respond_error(self, errors.new("not_found", "unknown path"))
 end
 
---- Answers one call, now or when there is something to say. Whatever goes wrong in it is that call's alone.
+--- Responds to a request, possibly later. An error affects only this request.
 local function serve(self, id, method, target, body)
     local co = coroutine.create(function()
-        self.site:answer(id, route(self, method, target, body))
+        self.server:respond(id, route(self, method, target, body))
     end)
     scheduler.own(co, function(e, traceback)
-        io.stderr:write("flux2 tester: ", errors.redact(traceback or tostring(e), self.key), "\n")
-        self.site:answer(id, 500, "application/json", '{"error":{"kind":"io","message":"the tester itself failed"}}')
+        local fault = text.clean(errors.redact(traceback or tostring(e), self.key), 4000)
+        io.stderr:write("flux2 tester: ", fault, "\n")
+        self.server:respond(id, 500, "application/json",
+            '{"error":{"kind":"io","message":"internal error of the tester"}}')
     end)
     scheduler.resume(co)
 end
 
-local function new(site, config)
+local function new(server, config)
     local client = assert(flux2.new(config.client))
-    local base_url = client._settings.base_url
+    local base_url, provider = client._config.base_url, client._config.provider
+    local key = client._config.get_key()
+    -- The key of an emulator is no secret: with it the code runs as copied.
+    local is_emulator = config.emulator and base_url:find "^http://127%.0%.0%.1:%d+$"
     return {
-        site = site, key = client._settings.key, base_url = base_url, files = files.load(),
-        about = about.page(config, base_url), session = session.new(client, core.now),
+        server = server, provider = provider, key = key, shown_key = is_emulator and key or nil,
+        base_url = base_url, files = files.load(),
+        about = about.page(config, provider, base_url), session = session.new(client, core.now),
         thumbnails = Thumbnails.new(config.client),
     }
 end
 
---- Runs until the page is to go.
----@param site userdata next, answer, wait
+--- Runs until the tester is stopped.
+---@param server userdata next, respond, wait
 ---@param config string JSON: client (the options of flux2.new), emulator
-return function(site, config)
-    local self = new(site, assert(json.decode(config)))
+return function(server, config)
+    local self = new(server, assert(json.decode(config)))
     local descriptor = assert(flux2.fileno())
-    while site:wait(descriptor, 60) do
+    while server:wait(descriptor, 60) do
         flux2.update()
-        local id, method, target, body = site:next()
+        local id, method, target, body = server:next()
         while id do
             serve(self, id, method, target, body)
-            id, method, target, body = site:next()
+            id, method, target, body = server:next()
         end
     end
 end

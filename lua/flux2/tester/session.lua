@@ -1,20 +1,18 @@
---- The tasks of this session, what happened to each, and their pictures.
--- Owns the one log that the page reads: every event has a number, and whoever knows the first n of them asks for what
--- came after n. Goes through the client as any program does. Never: HTTP, or the page.
+--- The tasks of the tester's session with their events and images.
+-- Every event has a number; the page requests the events after the last number that it has. Uses the public client.
 
 local errors = require "flux2.errors"
 local json = require "flux2.json"
-local pricing = require "flux2.pricing"
 local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
 
-local MAX_TASKS = 100 -- of those that ended, the oldest go first
-local MAX_PICTURE_BYTES = 256 * 1024 * 1024 -- of all pictures together
-local MAX_EVENTS = 3000 -- of one task; a poll a second, for as long as a task may take
-local MAX_BODIES = 1024 * 1024 -- bytes of raw answers that one task keeps
-local MAX_NEWS = 200 -- events in one answer
+local MAX_TASKS = 100 -- the oldest ended tasks are evicted first
+local MAX_IMAGE_BYTES = 256 * 1024 * 1024 -- of all images
+local MAX_EVENTS = 3000 -- per task: one poll per second for the longest task
+local MAX_BODIES = 1024 * 1024 -- bytes of raw responses per task
+local MAX_RESPONSE_EVENTS = 200 -- events per response
 
-local ALIVE = { submitting = true, running = true }
+local RUNNING = { submitting = true, running = true }
 
 ---@class flux2.TesterSession
 local Session = {}
@@ -27,19 +25,19 @@ local session = {}
 ---@return flux2.TesterSession
 function session.new(client, now)
     return setmetatable({
-        client = client, now = now, entries = {}, by_id = {}, made = 0, version = 0, picture_bytes = 0,
-        news = scheduler.latch(),
+        client = client, now = now, entries = {}, by_id = {}, made = 0, version = 0, image_bytes = 0,
+        updated = scheduler.latch(),
     }, Session)
 end
 
--- What happened -----------------------------------------------------------------------------------------------------
+-- Events ------------------------------------------------------------------------------------------------------------
 
 local ERROR_FIELDS = {
     "kind", "message", "status", "code", "type", "task_id", "request_id", "attempts", "retryable", "retry_after",
     "field", "index", "raw",
 }
 
---- An error with its meaning and what to do about it, as plain data.
+--- Returns an error with its meaning and advice as a plain table.
 ---@param err flux2.Error
 ---@return table
 function session.describe_error(err)
@@ -51,162 +49,162 @@ function session.describe_error(err)
     return out
 end
 
---- Every change of an entry goes with an event: its number is how the page hears of it.
+--- Adds an event. Every change of an entry needs one: the page is notified by event numbers.
 local function add_event(self, entry, event)
     self.version = self.version + 1
     event.n, event.task, event.at = self.version, entry.id, self.now() - entry.began
     entry.changed = self.version
-    if #entry.events < MAX_EVENTS or event.kind ~= "exchange" then entry.events[#entry.events + 1] = event end
-    local news = self.news
-    self.news = scheduler.latch()
-    scheduler.open(news)
+    if #entry.events < MAX_EVENTS or event.kind ~= "request" then entry.events[#entry.events + 1] = event end
+    local updated = self.updated
+    self.updated = scheduler.latch()
+    scheduler.open(updated)
 end
 
-local function is_alive(entry)
-    return ALIVE[entry.task.state] == true
+local function is_running(entry)
+    return RUNNING[entry.task.state] == true
 end
 
---- How it stands, without its events.
+--- The state of a task, without its events.
 local function summary(entry)
     local task = entry.task
     return {
         id = entry.id, request = entry.request, state = task.state, task_id = task.id, status = task.status,
         progress = task.progress, price = entry.price, credits = task.result and task.result.credits,
-        elapsed = entry.elapsed, pictures = #entry.pictures > 0 and entry.pictures or nil, alive = is_alive(entry),
+        elapsed = entry.elapsed, images = #entry.images > 0 and entry.images or nil, running = is_running(entry),
         error = task.error and session.describe_error(task.error), fetching = entry.fetching or nil,
-        -- Whether asking for the same task again may still bring the picture.
+        -- Whether polling again may still deliver the image.
         resumable = task.state == "failed" and task.id ~= nil and task.error ~= nil and task.error.retryable or nil,
     }
 end
 
---- A raw answer, unless the task has kept so many of them that this one would be too much.
-local function keep_body(entry, body)
+--- Returns the raw response, or nil if the task's limit would be exceeded.
+local function limit_body(entry, body)
     if not body or entry.bodies + #body > MAX_BODIES then return nil end
     entry.bodies = entry.bodies + #body
     return body
 end
 
-local function heard_exchange(self, entry, exchange)
+local function on_request(self, entry, request)
     add_event(self, entry, {
-        kind = "exchange", what = exchange.kind, number = exchange.number, http_status = exchange.http_status,
-        failure = exchange.failure, message = exchange.message, status = exchange.status,
-        progress = exchange.progress, elapsed = exchange.elapsed, pause = exchange.pause,
-        retry_after = exchange.retry_after, request_id = exchange.request_id, size = exchange.size,
-        body = keep_body(entry, exchange.body),
+        kind = "request", what = request.kind, number = request.number, http_status = request.http_status,
+        failure = request.failure, message = request.message, status = request.status,
+        progress = request.progress, elapsed = request.elapsed, pause = request.pause,
+        retry_after = request.retry_after, request_id = request.request_id, size = request.size,
+        body = limit_body(entry, request.body),
     })
 end
 
--- Pictures ------------------------------------------------------------------------------------------------------------
+-- Images --------------------------------------------------------------------------------------------------------------
 
-local function drop_picture(self, picture)
-    self.picture_bytes = self.picture_bytes - #self.by_id[picture.task].bytes[picture.index]
-    self.by_id[picture.task].bytes[picture.index] = nil
-    picture.dropped = true
+local function drop_image(self, image)
+    self.image_bytes = self.image_bytes - #self.by_id[image.task].bytes[image.index]
+    self.by_id[image.task].bytes[image.index] = nil
+    image.dropped = true
 end
 
---- The oldest pictures make room for a new one.
-local function make_room(self, needed)
+--- Evicts the oldest images until `needed` bytes fit.
+local function evict_images(self, needed)
     for _, entry in ipairs(self.entries) do
-        for _, picture in ipairs(entry.pictures) do
-            if self.picture_bytes + needed <= MAX_PICTURE_BYTES then return end
-            if entry.bytes[picture.index] then drop_picture(self, picture) end
+        for _, image in ipairs(entry.images) do
+            if self.image_bytes + needed <= MAX_IMAGE_BYTES then return end
+            if entry.bytes[image.index] then drop_image(self, image) end
         end
     end
 end
 
-local function fetch_picture(self, entry, image, index)
-    local began = self.now()
+local function fetch_image(self, entry, image, index)
+    local start = self.now()
     local bytes, err = image:bytes()
-    local picture = {
+    local info = {
         task = entry.id, index = index, url = image.url, content_type = image.content_type,
-        seconds = self.now() - began, size = bytes and #bytes, error = err and session.describe_error(err),
+        seconds = self.now() - start, size = bytes and #bytes, error = err and session.describe_error(err),
     }
     if bytes then
-        make_room(self, #bytes)
+        evict_images(self, #bytes)
         entry.bytes[index] = bytes
-        self.picture_bytes = self.picture_bytes + #bytes
+        self.image_bytes = self.image_bytes + #bytes
     end
-    entry.pictures[#entry.pictures + 1] = picture
-    add_event(self, entry, { kind = "picture", picture = picture })
+    entry.images[#entry.images + 1] = info
+    add_event(self, entry, { kind = "image", image = info })
 end
 
-local function fetch_pictures(self, entry, images)
+local function fetch_images(self, entry, images)
     spawn.spawn(function()
         for i, image in ipairs(images) do
-            if self.by_id[entry.id] then fetch_picture(self, entry, image, i) end
+            if self.by_id[entry.id] then fetch_image(self, entry, image, i) end
         end
         entry.fetching = false
         add_event(self, entry, { kind = "fetched" })
     end)
 end
 
---- The bytes of a picture and their type.
+--- Returns an image and its content type.
 ---@param id integer
 ---@param index integer
----@return string? bytes nil where there is none (any more)
+---@return string? bytes nil if there is none or it was evicted
 ---@return string? content_type
-function Session:picture(id, index)
+function Session:image(id, index)
     local entry = self.by_id[id]
     local bytes = entry and entry.bytes[index]
     if not bytes then return nil end
-    for _, picture in ipairs(entry.pictures) do
-        if picture.index == index then return bytes, picture.content_type end
+    for _, image in ipairs(entry.images) do
+        if image.index == index then return bytes, image.content_type end
     end
 end
 
 -- Tasks ---------------------------------------------------------------------------------------------------------------
 
-local function heard_end(self, entry, result)
+local function on_done(self, entry, result)
     local task = entry.task
     entry.elapsed = self.now() - entry.began
     entry.fetching = result ~= nil
     add_event(self, entry, { kind = "ended", state = task.state, status = task.status })
-    if result then fetch_pictures(self, entry, result.images) end
+    if result then fetch_images(self, entry, result.images) end
 end
 
---- The oldest that have ended make room.
-local function forget_old(self)
+--- Evicts the oldest ended tasks beyond MAX_TASKS.
+local function evict_tasks(self)
     local i = 1
     while #self.entries > MAX_TASKS and i <= #self.entries do
         local entry = self.entries[i]
-        if is_alive(entry) or entry.fetching then
+        if is_running(entry) or entry.fetching then
             i = i + 1
         else
-            for _, bytes in pairs(entry.bytes) do self.picture_bytes = self.picture_bytes - #bytes end
+            for _, bytes in pairs(entry.bytes) do self.image_bytes = self.image_bytes - #bytes end
             self.by_id[entry.id] = nil
             table.remove(self.entries, i)
         end
     end
 end
 
---- Submits a request. The task is in the log from its first moment on.
+--- Submits a request.
 ---@param given table
----@return integer? id of the session's own
+---@return integer? id session id of the task
 ---@return flux2.Error?
 function Session:submit(given)
-    local entry = { events = {}, pictures = {}, bytes = {}, bodies = 0, began = self.now() }
+    local entry = { events = {}, images = {}, bytes = {}, bodies = 0, began = self.now() }
     local task, err = self.client:submit(given, {
-        on_exchange = function(_, exchange) heard_exchange(self, entry, exchange) end,
+        on_request = function(_, request) on_request(self, entry, request) end,
     })
     if not task then return nil, err end
     self.made = self.made + 1
     entry.id, entry.task, entry.request = self.made, task, task.request
-    entry.price = pricing.estimate(task.request)
+    entry.price = self.client:estimate(task.request)
     self.entries[#self.entries + 1] = entry
     self.by_id[entry.id] = entry
     add_event(self, entry, { kind = "submitted" })
     task:on("status", function() add_event(self, entry, { kind = "status", status = task.status }) end)
     task:on("progress", function() add_event(self, entry, { kind = "progress", progress = task.progress }) end)
-    task:on("done", function(_, result) heard_end(self, entry, result) end)
-    forget_old(self)
+    task:on("done", function(_, result) on_done(self, entry, result) end)
+    evict_tasks(self)
     return entry.id
 end
 
 local function unknown_task(id)
-    return nil, errors.new("not_found", "this session has no task " .. tostring(id))
+    return nil, errors.new("not_found", "unknown task " .. tostring(id))
 end
 
---- Stops waiting for a task; the service may finish it and charge for it all the same.
+--- Cancels a task locally. The service may still finish it and charge for it.
 ---@param id integer
 ---@return boolean? ok
 ---@return flux2.Error?
@@ -217,7 +215,7 @@ function Session:cancel(id)
     return true
 end
 
---- Takes up the polling of a task that was given up.
+--- Resumes polling of a task that timed out or failed temporarily.
 ---@param id integer
 ---@return boolean? ok
 ---@return flux2.Error?
@@ -225,10 +223,10 @@ function Session:resume(id)
     local entry = self.by_id[id]
     if not entry then return unknown_task(id) end
     if not summary(entry).resumable then
-        return nil, errors.new("invalid_request", "task " .. id .. " has ended for good, or has not ended")
+        return nil, errors.new("invalid_request", "task " .. id .. " cannot be resumed")
     end
     spawn.spawn(function()
-        -- Known to have been heard of, it is polled again by the next wait.
+        -- The first wait reports the stored error; the second resumes polling.
         entry.task:wait(0)
         entry.task:wait()
     end)
@@ -236,7 +234,7 @@ function Session:resume(id)
     return true
 end
 
--- News ----------------------------------------------------------------------------------------------------------------
+-- Updates -------------------------------------------------------------------------------------------------------------
 
 local function collect(self, after)
     local events = {}
@@ -249,8 +247,8 @@ local function collect(self, after)
     end
     table.sort(events, function(a, b) return a.n < b.n end)
     local version = self.version
-    if #events > MAX_NEWS then version = events[MAX_NEWS].n end
-    for i = #events, MAX_NEWS + 1, -1 do events[i] = nil end
+    if #events > MAX_RESPONSE_EVENTS then version = events[MAX_RESPONSE_EVENTS].n end
+    for i = #events, MAX_RESPONSE_EVENTS + 1, -1 do events[i] = nil end
     return events, version
 end
 
@@ -262,12 +260,12 @@ local function summaries(self, after, version)
     return list
 end
 
---- What came after event number AFTER; waits for something to come, but not for long.
----@param after integer
----@param seconds number
----@return table news version (the number to ask after next), events, tasks (that have new events), spent, unpriced
-function Session:news_after(after, seconds)
-    if self.version <= after then scheduler.await(self.news, seconds) end
+--- Returns the events after number `after`. If there are none, waits for one.
+---@param after integer event number
+---@param seconds number maximum wait
+---@return table update version (`after` of the next call), events, tasks (with new events), spent, reserved (credits)
+function Session:events_after(after, seconds)
+    if self.version <= after then scheduler.await(self.updated, seconds) end
     local events, version = collect(self, after)
     local tasks = summaries(self, after, version)
     local spent, reserved = self.client:spent()

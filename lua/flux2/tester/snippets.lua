@@ -1,7 +1,8 @@
---- The same request in other words: raw JSON, curl, Lua. Each can be run as it stands; none holds the key.
--- A leaf: text from a payload, nothing else.
+--- Converts a request to JSON, a curl command and a Lua program. All are complete; none contains a key, unless it is
+--- given: that of an emulator.
 
 local json = require "flux2.json"
+local providers = require "flux2.provider"
 local request = require "flux2.request"
 local text = require "flux2.text"
 
@@ -9,22 +10,20 @@ local snippets = {}
 
 local INDENT = "  "
 
---- cjson escapes every slash, which is right and hard to read.
+--- Encodes a value without the escaped slashes of cjson.
 local function scalar(value)
     local encoded = assert(json.encode(value, "a value"))
     return (encoded:gsub("\\(.)", function(c) return c == "/" and "/" or nil end))
 end
 
---- The names in the order of the documentation, then what is extra by name.
-local function names_of(payload)
-    local names, known = {}, {}
-    for _, field in ipairs(request.fields) do
-        known[field.name] = true
-        if payload[field.name] ~= nil then names[#names + 1] = field.name end
+--- The field names in the order of the documentation, then extra fields sorted by name.
+local function names_of(provider, payload)
+    local names, extra = {}, {}
+    for _, name in ipairs(provider.field_names) do
+        if payload[name] ~= nil then names[#names + 1] = name end
     end
-    local extra = {}
     for name in pairs(payload) do
-        if not known[name] then extra[#extra + 1] = name end
+        if not provider.by_name[name] then extra[#extra + 1] = name end
     end
     table.sort(extra)
     for _, name in ipairs(extra) do names[#names + 1] = name end
@@ -38,12 +37,14 @@ local function list(values, indent)
 end
 
 --- The body of the submission.
+---@param provider table as providers.resolve returns it
 ---@param payload table as request.build returns it
 ---@return string
-function snippets.json(payload)
-    local lines = {}
-    for i, name in ipairs(names_of(payload)) do
-        local value = payload[name]
+function snippets.json(provider, payload)
+    local lines, body = {}, payload
+    if provider.body then body = json.decode(assert(request.encode(provider, payload))) end
+    for i, name in ipairs(names_of(provider, body)) do
+        local value = body[name]
         local is_list = type(value) == "table" and #value > 0
         lines[i] = INDENT .. scalar(name) .. ": " .. (is_list and list(value, INDENT) or scalar(value))
     end
@@ -54,20 +55,46 @@ local function shell(s)
     return "'" .. s:gsub("'", "'\\''") .. "'"
 end
 
---- For a POSIX shell with FLUX2_API_KEY in its environment.
----@param payload table
----@param base_url string
----@return string
-function snippets.curl(payload, base_url)
-    return table.concat({
-        "curl -X POST " .. shell(base_url .. "/api/v1/images/generations"),
-        '  -H "Authorization: Bearer $FLUX2_API_KEY"',
-        "  -H 'Content-Type: application/json'",
-        "  -d " .. shell(snippets.json(payload)),
-    }, " \\\n")
+--- The headers of the provider; without a key with the variable that holds it.
+local function add_headers(lines, provider, key)
+    for _, line in ipairs(provider.headers) do
+        local before, behind = line:match "^(.*){key}(.*)$"
+        local quoted = shell(line:gsub("{key}", function() return key or "" end))
+        if before and not key then
+            quoted = '"' .. before:gsub('["\\$`]', "\\%0") .. "$" .. (provider.environment.api_key or "API_KEY") ..
+                behind:gsub('["\\$`]', "\\%0") .. '"'
+        end
+        lines[#lines + 1] = "  -H " .. quoted
+    end
 end
 
---- A string of Lua on one line.
+--- For a POSIX shell.
+---@param provider table
+---@param payload table
+---@param base_url string
+---@param key? string by default what the provider's environment variable holds
+---@return string
+function snippets.curl(provider, payload, base_url, key)
+    local lines = { "curl -X POST " .. shell(base_url .. provider.root .. request.path(provider, payload)) }
+    add_headers(lines, provider, key)
+    lines[#lines + 1] = "  -H 'Content-Type: application/json'"
+    lines[#lines + 1] = "  -d " .. shell(snippets.json(provider, payload))
+    return table.concat(lines, " \\\n")
+end
+
+--- The same for one poll.
+---@param provider table with a route for tasks
+---@param id string
+---@param base_url string
+---@param key? string
+---@return string
+function snippets.curl_task(provider, id, base_url, key)
+    local lines = { "curl " .. shell(base_url .. provider.root .. provider.routes.task:gsub("{id}", id)) }
+    add_headers(lines, provider, key)
+    return table.concat(lines, " \\\n")
+end
+
+--- A Lua string literal on one line.
 local function quote(s)
     s = s:gsub('[%c"\\]', function(c)
         if c == '"' or c == "\\" then return "\\" .. c end
@@ -89,24 +116,29 @@ local function lua_list(values, indent)
     return "{\n" .. table.concat(lines, "\n") .. "\n" .. indent .. "}"
 end
 
---- For any Lua with FLUX2_API_KEY in its environment.
+--- For any Lua with the key in its environment.
+---@param provider table
 ---@param payload table
 ---@param base_url string
+---@param key? string by default what the provider's environment variable holds
 ---@return string
-function snippets.lua(payload, base_url)
+function snippets.lua(provider, payload, base_url, key)
+    local own = provider.name ~= providers.default and "provider = " .. quote(provider.name) .. ", " or ""
+    local named = key and ", api_key = " .. quote(key) .. " })"
+        or " }) -- the API key: " .. (provider.environment.api_key or "api_key")
     local lines = {
         'local flux2 = require "flux2"',
         "",
-        "local client = assert(flux2.new { base_url = " .. quote(base_url) .. " }) -- the key: FLUX2_API_KEY",
+        "local client = assert(flux2.new { " .. own .. "base_url = " .. quote(base_url) .. named,
         "local image = assert(client:generate {",
     }
-    for _, name in ipairs(names_of(payload)) do
+    for _, name in ipairs(names_of(provider, payload)) do
         local value = payload[name]
         local shown = type(value) == "table" and lua_list(value, "    ") or literal(value)
         lines[#lines + 1] = "    " .. name .. " = " .. shown .. ","
     end
     lines[#lines + 1] = "})"
-    lines[#lines + 1] = 'assert(image:save "picture.png")'
+    lines[#lines + 1] = 'assert(image:save "image.png")'
     return table.concat(lines, "\n")
 end
 

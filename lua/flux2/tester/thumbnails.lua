@@ -1,6 +1,5 @@
---- Small views of input images: the page may load nothing from another host, so they come through here.
--- Fetches with the engine, without the key, with limits of its own, and hands on only what is an image by its first
--- bytes. Keeps nothing.
+--- Downloads previews of input images for the page, which may not load anything from other hosts.
+-- Uses the engine without the API key and with its own limits. Accepts only files with an image signature.
 
 local Client = require "flux2.client"
 local errors = require "flux2.errors"
@@ -14,21 +13,21 @@ local SHARED = { "ca_file", "connect_timeout", "proxy", "user_agent" }
 local Thumbnails = {}
 Thumbnails.__index = Thumbnails
 
---- The settings of the client decide how the net is reached; the key is left out, since no service is asked.
+--- Creates a downloader with the network options of the client, without the API key.
 ---@param options table of flux2.new
 function Thumbnails.new(options)
     local own = { api_key = "none", base_url = "http://127.0.0.1", max_image_bytes = MAX_BYTES, max_retries = 0 }
     for _, name in ipairs(SHARED) do own[name] = options[name] end
-    return setmetatable({ settings = assert(Client.new(own, 1))._settings }, Thumbnails)
+    return setmetatable({ settings = assert(Client.new(own, 1))._config }, Thumbnails)
 end
 
---- The picture behind ADDRESS.
+--- Downloads an image.
 ---@param address any
 ---@return string? bytes
 ---@return string|flux2.Error content_type
 function Thumbnails:get(address)
     local ok, reason = url.check(address)
-    if not ok then return nil, errors.new("invalid_request", "this is not the URL of an image: " .. reason) end
+    if not ok then return nil, errors.new("invalid_request", "invalid image URL: " .. reason) end
     local image = Image.new(self.settings, { url = address })
     local bytes, err = image:bytes(SECONDS)
     if not bytes then return nil, err end

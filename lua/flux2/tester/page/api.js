@@ -1,20 +1,20 @@
-// The calls to the local server. Addresses are relative, so that each carries the token of the page's own address.
+// Requests to the local server. Relative URLs keep the token of the page's URL.
 
 async function read(response) {
-    let answer;
+    let body;
     try {
-        answer = await response.json();
+        body = await response.json();
     } catch {
-        answer = null;
+        body = null;
     }
-    if (response.ok && answer) return answer;
-    const error = answer && answer.error;
-    throw error || { kind: "io", message: `the tester answered ${response.status}`, advice: "Start the tester again." };
+    if (response.ok && body) return body;
+    const error = body && body.error;
+    throw error || { kind: "io", message: `the tester responded with status ${response.status}`, advice: "Start the tester again." };
 }
 
-const GONE = {
-    kind: "network", message: "the tester does not answer", meaning: "the program that runs it has ended",
-    advice: "Start it again, and open the address that it prints.",
+const UNREACHABLE = {
+    kind: "network", message: "the tester does not respond", meaning: "the program that runs it has ended",
+    advice: "Start it again and open the URL that it prints.",
 };
 
 async function call(path, options) {
@@ -22,7 +22,7 @@ async function call(path, options) {
     try {
         response = await fetch(path, options);
     } catch {
-        throw GONE;
+        throw UNREACHABLE;
     }
     return read(response);
 }
@@ -37,17 +37,17 @@ export const post = (path, value) => call(path, {
 
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
-// Calls `heard(news)` with whatever happens in the session, from its beginning, for as long as the page is open;
-// `lost(error)` whenever the tester does not answer.
-export async function follow(heard, lost) {
+// Calls `onEvents(update)` with all events of the session, past and future, and `onError(error)` after each failed
+// request.
+export async function follow(onEvents, onError) {
     let version = 0;
     for (;;) {
         try {
-            const news = await get(`news?after=${version}`);
-            version = news.version;
-            heard(news);
+            const update = await get(`events?after=${version}`);
+            version = update.version;
+            onEvents(update);
         } catch (error) {
-            lost(error);
+            onError(error);
             await pause(1000);
         }
     }

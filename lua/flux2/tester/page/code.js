@@ -1,12 +1,12 @@
-// The same request as curl, Lua and JSON, in tabs, copied with one click.
+// The request as curl command, Lua program and JSON, in tabs with a copy button.
 
 import { byId, h, wireCopy } from "./dom.js";
 
 const LANGUAGES = [["curl", "curl"], ["lua", "Lua"], ["json", "JSON"]];
 const STEPS = { ArrowRight: 1, ArrowLeft: -1 };
 
-// Returns { show(answer) } for what the module said of the form.
-export function makeCode(announce) {
+// Returns { show(result) }, which takes the result of the check.
+export function makeCodePanel(announce) {
     const panel = byId("code");
     const tabs = LANGUAGES.map(([name, label]) => h("button", {
         type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "code",
@@ -14,10 +14,10 @@ export function makeCode(announce) {
     }, label));
     let code = null;
     let chosen = LANGUAGES[0][0];
-    let complaint = "";
+    let errorText = "";
 
     function draw() {
-        panel.textContent = code ? code[chosen] : complaint;
+        panel.textContent = code ? code[chosen] : errorText;
         panel.classList.toggle("empty", !code);
         byId("copy").disabled = !code;
         tabs.forEach((tab, i) => {
@@ -43,9 +43,9 @@ export function makeCode(announce) {
     wireCopy(byId("copy"), () => code[chosen], announce);
     draw();
     return {
-        show(answer) {
-            code = answer.code || null;
-            complaint = answer.error ? `Not a request yet: ${answer.error.message}` : "";
+        show(result) {
+            code = result.code || null;
+            errorText = result.error ? `Not a valid request yet: ${result.error.message}` : "";
             draw();
         },
     };

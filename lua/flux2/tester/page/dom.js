@@ -1,4 +1,4 @@
-// Elements and the words for numbers. Everything that comes from outside becomes text, never markup.
+// DOM elements and number formatting. External data is inserted as text, never as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -24,7 +24,7 @@ export function svg(tag, properties, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-// Lua has one empty table: an empty list may come as null or as an object.
+// Lua cannot distinguish an empty array from an empty object: an empty list is null or an object.
 export const list = (value) => (Array.isArray(value) ? value : []);
 
 export function seconds(n) {
@@ -43,7 +43,7 @@ export function credits(n) {
     return n === 1 ? "1 credit" : `${n} credits`;
 }
 
-// A JSON text laid out; any other text as it is.
+// Indents JSON; returns other text unchanged.
 export function pretty(text) {
     try {
         return JSON.stringify(JSON.parse(text), null, 2);
@@ -52,7 +52,7 @@ export function pretty(text) {
     }
 }
 
-// To the clipboard; where the browser refuses, by way of a selection.
+// Copies to the clipboard, by a selection if the browser denies access. Returns whether it succeeded.
 export async function copy(text) {
     try {
         await navigator.clipboard.writeText(text);
@@ -68,7 +68,7 @@ export async function copy(text) {
     }
 }
 
-// Makes the button copy what `text()` gives, and say so for a moment.
+// Makes the button copy the result of `text()` and show a confirmation.
 export function wireCopy(button, text, announce) {
     const label = button.textContent;
     let timer;

@@ -1,4 +1,4 @@
-// An error: its kind, what was said, what it means and what to do.
+// The view of an error: kind, message, meaning and advice.
 
 import { h, pretty, seconds } from "./dom.js";
 
@@ -14,10 +14,10 @@ function facts(error) {
 
 export function failureCard(error, ...actions) {
     return h("div", { class: "failure" },
-        h("h3", {}, h("code", { class: "kind" }, error.kind), error.meaning || "something went wrong"),
+        h("h3", {}, h("code", { class: "kind" }, error.kind), error.meaning || "unknown error"),
         h("p", { class: "failure-message" }, error.message),
         error.advice && h("p", { class: "advice" }, h("strong", {}, "What to do: "), error.advice),
         facts(error),
-        error.raw && h("details", {}, h("summary", {}, "The service's answer"), h("pre", { tabindex: "0" }, pretty(error.raw))),
+        error.raw && h("details", {}, h("summary", {}, "Response of the service"), h("pre", { tabindex: "0" }, pretty(error.raw))),
         actions.length > 0 && h("div", { class: "actions" }, actions));
 }

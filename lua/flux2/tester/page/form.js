@@ -1,11 +1,11 @@
-// The form: what it says, what the module says of that, and what it would cost.
+// The request form with validation and prices.
 
 import { post } from "./api.js";
-import { byId, credits, h } from "./dom.js";
+import { byId, credits, h, list } from "./dom.js";
 import { makeInputs } from "./inputs.js";
 import { makeRatios } from "./ratios.js";
 
-const SETTLED = 180; // ms without a change before the module is asked
+const DEBOUNCE = 180; // ms without a change before validation
 
 const length = (text) => [...text].length; // code points, as the service's rule counts them
 
@@ -23,18 +23,38 @@ function choices(field, changed) {
     return {
         radios,
         value: () => radios.find((radio) => radio.input.checked).value,
-        set: (value) => { for (const radio of radios) radio.input.checked = radio.value === value; },
+        set(value) {
+            if (!field.allowed.includes(value)) return;
+            for (const radio of radios) radio.input.checked = radio.value === value;
+        },
     };
 }
 
-// What to call a price that the service does not publish.
+// Formats a price; undefined if the service does not publish it.
 const priced = (price) => (price === undefined ? "price not published" : `about ${credits(price)}`);
 
-export function makeForm(about, heard) {
+// The form survives a reload in the storage of this tab, which a browser may deny.
+const STORE = "request";
+
+function keep(request) {
+    try {
+        sessionStorage.setItem(STORE, JSON.stringify(request));
+    } catch { /* the form is lost with a reload */ }
+}
+
+function kept() {
+    try {
+        return JSON.parse(sessionStorage.getItem(STORE)) || {};
+    } catch {
+        return {};
+    }
+}
+
+export function makeForm(about, onResult) {
     const field = Object.fromEntries(about.fields.map((one) => [one.name, one]));
     const prompt = byId("prompt");
     const touched = new Set();
-    let timer, asked = 0;
+    let timer, checks = 0;
 
     const price = (type, resolution) =>
         about.prices.find((one) => one.type === type && one.resolution === resolution).credits;
@@ -50,37 +70,38 @@ export function makeForm(about, heard) {
         for (const { value, cost } of resolution.radios) cost.textContent = priced(price(type.value(), value));
         byId("cost").textContent = priced(price(type.value(), resolution.value()));
     }
-    function showError(error) {
-        const all = ["prompt", "aspect_ratio", "type", "resolution", "input_urls"];
-        for (const name of all) {
-            const mine = error && error.field === name && touched.has(name) ? error.message : "";
-            const inRow = name === "input_urls" && inputs.showError(mine, error && error.index);
-            byId(`${name}-error`).textContent = inRow ? "" : mine;
+    // Marks every invalid field that the user has changed, or all of them after Send.
+    function showErrors(errors) {
+        const shown = errors.filter((error) => touched.has(error.field));
+        const of = (name) => shown.filter((error) => error.field === name);
+        for (const name of ["prompt", "aspect_ratio", "type", "resolution"]) {
+            byId(`${name}-error`).textContent = of(name).map((error) => error.message).join(" ");
         }
-        const wrong = (name) => String(Boolean(error && error.field === name && touched.has(name)));
-        prompt.setAttribute("aria-invalid", wrong("prompt"));
-        byId("ratio-other").setAttribute("aria-invalid", wrong("aspect_ratio"));
+        byId("input_urls-error").textContent = inputs.showErrors(of("input_urls"));
+        prompt.setAttribute("aria-invalid", String(of("prompt").length > 0));
+        byId("ratio-other").setAttribute("aria-invalid", String(of("aspect_ratio").length > 0));
     }
-    // Asks the module; only the answer to the latest question counts.
+    // Validates the form on the server. Ignores all results but the latest.
     async function check() {
-        const number = ++asked;
-        let answer;
+        const number = ++checks;
+        let result;
         try {
-            answer = await post("check", { request: form.request() });
+            result = await post("check", { request: form.request() });
         } catch (error) {
-            answer = { error };
+            result = { error, errors: [error] };
         }
-        if (number !== asked) return null;
-        showError(answer.error);
-        heard(answer);
-        return answer;
+        if (number !== checks) return null;
+        showErrors(list(result.errors));
+        onResult(result);
+        return result;
     }
     const changed = (name) => () => {
         if (name) touched.add(name);
         showCount();
         showPrices();
+        keep(form.request());
         clearTimeout(timer);
-        timer = setTimeout(check, SETTLED);
+        timer = setTimeout(check, DEBOUNCE);
     };
 
     const type = choices(field.type, () => changed("type")());
@@ -88,7 +109,7 @@ export function makeForm(about, heard) {
     const ratios = makeRatios(field.aspect_ratio, () => changed("aspect_ratio")());
     const inputs = makeInputs(field.input_urls, () => changed("input_urls")());
     byId("prompt-rule").textContent = field.prompt.meaning.replace(/^[^:]*: /, "").replace(/^./, (c) => c.toUpperCase());
-    // Half a word is not a mistake yet: the prompt is judged once it was left, or was long enough before.
+    // A prompt that is too short is reported when the field loses focus, not while typing.
     prompt.addEventListener("input", () => changed(length(prompt.value) >= field.prompt.min ? "prompt" : null)());
     prompt.addEventListener("change", () => changed("prompt")());
 
@@ -102,29 +123,29 @@ export function makeForm(about, heard) {
             return request;
         },
         fill(request) {
-            prompt.value = request.prompt;
+            form.set(request);
+            changed("prompt")();
+        },
+        set(request) {
+            prompt.value = request.prompt || "";
             ratios.set(request.aspect_ratio || field.aspect_ratio.default);
             type.set(request.type || field.type.default);
             resolution.set(request.resolution || field.resolution.default);
             inputs.set(request.input_urls || []);
-            changed("prompt")();
         },
-        // Asks once more, now with every field in mind; true if there is nothing to complain of.
-        async approve() {
+        // Validates all fields. Returns whether the request is valid.
+        async validate() {
             for (const name of Object.keys(field)) touched.add(name);
             clearTimeout(timer);
-            const answer = await check();
-            if (!answer) return false;
-            if (!answer.error) return true;
-            form.show(answer.error);
-            return false;
-        },
-        show(error) {
-            showError(error);
+            const result = await check();
+            if (!result) return false;
+            if (!result.error) return true;
             const at = document.querySelector('#form [aria-invalid="true"]') || document.querySelector("#form .error:not(:empty)");
             if (at) at.focus();
+            return false;
         },
     };
-    changed()();
+    form.set(kept());
+    changed(prompt.value === "" ? null : "prompt")();
     return form;
 }

@@ -1,21 +1,21 @@
-// The tasks of this session, newest first, to be opened again.
+// The list of the session's tasks, newest first.
 
 import { byId, h, list } from "./dom.js";
 
 function tile(task, open) {
-    const image = h("img", { alt: "", loading: "lazy", hidden: true });
+    const thumbnail = h("img", { alt: "", loading: "lazy", hidden: true });
     const mark = h("span", { class: "tile-mark" });
     const text = h("span", { class: "tile-prompt" }, task.request.prompt);
     const state = h("span", { class: "visually-hidden" });
-    const button = h("button", { type: "button", class: "tile", onclick: () => open(task) }, h("span", { class: "tile-picture" }, image, mark), text, state);
-    return { element: h("li", {}, button), image, mark, state, button };
+    const button = h("button", { type: "button", class: "tile", onclick: () => open(task) }, h("span", { class: "tile-image" }, thumbnail, mark), text, state);
+    return { element: h("li", {}, button), thumbnail, mark, state, button };
 }
 
-function markOf(task) {
-    if (task.alive) return "…";
+function badgeText(task) {
+    if (task.running) return "…";
     if (task.state === "cancelled") return "cancelled";
     if (task.error) return task.error.kind;
-    return list(task.pictures).some((one) => one.error) ? "no picture" : "";
+    return list(task.images).some((one) => one.error) ? "no image" : "";
 }
 
 // Returns { draw(task), select(task) }.
@@ -27,13 +27,13 @@ export function makeGallery(open) {
             tiles.set(task.id, tile(task, open));
             byId("gallery-list").prepend(tiles.get(task.id).element);
         }
-        const { image, mark, state, button } = tiles.get(task.id);
-        const picture = list(task.pictures).find((one) => one.size && !one.dropped);
-        if (picture && image.hidden) {
-            image.src = `pictures/${task.id}/${picture.index}`;
-            image.hidden = false;
+        const { thumbnail, mark, state, button } = tiles.get(task.id);
+        const image = list(task.images).find((one) => one.size && !one.dropped);
+        if (image && thumbnail.hidden) {
+            thumbnail.src = `images/${task.id}/${image.index}`;
+            thumbnail.hidden = false;
         }
-        mark.textContent = markOf(task);
+        mark.textContent = badgeText(task);
         state.textContent = ` (${{ succeeded: "finished", submitting: "running" }[task.state] || task.state})`;
         button.dataset.state = task.state;
     }

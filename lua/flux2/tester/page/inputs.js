@@ -1,75 +1,75 @@
-// Input images: up to eight URLs, each with a view of what is behind it, brought here by the local server.
+// The list of input image URLs with previews, which the local server downloads.
 
 import { get } from "./api.js";
 import { byId, h } from "./dom.js";
 
-const SETTLED = 500; // ms without a keystroke before an address is looked up
+const DEBOUNCE = 500; // ms without input before the preview is requested
 
-function looksWhole(address) {
+function isCompleteUrl(address) {
     return /^https?:\/\/[^\s/]+\.?[^\s]*$/i.test(address);
 }
 
-// Makes one row of the list.
+// Creates one row of the list.
 function makeRow(owner, address) {
     const input = h("input", { type: "url", autocomplete: "off", spellcheck: "false", placeholder: "https://…" });
-    const picture = h("img", { alt: "", hidden: true });
-    const said = h("span", { class: "thumb-note" });
-    const frame = h("span", { class: "thumb" }, picture, said);
+    const image = h("img", { alt: "", hidden: true });
+    const note = h("span", { class: "thumb-note" });
+    const frame = h("span", { class: "thumb" }, image, note);
     const remove = h("button", { type: "button", class: "quiet icon" }, "×");
     const error = h("p", { class: "error" });
     const row = { input, error, element: h("li", {}, frame, h("div", { class: "input-url" }, input, error), remove) };
     let timer, shown;
 
-    async function explain(source) {
-        picture.hidden = true;
+    async function showError(source) {
+        image.hidden = true;
         try {
             await get(source);
-            said.textContent = "?";
+            note.textContent = "?";
         } catch (problem) {
             if (source !== shown) return;
-            said.textContent = "no view";
+            note.textContent = "no preview";
             frame.title = `${problem.kind}: ${problem.message}`;
         }
     }
-    function look() {
+    function updatePreview() {
         const value = input.value.trim();
-        const source = looksWhole(value) ? `thumbnail?url=${encodeURIComponent(value)}` : null;
+        const source = isCompleteUrl(value) ? `thumbnail?url=${encodeURIComponent(value)}` : null;
         if (source === shown) return;
         shown = source;
-        picture.hidden = true;
+        image.hidden = true;
         frame.title = "";
-        said.textContent = source ? "…" : "";
-        if (source) picture.src = source;
-        else picture.removeAttribute("src");
+        note.textContent = source ? "…" : "";
+        if (source) image.src = source;
+        else image.removeAttribute("src");
     }
-    picture.addEventListener("load", () => { picture.hidden = false; said.textContent = ""; });
-    picture.addEventListener("error", () => { if (shown) explain(shown); });
+    image.addEventListener("load", () => { image.hidden = false; note.textContent = ""; });
+    image.addEventListener("error", () => { if (shown) showError(shown); });
     input.addEventListener("input", () => {
         clearTimeout(timer);
-        timer = setTimeout(look, SETTLED);
+        timer = setTimeout(updatePreview, DEBOUNCE);
         owner.changed();
     });
-    input.addEventListener("change", look);
+    input.addEventListener("change", updatePreview);
     remove.addEventListener("click", () => owner.remove(row));
     row.name = (n) => {
         input.setAttribute("aria-label", `Image URL ${n}`);
         remove.setAttribute("aria-label", `Remove image URL ${n}`);
         error.id = `input_urls-error-${n}`;
         input.setAttribute("aria-describedby", `${error.id} input_urls-rule`);
-        picture.alt = `Input image ${n}`;
+        image.alt = `Input image ${n}`;
     };
     input.value = address || "";
-    look();
+    updatePreview();
     return row;
 }
 
-// Returns { value, set, showError }: value skips rows that are empty.
+// Returns { value, set, showErrors }. `value` skips empty rows.
 export function makeInputs(field, changed) {
     const rows = [];
     const add = byId("add-input");
-    byId("input_urls-rule").textContent = `${field.meaning}. Views are fetched by this machine, without the key.`;
+    byId("input_urls-rule").textContent = `${field.meaning}. This computer downloads the previews, without the API key.`;
 
-    function settle() {
+    function redraw() {
         byId("inputs").replaceChildren(...rows.map((row) => row.element));
         rows.forEach((row, i) => row.name(i + 1));
         add.disabled = rows.length >= field.max;
@@ -81,14 +81,14 @@ export function makeInputs(field, changed) {
         remove(row) {
             const at = rows.indexOf(row);
             rows.splice(at, 1);
-            settle();
+            redraw();
             (rows[at] || rows[at - 1] || { input: add }).input.focus();
         },
     };
     const push = (address) => rows.push(makeRow(owner, address));
     add.addEventListener("click", () => {
         push("");
-        settle();
+        redraw();
         rows[rows.length - 1].input.focus();
     });
     return {
@@ -96,17 +96,17 @@ export function makeInputs(field, changed) {
         set(addresses) {
             rows.length = 0;
             addresses.slice(0, field.max).forEach(push);
-            settle();
+            redraw();
         },
-        // The place in `value` says which row is meant.
-        showError(message, place) {
+        // Marks the rows of errors with an `index`, the place in `value` from 1. Returns the messages of the others.
+        showErrors(errors) {
             const filled = rows.filter((row) => row.input.value.trim() !== "");
-            rows.forEach((row) => {
-                const hit = message && place !== undefined && filled[place - 1] === row;
-                row.error.textContent = hit ? message : "";
-                row.input.setAttribute("aria-invalid", hit ? "true" : "false");
-            });
-            return Boolean(message && filled[place - 1]);
+            for (const row of rows) {
+                const own = errors.find((error) => error.index !== undefined && filled[error.index - 1] === row);
+                row.error.textContent = own ? own.message : "";
+                row.input.setAttribute("aria-invalid", String(Boolean(own)));
+            }
+            return errors.filter((error) => !filled[error.index - 1]).map((error) => error.message).join(" ");
         },
     };
 }

@@ -1,14 +1,14 @@
-// Brings the parts together: the form on one side, the session that the local server keeps on the other.
+// Connects the form with the session of the local server.
 
 import { follow, get, post } from "./api.js";
-import { makeCode } from "./code.js";
+import { makeCodePanel } from "./code.js";
 import { byId, credits, list, seconds } from "./dom.js";
 import { failureCard } from "./failure.js";
 import { makeForm } from "./form.js";
 import { makeGallery } from "./gallery.js";
-import { emptyStage, makeView } from "./life.js";
+import { emptyStage, makeView } from "./task-view.js";
 
-const tasks = new Map(); // id -> summary of the task, and what the page adds to it:
+const tasks = new Map(); // id -> task summary with the page's own members:
 const OWN = ["events", "since", "pixels"];
 let view = null;
 
@@ -21,17 +21,17 @@ function showFailure(error) {
     alarm(`${error.kind}: ${error.message}`);
 }
 
-// --- what screen readers hear: each change of state or status once, progress by quarters --------------------------
+// --- screen readers: each state or status once, progress in steps of 25 % --------------------------------------
 
-const told = new Map();
+const announced = new Map();
 
-function tell(task) {
+function announceTask(task) {
     const quarter = task.progress === undefined ? "" : ` ${Math.floor(task.progress * 4) * 25} percent`;
-    let text = `${task.status || task.state}${task.alive ? quarter : ""}`;
+    let text = `${task.status || task.state}${task.running ? quarter : ""}`;
     if (task.state === "succeeded") text = `Finished in ${seconds(task.elapsed)}`;
     if (task.state === "cancelled") text = "Cancelled";
-    if (told.get(task.id) === text) return;
-    told.set(task.id, text);
+    if (announced.get(task.id) === text) return;
+    announced.set(task.id, text);
     if (task.state === "failed" && task.error) alarm(`${task.error.kind}: ${task.error.message}`);
     else announce(text);
 }
@@ -46,7 +46,7 @@ function open(task) {
     gallery.select(task);
 }
 
-// Where there is one column only, the result is further down.
+// In the one-column layout the result is below the form.
 function show() {
     if (matchMedia("(max-width: 60rem)").matches) byId("result").scrollIntoView();
 }
@@ -58,14 +58,14 @@ function reopen(task) {
 
 async function send(request) {
     const { id } = await post("tasks", { request });
-    wanted = id;
+    pendingId = id;
     if (!tasks.has(id)) return;
-    wanted = null;
+    pendingId = null;
     open(tasks.get(id));
     show();
 }
 
-async function attempt(action) {
+async function run(action) {
     try {
         await action();
     } catch (error) {
@@ -75,9 +75,9 @@ async function attempt(action) {
 }
 
 const actions = {
-    cancel: (task) => attempt(() => post(`tasks/${task.id}/cancel`)),
-    resume: (task) => attempt(() => post(`tasks/${task.id}/resume`)),
-    resend: (task) => attempt(() => send(withoutModel(task.request))),
+    cancel: (task) => run(() => post(`tasks/${task.id}/cancel`)),
+    resume: (task) => run(() => post(`tasks/${task.id}/resume`)),
+    resend: (task) => run(() => send(withoutModel(task.request))),
     edit(task) {
         form.fill(task.request);
         byId("prompt").focus();
@@ -90,39 +90,39 @@ function withoutModel(request) {
     return copy;
 }
 
-let wanted = null; // the id of the task that was just sent for
+let pendingId = null; // id of a submitted task that has no summary yet
 
-function heard(news) {
+function onEvents(update) {
     document.body.classList.remove("lost");
-    for (const summary of list(news.tasks)) {
+    for (const summary of list(update.tasks)) {
         const known = tasks.get(summary.id) || { events: [], since: performance.now() };
-        // What is not said any more is not so any more.
+        // Members that are missing in the summary are unset.
         for (const name of Object.keys(known)) if (!OWN.includes(name)) delete known[name];
         tasks.set(summary.id, Object.assign(known, summary));
     }
-    for (const event of list(news.events)) {
+    for (const event of list(update.events)) {
         const task = tasks.get(event.task);
         if (!task) continue;
         task.events.push(event);
         task.since = Math.min(task.since, performance.now() - event.at * 1000);
     }
-    for (const { id } of list(news.tasks)) {
+    for (const { id } of list(update.tasks)) {
         const task = tasks.get(id);
         gallery.draw(task);
         if (view && view.task === task) view.draw();
-        if (id === wanted) {
-            wanted = null;
+        if (id === pendingId) {
+            pendingId = null;
             open(task);
             show();
         }
-        tell(task);
+        announceTask(task);
     }
     const last = [...tasks.values()].pop();
     if (!view && last && !byId("stage").querySelector(".failure")) open(last);
-    byId("spent").textContent = news.spent > 0 ? `${credits(news.spent)} this session` : "";
+    byId("spent").textContent = update.spent > 0 ? `${credits(update.spent)} this session` : "";
 }
 
-function lost(error) {
+function onError(error) {
     if (document.body.classList.contains("lost")) return;
     document.body.classList.add("lost");
     showFailure(error);
@@ -137,8 +137,9 @@ async function start() {
     byId("where-kind").textContent = about.emulator ? "Emulator" : "Live service";
     byId("where-kind").classList.toggle("live", !about.emulator);
     byId("where-url").textContent = about.base_url;
+    if (about.emulator) byId("code-rule").textContent = "The key is that of the emulator: the code runs as it is.";
     byId("stage").replaceChildren(emptyStage(about));
-    const code = makeCode(announce);
+    const code = makeCodePanel(announce);
     gallery = makeGallery(reopen);
     form = makeForm(about, code.show);
     let sending = false;
@@ -146,8 +147,8 @@ async function start() {
         event.preventDefault();
         if (sending) return;
         sending = true;
-        await attempt(async () => {
-            if (!(await form.approve())) return;
+        await run(async () => {
+            if (!(await form.validate())) return;
             announce("Submitting");
             await send(form.request());
         });
@@ -157,7 +158,7 @@ async function start() {
         if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("form").requestSubmit();
     });
     setInterval(() => { if (view) view.tick(); }, 100);
-    follow(heard, lost);
+    follow(onEvents, onError);
 }
 
 start().catch((error) => showFailure(error.kind ? error : { kind: "io", message: String(error) }));

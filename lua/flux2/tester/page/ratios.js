@@ -1,17 +1,17 @@
-// The aspect ratio: shapes to choose from, and any other as text. The service gives no closed list.
+// The aspect ratio: common ratios and a text field, because the service publishes no complete list.
 
 import { byId, h, svg } from "./dom.js";
 
-const SHAPES = ["1:1", "4:3", "3:2", "16:9", "21:9", "3:4", "2:3", "9:16"];
+const RATIOS = ["1:1", "4:3", "3:2", "16:9", "21:9", "3:4", "2:3", "9:16"];
 const BOX = 29;
 
-// The two numbers of a ratio that can be drawn.
+// Returns [width, height] or null.
 export function parseRatio(text) {
     const match = /^([1-9]\d{0,3}):([1-9]\d{0,3})$/.exec(text);
     return match && [Number(match[1]), Number(match[2])];
 }
 
-function drawing(ratio) {
+function ratioIcon(ratio) {
     const [width, height] = parseRatio(ratio);
     const scale = BOX / Math.max(width, height);
     const [w, t] = [width * scale, height * scale];
@@ -24,15 +24,15 @@ function choice(ratio, changed) {
         byId("ratio-other").value = "";
         changed();
     } });
-    return h("label", { class: "ratio" }, input, drawing(ratio), h("span", {}, ratio));
+    return h("label", { class: "ratio" }, input, ratioIcon(ratio), h("span", {}, ratio));
 }
 
 // Returns { value, set }.
 export function makeRatios(field, changed) {
     const other = byId("ratio-other");
-    byId("ratios").append(...SHAPES.map((ratio) => choice(ratio, changed)));
+    byId("ratios").append(...RATIOS.map((ratio) => choice(ratio, changed)));
     const radios = [...document.querySelectorAll("input[name=ratio]")];
-    byId("aspect_ratio-rule").textContent = `${field.meaning.replace(/^./, (c) => c.toUpperCase())}; ${field.default} unless you choose.`;
+    byId("aspect_ratio-rule").textContent = `${field.meaning.replace(/^./, (c) => c.toUpperCase())}; ${field.default} by default.`;
     const choose = (ratio) => { for (const radio of radios) radio.checked = radio.value === ratio; };
     other.addEventListener("input", () => {
         choose(other.value.trim() || field.default);
@@ -43,7 +43,7 @@ export function makeRatios(field, changed) {
         value: () => other.value.trim() || (radios.find((radio) => radio.checked) || { value: field.default }).value,
         set(ratio) {
             choose(ratio);
-            other.value = SHAPES.includes(ratio) ? "" : ratio;
+            other.value = RATIOS.includes(ratio) ? "" : ratio;
         },
     };
 }

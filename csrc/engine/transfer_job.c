@@ -1,0 +1,151 @@
+/* transfer_job.c - see transfer_job.h. */
+#include "engine/transfer_job.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/base64.h"
+#include "engine/classify.h"
+
+struct transfer_job {
+    struct flux2_job base;
+    char *body;
+    size_t body_size;
+    char *path;
+    bool check_signature;
+    bool base64;
+    struct flux2_last_poll last; /* the last attempt, before another one */
+    double last_at;              /* time at which it ended; INFINITY: there is no other attempt */
+};
+
+static struct transfer_job *self(struct flux2_job *job)
+{
+    return (struct transfer_job *)(void *)job;
+}
+
+/* Returns the body as Base64, which the caller frees; NULL if out of memory. Encoding on the engine's thread saves the
+ * host's time. */
+static char *encode(const struct flux2_sink *sink)
+{
+    char *text = malloc(FLUX2_BASE64_SIZE(sink->received) + 1);
+    if (!text)
+        return NULL;
+    flux2_base64_encode(sink->data, sink->received, text);
+    text[FLUX2_BASE64_SIZE(sink->received)] = '\0';
+    return text;
+}
+
+static bool end_as_base64(struct flux2_job *j, const struct flux2_input *in, struct flux2_response *r,
+                          struct flux2_output *out)
+{
+    size_t size = FLUX2_BASE64_SIZE(in->transfer->sink.received);
+    char *text = encode(&in->transfer->sink);
+    if (!text || !flux2_job_end(j, in, r, out)) {
+        free(text);
+        return false;
+    }
+    free(out->events->body);
+    out->events->body = text;
+    out->events->body_size = size;
+    return true;
+}
+
+/* Waits for the next attempt. A time-out until then is explained by this one. */
+static void try_again(struct transfer_job *t, const struct flux2_input *in)
+{
+    const struct flux2_outcome *o = in->outcome;
+    t->last = (struct flux2_last_poll){.failure = o->failure, .status = o->status, .asked_pause = o->retry_after};
+    t->last_at = in->now;
+    flux2_job_back_off(&t->base, in);
+}
+
+static bool transferred(struct flux2_job *j, const struct flux2_input *in, struct flux2_output *out)
+{
+    struct flux2_response r;
+    if (!flux2_job_read(j, in, &r))
+        return false;
+    bool done = true;
+    self(j)->last_at = INFINITY;
+    if (flux2_classify_may_retry(j->kind, in->outcome, &r) && j->attempts < j->profile->max_attempts)
+        try_again(self(j), in);
+    else if (self(j)->base64 && flux2_outcome_is_success(in->outcome) && in->transfer->sink.data)
+        done = end_as_base64(j, in, &r, out);
+    else
+        done = flux2_job_end(j, in, &r, out);
+    flux2_response_clear(&r);
+    return done;
+}
+
+static bool end(struct flux2_job *j, const struct flux2_input *in, struct flux2_output *out)
+{
+    struct flux2_response none = {.retry_after = -1};
+    flux2_classify_failure(j->kind, in->outcome, &none);
+    return flux2_job_end(j, in, &none, out);
+}
+
+static bool step(struct flux2_job *j, const struct flux2_input *in, struct flux2_output *out)
+{
+    switch (in->kind) {
+    case FLUX2_INPUT_BEGIN:
+        flux2_job_begin(j, in->now);
+        self(j)->last_at = INFINITY;
+        return true;
+    case FLUX2_INPUT_DUE:
+        j->phase = FLUX2_PHASE_READY;
+        return true;
+    case FLUX2_INPUT_TRANSFERRED:
+        return transferred(j, in, out);
+    default:
+        return end(j, in, out);
+    }
+}
+
+static int request(struct flux2_job *j, struct flux2_request *r)
+{
+    const struct transfer_job *t = self(j);
+    r->url = j->url;
+    r->body = t->body;
+    r->body_size = t->body_size;
+    r->path = t->path;
+    r->idempotency = j->kind == FLUX2_REQUEST_SUBMISSION ? FLUX2_NON_IDEMPOTENT : FLUX2_IDEMPOTENT;
+    r->check_signature = t->check_signature;
+    return 0;
+}
+
+static void describe(const struct flux2_job *j, struct flux2_event *e)
+{
+    const struct transfer_job *t = (const struct transfer_job *)(const void *)j;
+    double now = j->began + e->elapsed;
+    e->last = t->last;
+    e->last.ago = isinf(t->last_at) ? -1 : now - t->last_at;
+    e->last.unreachable = e->elapsed;
+}
+
+static void free_members(struct flux2_job *j)
+{
+    free(self(j)->body);
+    free(self(j)->path);
+}
+
+static const struct flux2_job_type type = {
+    .step = step,
+    .request = request,
+    .free = free_members,
+    .describe = describe,
+};
+
+struct flux2_job *flux2_transfer_job_new(uint64_t id, struct flux2_profile *profile,
+                                         const struct flux2_transfer_spec *spec)
+{
+    struct transfer_job *t = flux2_job_new(sizeof *t, &type, id, profile, spec->url, spec->deadline);
+    if (!t)
+        return NULL;
+    t->base.kind = spec->kind;
+    t->body_size = spec->body_size;
+    t->check_signature = spec->check_signature;
+    t->base64 = spec->base64;
+    if (flux2_job_copy(&t->path, spec->path) && flux2_job_copy_body(&t->body, spec->body, spec->body_size))
+        return &t->base;
+    flux2_job_free(&t->base);
+    return NULL;
+}

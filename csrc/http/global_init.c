@@ -1,0 +1,84 @@
+/* global_init.c - see global_init.h. */
+#include "http/global_init.h"
+
+#include <curl/curl.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "platform/clock.h"
+#include "platform/process.h"
+#include "platform/thread.h"
+
+static struct flux2_once once;
+static bool ready;
+
+static struct flux2_mutex lock;
+static struct flux2_member *members;
+static unsigned forks; /* count of forks of the process that `members` belongs to */
+
+static void stop_members(void)
+{
+    struct flux2_member *m;
+    double until = flux2_clock_now() + FLUX2_STOP_TIMEOUT;
+    /* A forked child has none of the threads. A lock that is held at this point may never be released. */
+    if (flux2_process_forks() != forks || !flux2_mutex_try_lock(&lock))
+        return;
+    for (m = members; m; m = m->next)
+        m->stop(m);
+    for (m = members; m; m = m->next)
+        m->await(m, until);
+    flux2_mutex_unlock(&lock);
+}
+
+/* OpenSSL frees its tables in an atexit handler. A thread that did not stop in time, in a handshake or while it reads
+ * certificates, would crash there, so that handler is disabled. Has no effect if libcurl uses another TLS library or
+ * the host has initialized OpenSSL before. */
+static void keep_openssl_at_exit(void)
+{
+    const uint64_t no_atexit = 0x00080000; /* OPENSSL_INIT_NO_ATEXIT */
+    typedef int init_crypto(uint64_t options, const void *settings);
+    init_crypto *init = (init_crypto *)flux2_process_function("OPENSSL_init_crypto");
+    if (init)
+        init(no_atexit, NULL); /* the system frees the memory */
+}
+
+static void start(void)
+{
+    flux2_mutex_init(&lock);
+    flux2_process_pin_module();
+    forks = flux2_process_forks();
+    keep_openssl_at_exit();
+    ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+    /* Registered after OpenSSL's handler, so it runs before that. The pin keeps its code loaded. */
+    if (ready)
+        flux2_process_at_exit(stop_members);
+}
+
+bool flux2_global_init(void)
+{
+    flux2_once_call(&once, start);
+    return ready;
+}
+
+void flux2_global_enter(struct flux2_member *member)
+{
+    flux2_mutex_lock(&lock);
+    if (forks != flux2_process_forks()) { /* a forked child starts with an empty list */
+        forks = flux2_process_forks();
+        members = NULL;
+    }
+    member->next = members;
+    members = member;
+    flux2_mutex_unlock(&lock);
+}
+
+void flux2_global_leave(struct flux2_member *member)
+{
+    struct flux2_member **link;
+    flux2_mutex_lock(&lock);
+    for (link = &members; *link && *link != member; link = &(*link)->next)
+        ;
+    if (*link)
+        *link = member->next;
+    flux2_mutex_unlock(&lock);
+}

@@ -1,0 +1,125 @@
+/* multi.c - see multi.h. */
+#include "http/multi.h"
+
+#include <errno.h>
+
+#include "platform/clock.h"
+#include "platform/socket.h"
+
+enum {
+    KEPT_CONNECTIONS = 256, /* libcurl's default is 4 for each active transfer, and polls are seldom active */
+    MOST_DEDICATED = 64,    /* descriptors of `dedicated` that are polled; with more the sleep is short */
+    SOON_MS = 10,
+};
+
+static CURLM *open_one(void)
+{
+    CURLM *multi = curl_multi_init();
+    if (!multi)
+        return NULL;
+    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
+    curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
+    return multi;
+}
+
+int flux2_multi_open(struct flux2_multi *l)
+{
+    l->shared = open_one();
+    l->dedicated = open_one();
+    /* curl_multi_init succeeds without descriptors, but then curl_multi_wakeup fails. */
+    bool has_descriptors = l->shared && l->dedicated && curl_multi_wakeup(l->shared) == CURLM_OK;
+    int rc = has_descriptors ? 0 : l->shared && l->dedicated ? EMFILE : ENOMEM;
+    if (rc != 0)
+        flux2_multi_close(l);
+    return rc;
+}
+
+void flux2_multi_close(struct flux2_multi *l)
+{
+    curl_multi_cleanup(l->shared);
+    curl_multi_cleanup(l->dedicated);
+    l->shared = l->dedicated = NULL;
+}
+
+bool flux2_multi_add(struct flux2_multi *l, CURL *easy, bool is_dedicated)
+{
+    if (curl_multi_add_handle(is_dedicated ? l->dedicated : l->shared, easy) != CURLM_OK)
+        return false;
+    l->dedicated_count += is_dedicated;
+    return true;
+}
+
+void flux2_multi_remove(struct flux2_multi *l, CURL *easy, bool is_dedicated)
+{
+    curl_multi_remove_handle(is_dedicated ? l->dedicated : l->shared, easy);
+    l->dedicated_count -= is_dedicated;
+}
+
+void flux2_multi_limit(struct flux2_multi *l, long limit)
+{
+    if (limit != l->limit)
+        curl_multi_setopt(l->shared, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
+    l->limit = limit;
+}
+
+void flux2_multi_perform(struct flux2_multi *l)
+{
+    int running;
+    l->turn++;
+    curl_multi_perform(l->shared, &running);
+    if (l->dedicated_count > 0)
+        curl_multi_perform(l->dedicated, &running);
+}
+
+CURLMsg *flux2_multi_next(struct flux2_multi *l)
+{
+    int left;
+    CURLMsg *message = curl_multi_info_read(l->shared, &left);
+    return message || l->dedicated_count == 0 ? message : curl_multi_info_read(l->dedicated, &left);
+}
+
+/* Sets WAIT to the descriptors of `dedicated`, and lowers *MS to its time-out. Returns their number. */
+static unsigned watch_dedicated(struct flux2_multi *l, struct curl_waitfd *wait, int *ms)
+{
+    struct flux2_interest list[MOST_DEDICATED];
+    fd_set in, out, other;
+    int last = -1;
+    long due = -1;
+    FD_ZERO(&in);
+    FD_ZERO(&out);
+    FD_ZERO(&other);
+    curl_multi_fdset(l->dedicated, &in, &out, &other, &last);
+    curl_multi_timeout(l->dedicated, &due);
+    unsigned i, n = flux2_socket_interests(&in, &out, last, list, MOST_DEDICATED);
+    for (i = 0; i < n; i++)
+        wait[i] = (struct curl_waitfd){
+            .fd = (curl_socket_t)list[i].descriptor,
+            .events = (short)((list[i].input ? CURL_WAIT_POLLIN : 0) | (list[i].output ? CURL_WAIT_POLLOUT : 0)),
+        };
+    /* Some descriptors are unknown: the resolver's, or those that do not fit into the set. */
+    if (l->dedicated_count > n && *ms > SOON_MS)
+        *ms = SOON_MS;
+    if (due >= 0 && due < *ms)
+        *ms = (int)due;
+    return n;
+}
+
+double flux2_multi_sleep(struct flux2_multi *l, int ms)
+{
+    struct curl_waitfd wait[MOST_DEDICATED];
+    double began = flux2_clock_now();
+    long due = -1;
+    unsigned n = l->dedicated_count > 0 ? watch_dedicated(l, wait, &ms) : 0;
+    curl_multi_timeout(l->shared, &due);
+    if (due >= 0 && due < ms)
+        ms = (int)due;
+    /* If out of memory it returns immediately, and the caller would loop without a pause. */
+    if (curl_multi_poll(l->shared, wait, n, ms, NULL) != CURLM_OK)
+        flux2_clock_pause((ms < SOON_MS ? ms : SOON_MS) / 1000.0);
+    return flux2_clock_now() - began - ms / 1000.0;
+}
+
+void flux2_multi_wake(struct flux2_multi *l)
+{
+    curl_multi_wakeup(l->shared);
+}

@@ -1,0 +1,443 @@
+/* engine.c - see engine.h. */
+#include "lua/engine.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+#include "engine/poll_job.h"
+#include "engine/transfer_job.h"
+#include "lua/binding.h"
+#include "lua/buffer.h"
+#include "lua/gc_pressure.h"
+#include "lua/instance.h"
+#include "lua/profile.h"
+#include "lua/response.h"
+#include "platform/clock.h"
+#include "platform/wakeup.h"
+
+static const double WAIT_SLICE = 0.05; /* seconds: the delay of a signal that arrives just before poll() */
+
+/* --- engine: jobs --------------------------------------------------------------------------------------------- */
+
+/* engine:next_id() -> the id for a new job. The caller registers it before it starts the job, so that nothing after the
+ * start can fail and leave an unknown job running. */
+static int engine_next_id(lua_State *L)
+{
+    struct flux2_engine *e = flux2_instance_usable(L);
+    if (!e)
+        return 2;
+    lua_pushinteger(L, (lua_Integer)flux2_engine_next_id(e));
+    return 1;
+}
+
+/* Starts JOB; NULL means out of memory. Its parameters are on the Lua stack; nothing can raise once the engine owns
+ * JOB. */
+static int start_job(lua_State *L, struct flux2_engine *e, struct flux2_job *job)
+{
+    if (!job)
+        return flux2_core_fail(L, strerror(ENOMEM));
+    int rc = flux2_engine_start(e, job);
+    if (rc != 0) {
+        flux2_job_free(job);
+        return flux2_core_fail(L, strerror(rc));
+    }
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static uint64_t check_id(lua_State *L)
+{
+    return (uint64_t)luaL_checknumber(L, 2);
+}
+
+/* Pushes a string member of the table at index 4 and returns it; NULL for nil. */
+static const char *push_text(lua_State *L, const char *name, size_t *size)
+{
+    lua_getfield(L, 4, name);
+    if (lua_isnil(L, -1))
+        return NULL;
+    if (lua_type(L, -1) != LUA_TSTRING)
+        luaL_error(L, "job: '%s' must be a string", name);
+    return lua_tolstring(L, -1, size);
+}
+
+static double get_deadline(lua_State *L)
+{
+    lua_getfield(L, 4, "deadline");
+    double seconds = lua_tonumber(L, -1);
+    return seconds > 0 ? seconds : 0;
+}
+
+static bool get_flag(lua_State *L, const char *name)
+{
+    lua_getfield(L, 4, name);
+    return lua_toboolean(L, -1);
+}
+
+/* Returns the kind of a transfer's request, as in core.read_response; the default is a download. */
+static enum flux2_request_kind get_request_kind(lua_State *L)
+{
+    lua_getfield(L, 4, "kind");
+    return (enum flux2_request_kind)luaL_checkoption(L, -1, "download", flux2_core_request_kinds);
+}
+
+static const char *push_url(lua_State *L, bool is_needed)
+{
+    luaL_checktype(L, 4, LUA_TTABLE);
+    const char *url = push_text(L, "url", NULL);
+    luaL_argcheck(L, url || !is_needed, 4, "a url is needed");
+    return url;
+}
+
+/* engine:transfer(id, profile, { url, body, file, base64, kind, check, deadline }) -> true | nil, message */
+static int engine_transfer(lua_State *L)
+{
+    struct flux2_transfer_spec spec = {0};
+    struct flux2_engine *e = flux2_instance_usable(L);
+    if (!e)
+        return 2;
+    struct flux2_profile *profile = flux2_core_check_profile(L, 3);
+    spec.url = push_url(L, true);
+    spec.body = push_text(L, "body", &spec.body_size);
+    spec.path = push_text(L, "file", NULL);
+    spec.kind = get_request_kind(L);
+    spec.check_signature = get_flag(L, "check");
+    spec.base64 = get_flag(L, "base64");
+    spec.deadline = get_deadline(L);
+    return start_job(L, e, flux2_transfer_job_new(check_id(L), profile, &spec));
+}
+
+/* Reads the parameters of the download after a successful poll. */
+static void read_fetch(lua_State *L, struct flux2_engine *e, struct flux2_poll_spec *spec)
+{
+    spec->path = push_text(L, "file", NULL);
+    spec->check_signature = get_flag(L, "check");
+    lua_getfield(L, 4, "fetch");
+    if (lua_isnil(L, -1))
+        return;
+    spec->fetch_profile = flux2_core_check_profile(L, lua_gettop(L));
+    spec->fetch_id = flux2_engine_next_id(e);
+}
+
+/* Reads an image of a body from the table on top of the stack: { path or bytes, limit, after }. Its strings stay in
+ * that table. */
+static void read_image(lua_State *L, struct flux2_input_image *image)
+{
+    size_t size;
+    luaL_checktype(L, -1, LUA_TTABLE);
+    lua_getfield(L, -1, "path");
+    image->path = (char *)lua_tostring(L, -1);
+    lua_getfield(L, -2, "limit");
+    image->limit = (size_t)lua_tonumber(L, -1);
+    lua_getfield(L, -3, "after");
+    image->after = (char *)luaL_checklstring(L, -1, &image->after_size);
+    lua_pop(L, 3);
+    if (image->path)
+        return;
+    lua_getfield(L, -1, "bytes");
+    image->data = (char *)flux2_core_check_bytes(L, lua_gettop(L), &size);
+    image->size = size;
+    lua_pop(L, 1);
+}
+
+static void read_images(lua_State *L, struct flux2_poll_spec *spec)
+{
+    size_t i;
+    lua_getfield(L, 4, "images");
+    if (lua_isnil(L, -1))
+        return;
+    int list = lua_gettop(L);
+    luaL_checktype(L, list, LUA_TTABLE);
+    spec->image_count = lua_rawlen(L, list);
+    struct flux2_input_image *images = lua_newuserdata(L, spec->image_count * sizeof *images + 1);
+    memset(images, 0, spec->image_count * sizeof *images);
+    spec->images = images;
+    for (i = 0; i < spec->image_count; i++) {
+        lua_rawgeti(L, list, (int)i + 1);
+        read_image(L, &images[i]);
+        lua_pop(L, 1);
+    }
+}
+
+/* engine:poll(id, profile, { url, submission, body, images, idempotency, deadline, record_path, record_text, durations,
+ *   observe, fetch, file, check }) -> true | nil, message */
+static int engine_poll(lua_State *L)
+{
+    struct flux2_poll_spec spec = {0};
+    struct flux2_engine *e = flux2_instance_usable(L);
+    if (!e)
+        return 2;
+    struct flux2_profile *profile = flux2_core_check_profile(L, 3);
+    spec.url = push_url(L, false);
+    spec.submission = push_text(L, "submission", NULL);
+    luaL_argcheck(L, spec.url || spec.submission, 4, "a url is needed");
+    spec.body = push_text(L, "body", &spec.body_size);
+    spec.idempotency = push_text(L, "idempotency", NULL);
+    read_images(L, &spec);
+    spec.record_path = push_text(L, "record_path", NULL);
+    spec.record_text = push_text(L, "record_text", NULL);
+    spec.durations = push_text(L, "durations", NULL);
+    spec.observed = get_flag(L, "observe");
+    spec.deadline = get_deadline(L);
+    read_fetch(L, e, &spec);
+    return start_job(L, e, flux2_poll_job_new(check_id(L), profile, &spec));
+}
+
+/* engine:timer(id, seconds) -> true | nil, message */
+static int engine_timer(lua_State *L)
+{
+    struct flux2_engine *e = flux2_instance_usable(L);
+    if (!e)
+        return 2;
+    return start_job(L, e, flux2_timer_new(check_id(L), luaL_checknumber(L, 3)));
+}
+
+/* engine:cancel(id): the job's last event still follows. Raises only if out of memory. */
+static int engine_cancel(lua_State *L)
+{
+    struct flux2_engine *e = flux2_instance_check(L)->engine;
+    lua_Number id = luaL_checknumber(L, 2);
+    if (e && !flux2_engine_is_foreign(e) && !flux2_engine_cancel(e, (uint64_t)id))
+        return luaL_error(L, "not enough memory");
+    return 0;
+}
+
+/* --- engine: events ------------------------------------------------------------------------------------------- */
+
+static void set_string(lua_State *L, const char *name, const char *text)
+{
+    if (!text || !*text)
+        return;
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, name);
+}
+
+static void set_number(lua_State *L, const char *name, lua_Number n)
+{
+    lua_pushnumber(L, n);
+    lua_setfield(L, -2, name);
+}
+
+static void set_integer(lua_State *L, const char *name, uint64_t n)
+{
+    lua_pushinteger(L, (lua_Integer)n);
+    lua_setfield(L, -2, name);
+}
+
+static void set_true(lua_State *L, const char *name)
+{
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, name);
+}
+
+static void push_progress(lua_State *L, const struct flux2_event *ev)
+{
+    lua_createtable(L, 0, 4);
+    set_string(L, "id", ev->texts.id);
+    set_string(L, "poll_url", ev->texts.poll_url);
+    set_string(L, "status", ev->status);
+    set_string(L, "message", ev->texts.message);
+    if (ev->has_progress)
+        set_number(L, "progress", ev->progress);
+    if (ev->credits >= 0)
+        set_number(L, "credits", ev->credits);
+}
+
+/* Adds the last poll to the event on top of the stack. */
+static void push_last(lua_State *L, const struct flux2_event *ev)
+{
+    const struct flux2_last_poll *last = &ev->last;
+    if (last->asked_pause > 0)
+        set_number(L, "asked_pause", last->asked_pause);
+    if (last->ago < 0)
+        return;
+    lua_createtable(L, 0, 6);
+    set_number(L, "ago", last->ago);
+    set_number(L, "unreachable", last->unreachable);
+    if (last->failure != FLUX2_FAILURE_NONE)
+        set_string(L, "failure", flux2_core_failures[last->failure]);
+    else
+        set_integer(L, "http_status", (uint64_t)last->status);
+    if (last->code != (double)last->status && last->code > 0)
+        set_number(L, "code", last->code);
+    set_string(L, "verdict", flux2_core_verdicts[last->verdict]);
+    lua_setfield(L, -2, "last");
+}
+
+/* Pushes the result of a request. The response comes first: headers override the body. */
+static void push_end(lua_State *L, const struct flux2_event *ev, struct flux2_image_buffers *buffers)
+{
+    lua_createtable(L, 0, 16);
+    if (ev->response)
+        flux2_core_push_response(L, ev->response, buffers);
+    if (ev->outcome.failure != FLUX2_FAILURE_NONE) {
+        set_string(L, "failure", flux2_core_failures[ev->outcome.failure]);
+        set_integer(L, "polls", ev->polls);
+        if (ev->kind == FLUX2_EVENT_ENDED)
+            push_last(L, ev);
+    }
+    if (ev->outcome.status > 0)
+        set_integer(L, "http_status", (uint64_t)ev->outcome.status);
+    if (ev->outcome.retry_after >= 0)
+        set_number(L, "retry_after", ev->outcome.retry_after);
+    if (ev->outcome.sent)
+        set_true(L, "sent");
+    if (ev->submission)
+        set_true(L, "submission");
+    set_integer(L, "attempts", ev->attempts);
+    if (ev->signature >= 0)
+        set_integer(L, "signature", (uint64_t)ev->signature + 1);
+    set_string(L, "message", ev->texts.message);
+    set_string(L, "content_type", ev->texts.content_type);
+    set_string(L, "location", ev->texts.location);
+    set_string(L, "request_id", ev->texts.trace);
+    if (ev->fetch > 0)
+        set_integer(L, "fetch", ev->fetch);
+    if (ev->body && ev->signature < 0) {
+        lua_pushlstring(L, ev->body, ev->body_size);
+        lua_setfield(L, -2, "body");
+    }
+}
+
+static void push_request(lua_State *L, const struct flux2_event *ev, struct flux2_image_buffers *buffers)
+{
+    push_end(L, ev, buffers);
+    set_string(L, "status", ev->status);
+    if (ev->has_progress)
+        set_number(L, "progress", ev->progress);
+    if (ev->pause >= 0)
+        set_number(L, "pause", ev->pause);
+    set_number(L, "elapsed", ev->elapsed);
+    set_number(L, "seconds", ev->seconds);
+    set_integer(L, "polls", ev->polls);
+    set_integer(L, "received", ev->received);
+}
+
+/* Moves images to buffers without a copy. Nothing that can raise may follow. */
+static void move_body(lua_State *L, struct flux2_event *ev, const struct flux2_image_buffers *buffers)
+{
+    if (ev->response)
+        flux2_core_fill_images(L, ev->response, buffers);
+    if (!ev->body || ev->signature < 0)
+        return;
+    struct flux2_buffer *buffer = flux2_core_new_buffer(L, ev->body_size);
+    lua_setfield(L, -2, "buffer");
+    flux2_core_fill_buffer(L, buffer, ev->body, ev->body_size);
+    ev->body = NULL;
+}
+
+/* engine:next() -> id, kind, event | nothing. An event is removed only after Lua has all of it. Only members with a
+ * value are set, to save time in a frame. "accepted": id, poll_url, message, credits; "accepted" and "changed": status,
+ * progress. A body with an accepted signature is a `buffer`, any other the string `body`. "request": all members. */
+static int engine_next(lua_State *L)
+{
+    static const char *const kinds[] = {"accepted", "changed", "request", "ended"};
+    struct flux2_image_buffers buffers;
+    struct flux2_engine *e = flux2_instance_check(L)->engine;
+    struct flux2_event *ev = e && !flux2_engine_is_foreign(e) ? flux2_engine_peek(e) : NULL;
+    if (!ev)
+        return 0;
+    lua_pushinteger(L, (lua_Integer)ev->job);
+    lua_pushstring(L, kinds[ev->kind]);
+    if (ev->kind == FLUX2_EVENT_ENDED)
+        push_end(L, ev, &buffers);
+    else if (ev->kind == FLUX2_EVENT_REQUEST)
+        push_request(L, ev, &buffers);
+    else
+        push_progress(L, ev);
+    move_body(L, ev, &buffers);
+    flux2_engine_drop(e);
+    return 3;
+}
+
+static int push_ready(lua_State *L, const struct flux2_engine *e)
+{
+    bool usable = e && !flux2_engine_is_foreign(e);
+    lua_pushinteger(L, usable ? (lua_Integer)flux2_engine_ready(e) : 0);
+    return 1;
+}
+
+/* engine:ready() -> the number of waiting events; an atomic load */
+static int engine_ready(lua_State *L)
+{
+    return push_ready(L, flux2_instance_check(L)->engine);
+}
+
+/* The same as a closure over the engine, called in each frame: it avoids the type check of an argument. */
+static int read_ready(lua_State *L)
+{
+    const struct flux2_instance *box = lua_touserdata(L, lua_upvalueindex(1));
+    flux2_gc_pressure_relieve(L, box->pressure);
+    return push_ready(L, box->engine);
+}
+
+/* engine:reader() -> a function that returns the number of waiting events, and lets the collector free unused images */
+static int engine_reader(lua_State *L)
+{
+    flux2_instance_check(L);
+    lua_settop(L, 1);
+    lua_pushcclosure(L, read_ready, 1);
+    return 1;
+}
+
+/* engine:wait(seconds) -> whether events wait. Returns early if a signal arrives that Lua must handle: the standalone
+ * interpreters handle Ctrl-C by a hook, which runs at the next instruction. */
+static int engine_wait(lua_State *L)
+{
+    struct flux2_engine *e = flux2_instance_usable(L);
+    if (!e)
+        return 2;
+    double until = flux2_clock_now() + luaL_checknumber(L, 2), left;
+    lua_Hook hook = lua_gethook(L);
+    int rc = 0;
+    while (flux2_engine_ready(e) == 0 && rc == 0 && lua_gethook(L) == hook) {
+        left = until - flux2_clock_now();
+        if (left <= 0)
+            break;
+        rc = flux2_wait_readable(flux2_engine_fd(e), left < WAIT_SLICE ? left : WAIT_SLICE);
+    }
+    lua_pushboolean(L, flux2_engine_ready(e) > 0);
+    return 1;
+}
+
+/* engine:fileno() -> descriptor | nil, message */
+static int engine_fileno(lua_State *L)
+{
+    struct flux2_engine *e = flux2_instance_usable(L);
+    if (!e)
+        return 2;
+    lua_pushinteger(L, flux2_engine_fd(e));
+    return 1;
+}
+
+static int engine_stats(lua_State *L)
+{
+    struct flux2_engine_stats s = {0};
+    struct flux2_engine *e = flux2_instance_check(L)->engine;
+    if (e)
+        flux2_engine_read_stats(e, &s);
+    lua_createtable(L, 0, 6);
+    set_integer(L, "jobs", s.jobs);
+    set_integer(L, "in_flight", s.in_flight);
+    set_integer(L, "requests", s.requests);
+    set_integer(L, "connections", s.connections);
+    set_integer(L, "received", s.received);
+    set_integer(L, "ended", s.ended);
+    return 1;
+}
+
+/* --- registration ---------------------------------------------------------------------------------------- */
+
+static const luaL_Reg engine_methods[] = {
+    {"cancel", engine_cancel}, {"fileno", engine_fileno},     {"next", engine_next},   {"next_id", engine_next_id},
+    {"poll", engine_poll},     {"reader", engine_reader},     {"ready", engine_ready}, {"stats", engine_stats},
+    {"timer", engine_timer},   {"transfer", engine_transfer}, {"wait", engine_wait},   {NULL, NULL},
+};
+
+void flux2_core_add_engine(lua_State *L)
+{
+    flux2_instance_add(L, engine_methods);
+}

@@ -1,0 +1,166 @@
+/* gc_pressure.c - see gc_pressure.h.
+ *
+ * Lua counts only the few bytes of a userdata for a buffer with megabytes, so unused images would pile up. In Lua 5.1
+ * and LuaJIT a buffer's userdata is therefore as large as its bytes, though that memory is never touched: their
+ * collectors then run more often, in small steps. The collectors of 5.2 to 5.4 would then run a full cycle at once,
+ * which takes 30 ms in a game with 40 MB of data. There this file runs a few collector steps in each update while the
+ * buffers are large. */
+#include "lua/gc_pressure.h"
+
+#include <stdbool.h>
+
+#define PRESSURE_KEY "flux2.buffer.pressure"
+
+#if LUA_VERSION_NUM >= 502
+
+enum {
+    LEAST_GROWTH = 32 << 20, /* bytes of buffers that cause no collection */
+    BACKLOG = 64,            /* due steps that add one step to an update */
+    MOST_AT_ONCE = 4,        /* maximum of steps in an update, times live / goal */
+};
+
+/* A step takes about 0.1 ms: OWN_STEPS of the collector's own, which process about STEP_BYTES. */
+#if LUA_VERSION_NUM >= 504
+enum { OWN_STEPS = 1, STEP_BYTES = 1 << 20 };
+#elif LUA_VERSION_NUM == 503
+enum { OWN_STEPS = 40, STEP_BYTES = 1 << 16 };
+#else
+enum { OWN_STEPS = 90, STEP_BYTES = 1 << 14 };
+#endif
+
+/* The accounts of all buffers of a Lua state. */
+struct flux2_gc_pressure {
+    size_t live;  /* bytes of all buffers */
+    size_t goal;  /* no collection below: what remained last time, plus what Lua counts */
+    size_t due;   /* steps to run */
+    size_t steps; /* steps run since the goal was set */
+    size_t cost;  /* steps of a full collection */
+};
+
+static bool is_stopped(lua_State *L)
+{
+    return lua_gc(L, LUA_GCISRUNNING, 0) == 0;
+}
+
+/* Runs one step. Returns true at the end of a collection. */
+static bool step(lua_State *L)
+{
+    int n;
+    for (n = 0; n < OWN_STEPS; n++)
+        if (lua_gc(L, LUA_GCSTEP, 0))
+            return true;
+    return false;
+}
+
+/* Returns the bytes that Lua counts, which a collection must process. */
+static size_t set_goal(lua_State *L, struct flux2_gc_pressure *h)
+{
+    size_t known = (size_t)lua_gc(L, LUA_GCCOUNT, 0) << 10;
+    h->goal = h->live + (known > LEAST_GROWTH ? known : LEAST_GROWTH);
+    h->steps = h->due = 0;
+    return known;
+}
+
+/* In the generational mode of Lua 5.4 steps never finish a collection: they skip old objects. */
+static bool is_endless(const struct flux2_gc_pressure *h)
+{
+    return LUA_VERSION_NUM >= 504 && h->steps > 2 * h->cost && h->live > 2 * h->goal;
+}
+
+/* Runs one due step. Unused buffers are freed shortly before the end of a collection; an early end belongs to the
+ * previous one. */
+static void advance(lua_State *L, struct flux2_gc_pressure *h)
+{
+    h->due--;
+    h->steps++;
+    bool ended = step(L) && 2 * h->steps >= h->cost;
+    if (!ended && h->live > h->goal)
+        return;
+    h->cost = h->steps > h->cost / 2 ? h->steps : h->cost / 2; /* the host's own steps may have helped */
+    set_goal(L, h);
+}
+
+static size_t steps_at_once(const struct flux2_gc_pressure *h)
+{
+    size_t n = 1 + h->due / BACKLOG, most = MOST_AT_ONCE * (1 + h->live / h->goal);
+    return n < most ? n : most;
+}
+
+void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *h)
+{
+    if (h->due == 0)
+        return;
+    if (is_stopped(L)) {
+        h->due = 0;
+        return;
+    }
+    if (is_endless(h)) {
+        lua_gc(L, LUA_GCCOLLECT, 0);
+        set_goal(L, h);
+    }
+    for (size_t n = steps_at_once(h); n > 0 && h->due > 0; n--)
+        advance(L, h);
+}
+
+/* Schedules enough steps to finish a collection before the buffers grow by their goal again. */
+void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *h, size_t more)
+{
+    if (h->goal == 0)
+        h->cost = 1 + set_goal(L, h) / STEP_BYTES;
+    h->live += more;
+    if (h->live > h->goal)
+        h->due += 1 + (size_t)((double)h->cost * (double)more / (double)h->goal);
+}
+
+void flux2_gc_pressure_remove(struct flux2_gc_pressure *h, size_t size)
+{
+    h->live -= size;
+}
+
+size_t flux2_gc_pressure_shadow(size_t size)
+{
+    (void)size;
+    return 0;
+}
+
+#else /* Lua 5.1 and LuaJIT */
+
+struct flux2_gc_pressure {
+    char nothing;
+};
+
+void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *h)
+{
+    (void)L, (void)h;
+}
+
+void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *h, size_t more)
+{
+    (void)L, (void)h, (void)more;
+}
+
+void flux2_gc_pressure_remove(struct flux2_gc_pressure *h, size_t size)
+{
+    (void)h, (void)size;
+}
+
+size_t flux2_gc_pressure_shadow(size_t size)
+{
+    return size;
+}
+
+#endif
+
+struct flux2_gc_pressure *flux2_gc_pressure_push(lua_State *L)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, PRESSURE_KEY);
+    struct flux2_gc_pressure *h = lua_touserdata(L, -1);
+    if (h)
+        return h;
+    lua_pop(L, 1);
+    h = lua_newuserdata(L, sizeof *h);
+    *h = (struct flux2_gc_pressure){0};
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, PRESSURE_KEY);
+    return h;
+}

@@ -1,0 +1,82 @@
+/* instance.c - see instance.h. */
+#include "lua/instance.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/engine.h"
+#include "lua/binding.h"
+#include "lua/gc_pressure.h"
+
+#define ENGINE_TYPE "flux2.engine"
+#define ENGINE_KEY "flux2.engine.instance"
+
+struct flux2_instance *flux2_instance_check(lua_State *L)
+{
+    return luaL_checkudata(L, 1, ENGINE_TYPE);
+}
+
+struct flux2_engine *flux2_instance_usable(lua_State *L)
+{
+    struct flux2_engine *e = flux2_instance_check(L)->engine;
+    if (e && !flux2_engine_is_foreign(e))
+        return e;
+    flux2_core_fail(L, e ? "this process is a fork of the one that started flux2, and its engine is not usable here: "
+                           "require flux2 in a fresh Lua state, or fork before its first use"
+                         : "the engine is closed: its Lua state is ending");
+    return NULL;
+}
+
+/* core.engine() -> the engine of this Lua state, created on the first call | nil, message */
+static int engine_get(lua_State *L)
+{
+    int error;
+    lua_getfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
+    if (lua_type(L, -1) == LUA_TUSERDATA)
+        return 1;
+    struct flux2_gc_pressure *pressure = flux2_gc_pressure_push(L);
+    struct flux2_instance *box = lua_newuserdata(L, sizeof *box);
+    *box = (struct flux2_instance){.pressure = pressure};
+    luaL_setmetatable(L, ENGINE_TYPE);
+    box->engine = flux2_engine_new(&error);
+    if (!box->engine)
+        return flux2_core_fail(L, strerror(error));
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
+    return 1;
+}
+
+static int engine_gc(lua_State *L)
+{
+    struct flux2_instance *box = flux2_instance_check(L);
+    struct flux2_engine *e = box->engine;
+    box->engine = NULL;
+    flux2_engine_close(e);
+    return 0;
+}
+
+static int engine_tostring(lua_State *L)
+{
+    lua_pushfstring(L, ENGINE_TYPE " (%s)", flux2_instance_check(L)->engine ? "open" : "closed");
+    return 1;
+}
+
+void flux2_instance_free(lua_State *L, void *block, size_t size)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
+    struct flux2_instance *box = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    if (box && box->engine && !flux2_engine_is_foreign(box->engine))
+        flux2_engine_free(box->engine, block, size);
+    else
+        free(block);
+}
+
+static const luaL_Reg engine_meta[] = {{"__gc", engine_gc}, {"__tostring", engine_tostring}, {NULL, NULL}};
+
+void flux2_instance_add(lua_State *L, const luaL_Reg *methods)
+{
+    flux2_core_new_type(L, ENGINE_TYPE, engine_meta, methods);
+    lua_pushcfunction(L, engine_get);
+    lua_setfield(L, -2, "engine");
+}

@@ -1,0 +1,85 @@
+/* file.h - files that appear whole or not at all, and directories. Any thread may call these functions; a struct
+ * belongs to its caller and is used by one thread at a time. */
+#ifndef FLUX2_PLATFORM_FILE_H
+#define FLUX2_PLATFORM_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A return value beside 0 and errno values: the target exists and must not be replaced, because it is a device, a pipe,
+ * a socket or a descriptor. */
+enum { FLUX2_FILE_SPECIAL = -1 };
+/* Describes a failure code RC of the functions below. Never returns NULL; the text is valid until the thread's next
+ * call. */
+const char *flux2_file_reason(int rc);
+
+enum flux2_file_access {
+    FLUX2_FILE_SHARED,  /* a new file gets the mode that the umask allows; a replaced one keeps its mode and owner */
+    FLUX2_FILE_PRIVATE, /* accessible to its owner only, independent of the umask */
+};
+
+/* A file that is written beside its target. Its strings are owned. */
+struct flux2_file {
+    intptr_t handle; /* below 0: not open */
+    char *temporary; /* the name of the temporary file */
+    char *target;    /* the final name, with a symbolic link resolved */
+    bool in_place;   /* the target cannot be replaced by a rename: its content is overwritten instead */
+};
+
+/* Creates the temporary file, exclusively and without following a link. If TARGET is a symbolic link, the file that it
+ * points to is replaced. Returns 0, an errno value or FLUX2_FILE_SPECIAL; on failure no file is left. */
+int flux2_file_open(struct flux2_file *file, const char *target, enum flux2_file_access access);
+/* Appends SIZE bytes to the temporary file. Returns 0 or an errno value; after a failure only a discard is allowed. */
+int flux2_file_write(struct flux2_file *file, const void *data, size_t size);
+/* Renames the temporary file to its target and frees FILE. With DURABLE the file survives a power failure. A target
+ * that a rename cannot replace (a mount point, such as a single file in a container) is overwritten, which is not
+ * atomic. Returns 0, an errno value or FLUX2_FILE_SPECIAL; on failure the temporary file is removed. */
+int flux2_file_commit(struct flux2_file *file, bool durable);
+/* Appends ROOM zero bytes and closes the temporary file, but keeps it: its blocks stay reserved if the disk becomes
+ * full. The caller calls flux2_file_refill or flux2_file_discard later. Returns 0 or an errno value. */
+int flux2_file_reserve(struct flux2_file *file, size_t room);
+/* Opens the temporary file again and replaces its content by DATA. The caller commits or discards it afterwards.
+ * Returns 0 or an errno value. */
+int flux2_file_refill(struct flux2_file *file, const void *data, size_t size);
+/* Removes the temporary file and frees FILE. Does nothing if the file is not open. */
+void flux2_file_discard(struct flux2_file *file);
+
+/* Reads a regular file of at most LIMIT bytes into *DATA, which the caller frees, also on failure. Any other file type,
+ * such as a FIFO, fails without blocking. Returns 0, an errno value (EFBIG: more than LIMIT bytes) or
+ * FLUX2_FILE_SPECIAL. */
+int flux2_file_read(const char *path, size_t limit, char **data, size_t *size);
+/* Reads the first bytes of a regular file into HEAD, at most ROOM, and sets *GOT to their number and *SIZE to the size
+ * of the file. Returns 0, an errno value or FLUX2_FILE_SPECIAL. */
+int flux2_file_head(const char *path, char *head, size_t room, size_t *got, uint64_t *size);
+/* Opens a regular file for reading, as *HANDLE, a descriptor that the caller closes, and sets *SIZE to its size.
+ * Returns 0, an errno value or FLUX2_FILE_SPECIAL. Not on Windows. */
+int flux2_file_open_regular(const char *path, intptr_t *handle, uint64_t *size);
+void flux2_file_close(intptr_t handle);
+/* Creates the regular file PATH, empty, unless it exists, and restricts access to its owner. Returns 0, an errno value
+ * or FLUX2_FILE_SPECIAL. */
+int flux2_file_make_private(const char *path);
+/* Appends to a file, which is created if it does not exist. After a failure a part of the data may be written. This
+ * function and the next two return 0 or an errno value. */
+int flux2_file_append(const char *path, const void *data, size_t size);
+/* Renames a file. Replaces a file at TO. */
+int flux2_file_rename(const char *from, const char *to);
+/* Removes the file PATH. */
+int flux2_file_remove(const char *path);
+
+/* Returns whether PATH is a readable regular file. */
+bool flux2_file_is_readable(const char *path);
+/* Checks that TARGET can be written, by creating and removing a temporary file beside it. The result of the last
+ * success is reused for one second if the directory is unchanged, so that saving 100 files does not create 200. Returns
+ * the same values as flux2_file_open. */
+int flux2_file_try(const char *target);
+
+/* Creates the directory PATH with MODE, reduced by the umask, unless it exists. Returns 0 or an errno value. */
+int flux2_directory_create(const char *path, unsigned mode);
+/* Returns the absolute path of a directory, which the caller frees; NULL on failure, with errno set. */
+char *flux2_directory_resolve(const char *path);
+/* Sets *NAMES to the names in a directory except "." and "..", each terminated by a NUL, and *SIZE to their total size.
+ * The caller frees *NAMES, also on failure; it is NULL for an empty directory. Returns 0 or an errno value. */
+int flux2_directory_list(const char *path, char **names, size_t *size);
+
+#endif

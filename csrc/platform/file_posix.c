@@ -1,0 +1,563 @@
+/* file_posix.c - see file.h. */
+#define _GNU_SOURCE
+#include "platform/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "platform/clock.h"
+#include "platform/random.h"
+
+#if defined(F_FULLFSYNC)
+/* fsync of macOS leaves the data in the cache of the drive. Not every file system has the other call. */
+static int sync_to_medium(int fd)
+{
+    return fcntl(fd, F_FULLFSYNC) == 0 ? 0 : fsync(fd);
+}
+#define fsync sync_to_medium
+#endif
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+#define NAME_TRIES 16
+#define MAX_LINKS 40
+#define MAX_SHOWN 200 /* bytes of the target's name in the name of its temporary file */
+#define TRY_LASTS 1.0 /* seconds for which flux2_file_try reuses its last result */
+
+const char *flux2_file_reason(int rc)
+{
+    return rc == FLUX2_FILE_SPECIAL ? "it is a device, a pipe, a socket or a descriptor, not a regular file"
+                                    : strerror(rc);
+}
+
+/* --- the target ----------------------------------------------------------------------------------- */
+
+/* Returns whether LINK is an entry of the process's descriptor table, such as /dev/fd/1: its target is already open. */
+static bool is_descriptor(const struct stat *link)
+{
+    struct stat descriptors;
+    return stat("/dev/fd", &descriptors) == 0 && link->st_dev == descriptors.st_dev;
+}
+
+/* Returns the path that the link at PATH points to, which the caller frees; NULL if out of memory. */
+static char *read_link(const char *path)
+{
+    char to[PATH_MAX];
+    ssize_t n = readlink(path, to, sizeof to - 1);
+    if (n < 0)
+        return NULL;
+    to[n] = '\0';
+    const char *slash = strrchr(path, '/');
+    int dir = to[0] != '/' && slash ? (int)(slash + 1 - path) : 0;
+    char *out = malloc((size_t)dir + (size_t)n + 1);
+    if (out)
+        sprintf(out, "%.*s%s", dir, path, to);
+    return out;
+}
+
+/* Sets *OUT to TARGET with a symbolic link at its end resolved, which the caller frees. The file may be missing.
+ * Returns 0, an errno value or FLUX2_FILE_SPECIAL. */
+static int resolve(const char *target, char **out)
+{
+    struct stat st;
+    int i;
+    *out = strdup(target);
+    for (i = 0; *out && i < MAX_LINKS; i++) {
+        if (lstat(*out, &st) != 0 || !S_ISLNK(st.st_mode))
+            return 0;
+        if (is_descriptor(&st))
+            return FLUX2_FILE_SPECIAL;
+        char *next = read_link(*out);
+        free(*out);
+        *out = next;
+    }
+    return *out ? ELOOP : ENOMEM;
+}
+
+/* Returns whether PATH is known to be a mount point, which a rename cannot replace. */
+static bool is_mount_point(const char *path)
+{
+#ifdef STATX_ATTR_MOUNT_ROOT
+    struct statx st;
+    return statx(AT_FDCWD, path, 0, STATX_TYPE, &st) == 0 && st.stx_attributes & STATX_ATTR_MOUNT_ROOT;
+#else
+    (void)path;
+    return false;
+#endif
+}
+
+/* Checks that TARGET may be replaced. Sets *EXISTS, and *ST if it exists. */
+static int examine(const char *target, bool *exists, struct stat *st)
+{
+    size_t n = strlen(target);
+    *exists = false;
+    if (n == 0)
+        return ENOENT;
+    if (target[n - 1] == '/')
+        return EISDIR;
+    if (stat(target, st) != 0)
+        return errno == ENAMETOOLONG || errno == ELOOP ? errno : 0;
+    *exists = true;
+    if (S_ISDIR(st->st_mode))
+        return EISDIR;
+    if (!S_ISREG(st->st_mode))
+        return FLUX2_FILE_SPECIAL;
+    if (faccessat(AT_FDCWD, target, W_OK, AT_EACCESS) == 0)
+        return 0;
+    /* An unwritable file of the same user can be replaced and keeps its mode. */
+    int rc = errno;
+    return rc == EACCES && st->st_uid == geteuid() && !is_mount_point(target) ? 0 : rc;
+}
+
+/* --- writing -------------------------------------------------------------------------------------- */
+
+/* Returns how many bytes of NAME the temporary name contains: a name is at most 255 bytes, which the temporary name
+ * must not exceed either. A UTF-8 character is not cut. */
+static int shown_size(const char *name)
+{
+    size_t n = strnlen(name, MAX_SHOWN + 1);
+    if (n <= MAX_SHOWN)
+        return (int)n;
+    for (n = MAX_SHOWN; n > MAX_SHOWN - 3 && ((unsigned char)name[n] & 0xc0) == 0x80; n--)
+        ;
+    return (int)n;
+}
+
+/* Returns "dir/.name.0123456789abcdef.part", so that users recognize leftover files. If DIRECTORY is NULL the file is
+ * beside TARGET. */
+static char *temporary_name(const char *directory, const char *target)
+{
+    const char *slash = strrchr(target, '/');
+    const char *name = slash ? slash + 1 : target;
+    int dir = directory ? (int)strlen(directory) : (int)(name - target);
+    size_t size = (size_t)dir + MAX_SHOWN + 32;
+    char *out = malloc(size);
+    if (out)
+        snprintf(out, size, "%.*s.%.*s.%016llx.part", dir, directory ? directory : target, shown_size(name), name,
+                 (unsigned long long)flux2_random_seed());
+    return out;
+}
+
+static int create_temporary(struct flux2_file *file, const char *directory, mode_t mode)
+{
+    int rc = EEXIST, i;
+    for (i = 0; rc == EEXIST && i < NAME_TRIES; i++) {
+        free(file->temporary);
+        file->temporary = temporary_name(directory, file->target);
+        if (!file->temporary)
+            return ENOMEM;
+        file->handle = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+        rc = file->handle < 0 ? errno : 0;
+    }
+    if (rc != 0) {
+        free(file->temporary);
+        file->temporary = NULL;
+    }
+    return rc;
+}
+
+static bool set_mode(int fd, mode_t mode)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && ((st.st_mode & 07777) == mode || fchmod(fd, mode) == 0);
+}
+
+static bool set_owner(int fd, uid_t uid, gid_t gid)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && ((st.st_uid == uid && st.st_gid == gid) || fchown(fd, uid, gid) == 0);
+}
+
+/* Opens the temporary file for a resolved target; ST describes the target if it EXISTS. */
+static int open_temporary(struct flux2_file *file, bool exists, const struct stat *st, enum flux2_file_access access)
+{
+    bool is_private = access == FLUX2_FILE_PRIVATE;
+    mode_t mode = is_private || exists ? 0600 : 0666;
+    int rc = create_temporary(file, NULL, mode);
+    /* The file is writable, but its directory is not. */
+    if (exists && (rc == EACCES || rc == EPERM || rc == EROFS)) {
+        rc = create_temporary(file, P_tmpdir "/", mode);
+        file->in_place = true;
+    }
+    if (rc != 0)
+        return rc;
+    int fd = (int)file->handle;
+    if (is_private)
+        set_mode(fd, 0600); /* a file system without modes has no better */
+    else if (exists && !(set_owner(fd, st->st_uid, st->st_gid) && set_mode(fd, st->st_mode & 0777)))
+        file->in_place = true;
+    return 0;
+}
+
+int flux2_file_open(struct flux2_file *file, const char *target, enum flux2_file_access access)
+{
+    struct stat st;
+    bool exists;
+    *file = (struct flux2_file){.handle = -1};
+    int rc = resolve(target, &file->target);
+    rc = rc ? rc : examine(file->target, &exists, &st);
+    rc = rc ? rc : open_temporary(file, exists, &st, access);
+    if (rc != 0) {
+        free(file->target);
+        file->target = NULL;
+    }
+    return rc;
+}
+
+/* Closes FD. Returns RC, or the error of close(), by which NFS and quotas report a lost write. */
+static int close_after(int fd, int rc)
+{
+    return close(fd) != 0 && rc == 0 ? errno : rc;
+}
+
+static int write_all(int fd, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = write(fd, data, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : EIO;
+        data += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+int flux2_file_write(struct flux2_file *file, const void *data, size_t size)
+{
+    return write_all((int)file->handle, data, size);
+}
+
+int flux2_file_reserve(struct flux2_file *file, size_t room)
+{
+    static const char blanks[1024];
+    int rc = 0;
+    for (; rc == 0 && room > 0; room -= room < sizeof blanks ? room : sizeof blanks)
+        rc = flux2_file_write(file, blanks, room < sizeof blanks ? room : sizeof blanks);
+    rc = close_after((int)file->handle, rc);
+    file->handle = -1;
+    return rc;
+}
+
+int flux2_file_refill(struct flux2_file *file, const void *data, size_t size)
+{
+    int fd = open(file->temporary, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    file->handle = fd;
+    int rc = write_all(fd, data, size);
+    return rc == 0 && ftruncate(fd, (off_t)size) != 0 ? errno : rc;
+}
+
+/* --- committing ---------------------------------------------------------------------------------- */
+
+/* Returns the directory of PATH, which the caller frees; NULL if out of memory. */
+static char *directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+}
+
+/* Without this a power failure can undo a rename. */
+static int sync_directory(const char *path)
+{
+    char *dir = directory_of(path);
+    if (!dir)
+        return ENOMEM;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = fd < 0 || fsync(fd) != 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    free(dir);
+    /* Some file systems cannot sync a directory and report one of these errors. */
+    return rc == EINVAL || rc == ENOTSUP ? 0 : rc;
+}
+
+/* Replaces the content of OUT by that of IN. */
+static int copy_all(int in, int out)
+{
+    char data[16384];
+    off_t total = 0;
+    for (;;) {
+        ssize_t n = read(in, data, sizeof data);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 || ftruncate(out, total) != 0 ? errno : 0;
+        int rc = write_all(out, data, (size_t)n);
+        if (rc != 0)
+            return rc;
+        total += n;
+    }
+}
+
+/* Copies the complete temporary file over the target. */
+static int write_over(struct flux2_file *file, bool durable)
+{
+    int in = open(file->temporary, O_RDONLY | O_CLOEXEC);
+    if (in < 0)
+        return errno;
+    int out = open(file->target, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    int rc = out < 0 ? errno : copy_all(in, out);
+    if (rc == 0 && durable && fsync(out) != 0)
+        rc = errno;
+    if (out >= 0)
+        rc = close_after(out, rc);
+    close(in);
+    if (rc == 0)
+        unlink(file->temporary);
+    return rc;
+}
+
+/* The temporary file is complete and closed. */
+static int put_in_place(struct flux2_file *file, bool durable)
+{
+    struct stat st;
+    bool exists;
+    int rc = examine(file->target, &exists, &st);
+    if (rc != 0)
+        return rc;
+    if (file->in_place)
+        return write_over(file, durable);
+    if (rename(file->temporary, file->target) == 0)
+        return durable ? sync_directory(file->target) : 0;
+    return errno == EBUSY || errno == EXDEV ? write_over(file, durable) : errno;
+}
+
+static void reset(struct flux2_file *file)
+{
+    free(file->temporary);
+    free(file->target);
+    *file = (struct flux2_file){.handle = -1};
+}
+
+int flux2_file_commit(struct flux2_file *file, bool durable)
+{
+    int rc = durable && fsync((int)file->handle) != 0 ? errno : 0;
+    rc = close_after((int)file->handle, rc);
+    rc = rc ? rc : put_in_place(file, durable);
+    if (rc != 0)
+        unlink(file->temporary);
+    reset(file);
+    return rc;
+}
+
+void flux2_file_discard(struct flux2_file *file)
+{
+    if (!file->temporary)
+        return;
+    if (file->handle >= 0)
+        close((int)file->handle);
+    unlink(file->temporary);
+    reset(file);
+}
+
+/* --- other files ---------------------------------------------------------------------------------- */
+
+static int check_regular(int fd, struct stat *st)
+{
+    if (fstat(fd, st) != 0)
+        return errno;
+    return S_ISREG(st->st_mode) ? 0 : FLUX2_FILE_SPECIAL;
+}
+
+/* Reads at most CAPACITY bytes and sets *SIZE to their number. */
+static int read_all(int fd, char *data, size_t capacity, size_t *size)
+{
+    *size = 0;
+    while (*size < capacity) {
+        ssize_t n = read(fd, data + *size, capacity - *size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? errno : 0;
+        *size += (size_t)n;
+    }
+    return 0;
+}
+
+int flux2_file_read(const char *path, size_t limit, char **data, size_t *size)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    *data = NULL;
+    *size = 0;
+    if (fd < 0)
+        return errno;
+    int rc = check_regular(fd, &st);
+    if (rc == 0 && (uintmax_t)st.st_size > limit)
+        rc = EFBIG;
+    if (rc == 0) {
+        *data = malloc((size_t)st.st_size + 1);
+        rc = *data ? read_all(fd, *data, (size_t)st.st_size, size) : ENOMEM;
+    }
+    close(fd);
+    return rc;
+}
+
+int flux2_file_open_regular(const char *path, intptr_t *handle, uint64_t *size)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int rc = check_regular(fd, &st);
+    if (rc != 0)
+        close(fd);
+    *handle = fd;
+    *size = rc == 0 ? (uint64_t)st.st_size : 0;
+    return rc;
+}
+
+int flux2_file_head(const char *path, char *head, size_t room, size_t *got, uint64_t *size)
+{
+    intptr_t handle;
+    int rc = flux2_file_open_regular(path, &handle, size);
+    *got = 0;
+    if (rc != 0)
+        return rc;
+    rc = read_all((int)handle, head, room, got);
+    close((int)handle);
+    return rc;
+}
+
+void flux2_file_close(intptr_t handle)
+{
+    close((int)handle);
+}
+
+int flux2_file_make_private(const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno == ENXIO ? FLUX2_FILE_SPECIAL : errno;
+    int rc = check_regular(fd, &st);
+    if (rc == 0)
+        set_mode(fd, 0600); /* a file system without modes has no better */
+    close(fd);
+    return rc;
+}
+
+int flux2_file_append(const char *path, const void *data, size_t size)
+{
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    return fd < 0 ? errno : close_after(fd, write_all(fd, data, size));
+}
+
+int flux2_file_rename(const char *from, const char *to)
+{
+    return rename(from, to) == 0 ? 0 : errno;
+}
+
+int flux2_file_remove(const char *path)
+{
+    return unlink(path) == 0 ? 0 : errno;
+}
+
+bool flux2_file_is_readable(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0;
+}
+
+static bool is_same_directory(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_mode == b->st_mode && a->st_uid == b->st_uid &&
+           a->st_gid == b->st_gid;
+}
+
+static int try_resolved(const char *target)
+{
+    static _Thread_local struct stat tried; /* the directory of the last success */
+    static _Thread_local double until;      /* when that result expires */
+    struct stat at, st;
+    struct flux2_file file;
+    bool exists;
+    char *dir = directory_of(target);
+    bool is_known = dir && stat(dir, &at) == 0;
+    free(dir);
+    double now = flux2_clock_now();
+    if (is_known && now < until && is_same_directory(&at, &tried))
+        return examine(target, &exists, &st);
+    int rc = flux2_file_open(&file, target, FLUX2_FILE_SHARED);
+    if (rc != 0)
+        return rc;
+    flux2_file_discard(&file);
+    if (is_known) {
+        tried = at;
+        until = now + TRY_LASTS;
+    }
+    return 0;
+}
+
+int flux2_file_try(const char *target)
+{
+    char *resolved;
+    int rc = resolve(target, &resolved);
+    rc = rc ? rc : try_resolved(resolved);
+    free(resolved);
+    return rc;
+}
+
+/* --- directories -------------------------------------------------------------------------------- */
+
+int flux2_directory_create(const char *path, unsigned mode)
+{
+    struct stat st;
+    if (mkdir(path, (mode_t)mode) == 0)
+        return 0;
+    if (errno != EEXIST)
+        return errno;
+    if (stat(path, &st) != 0)
+        return errno;
+    return S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+}
+
+char *flux2_directory_resolve(const char *path)
+{
+    return realpath(path, NULL);
+}
+
+static bool append_name(char **names, size_t *size, size_t *capacity, const char *name)
+{
+    size_t n = strlen(name) + 1;
+    if (*capacity - *size < n) {
+        size_t more = (*capacity + n) * 2;
+        char *grown = realloc(*names, more);
+        if (!grown)
+            return false;
+        *names = grown;
+        *capacity = more;
+    }
+    memcpy(*names + *size, name, n);
+    *size += n;
+    return true;
+}
+
+int flux2_directory_list(const char *path, char **names, size_t *size)
+{
+    size_t capacity = 0;
+    struct dirent *entry;
+    DIR *dir = opendir(path);
+    *names = NULL;
+    *size = 0;
+    if (!dir)
+        return errno;
+    int rc = 0;
+    while (rc == 0 && (errno = 0, entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            rc = append_name(names, size, &capacity, entry->d_name) ? 0 : ENOMEM;
+    }
+    rc = rc != 0 ? rc : errno;
+    closedir(dir);
+    return rc;
+}

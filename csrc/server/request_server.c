@@ -1,0 +1,521 @@
+/* request_server.c - see request_server.h.
+ *
+ * A request is `pending` from its first line to the end of its response. While it waits for the response it has a slot;
+ * the id names the slot and its use. The server's thread suspends the connection first and lists the request then, so
+ * that the responding thread can only resume a suspended connection. */
+#include "server/request_server.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "platform/clock.h"
+#include "platform/file.h"
+#include "platform/thread.h"
+#include "platform/wakeup.h"
+#include "server/bytes.h"
+#include "server/connection_list.h"
+#include "server/http_server.h"
+
+#define SLOT_BITS 20                   /* of an id: the slot */
+#define MAX_SERIAL (UINT64_C(1) << 32) /* with the slot it is exact in a double */
+#define MAX_WAIT 60.0                  /* seconds */
+#define SWEEP 0.5                      /* seconds between two searches for connections that exceed their time */
+#define IDLE_MARGIN 5                  /* seconds: libmicrohttpd's own timeout is only the last resort */
+/* Excess bytes of a chunked body that are read and discarded, because a client that is still sending does not read the
+ * response. */
+#define DISCARDED_BYTES ((size_t)256 * 1024)
+
+/* Used by the server's thread; while it has a slot, `request` also by the responding thread. */
+struct pending {
+    struct flux2_served_request request;
+    struct flux2_request_server *server;
+    struct MHD_Connection *connection;
+    struct flux2_connection *entry; /* of its connection; NULL: out of memory */
+    char *uri;
+    char method[16];
+    struct flux2_bytes headers, body;
+    size_t received;
+    bool has_head;
+
+    /* Guarded by the lock. */
+    struct pending *next;          /* in the queue */
+    struct MHD_Response *response; /* owned; NULL: none yet */
+    int status;
+};
+
+struct slot {
+    struct pending *pending; /* NULL: free */
+    uint64_t serial;         /* of its last use */
+    size_t next_free;
+};
+
+struct flux2_request_server {
+    /* Constant while the server runs. */
+    struct flux2_server server;
+    struct flux2_request_server_config config;
+
+    /* Guarded by the lock. */
+    struct flux2_mutex lock;
+    struct flux2_wakeup wakeup; /* readable while a request is queued */
+    struct pending *first, *last;
+    struct slot *slots; /* owned */
+    size_t slot_count, first_free, waiting;
+    struct flux2_connection_list connections;
+    bool is_quiescing, is_closed;
+
+    double swept_at; /* used by the responding thread */
+};
+
+/* --- slots; under the lock ------------------------------------------------------------------------- */
+
+static bool grow(struct flux2_request_server *s)
+{
+    size_t i, count = s->slot_count ? 2 * s->slot_count : 64;
+    if (count > (size_t)1 << SLOT_BITS)
+        return false;
+    struct slot *slots = realloc(s->slots, count * sizeof *slots);
+    if (!slots)
+        return false;
+    for (i = s->slot_count; i < count; i++)
+        slots[i] = (struct slot){.next_free = i + 1};
+    s->slots = slots;
+    s->first_free = s->slot_count;
+    s->slot_count = count;
+    return true;
+}
+
+/* Gives P a slot and an id. Returns false if out of memory. */
+static bool take_slot(struct flux2_request_server *s, struct pending *p)
+{
+    if (s->first_free >= s->slot_count && !grow(s))
+        return false;
+    struct slot *slot = &s->slots[s->first_free];
+    p->request.id = (slot->serial = (slot->serial + 1) % MAX_SERIAL) << SLOT_BITS | s->first_free;
+    s->first_free = slot->next_free;
+    slot->pending = p;
+    s->waiting++;
+    return true;
+}
+
+static struct pending *find(const struct flux2_request_server *s, uint64_t id)
+{
+    size_t i = (size_t)(id & ((UINT64_C(1) << SLOT_BITS) - 1));
+    struct pending *p = i < s->slot_count ? s->slots[i].pending : NULL;
+    return p && p->request.id == id ? p : NULL;
+}
+
+static void free_slot(struct flux2_request_server *s, const struct pending *p)
+{
+    size_t i = (size_t)(p->request.id & ((UINT64_C(1) << SLOT_BITS) - 1));
+    s->slots[i].pending = NULL;
+    s->slots[i].next_free = s->first_free;
+    s->first_free = i;
+    s->waiting--;
+}
+
+/* --- connections; on the server's thread ----------------------------------------------------------- */
+
+static bool is_exempt(const struct flux2_request_server *s, const char *address)
+{
+    const char *const *e;
+    for (e = s->config.exempt; e && *e; e++)
+        if (!strcmp(*e, address))
+            return true;
+    return false;
+}
+
+static enum MHD_Result on_accept(void *cls, const struct sockaddr *peer, socklen_t size)
+{
+    struct flux2_request_server *s = cls;
+    char address[FLUX2_ADDRESS_SIZE];
+    (void)size;
+    flux2_socket_address(peer, address);
+    if (!s->config.max_per_address || is_exempt(s, address))
+        return MHD_YES;
+    flux2_mutex_lock(&s->lock);
+    size_t n = flux2_connection_count_of(&s->connections, address);
+    flux2_mutex_unlock(&s->lock);
+    return n < s->config.max_per_address ? MHD_YES : MHD_NO;
+}
+
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct flux2_request_server *s = cls;
+    char address[FLUX2_ADDRESS_SIZE];
+    flux2_mutex_lock(&s->lock);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        flux2_descriptor socket = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        flux2_socket_address(MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr,
+                             address);
+        *context = flux2_connection_add(&s->connections, socket, address, s->config.max_connections);
+    } else if (*context) {
+        flux2_connection_remove(&s->connections, *context);
+        *context = NULL;
+    }
+    flux2_mutex_unlock(&s->lock);
+}
+
+static void set_state(struct pending *p, enum flux2_connection_state state)
+{
+    if (!p->entry)
+        return;
+    flux2_mutex_lock(&p->server->lock);
+    flux2_connection_use(&p->server->connections, p->entry, state);
+    flux2_mutex_unlock(&p->server->lock);
+}
+
+/* --- requests; on the server's thread -------------------------------------------------------------- */
+
+static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+    struct pending *p = calloc(1, sizeof *p);
+    if (!p)
+        return NULL;
+    p->server = cls;
+    p->connection = connection;
+    p->entry = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    p->uri = strdup(uri);
+    return p;
+}
+
+static void on_completed(void *cls, struct MHD_Connection *connection, void **context,
+                         enum MHD_RequestTerminationCode code)
+{
+    struct pending *p = *context;
+    (void)cls, (void)connection, (void)code;
+    if (!p)
+        return;
+    set_state(p, FLUX2_CONNECTION_RECEIVING);
+    if (p->response)
+        MHD_destroy_response(p->response);
+    flux2_bytes_free(&p->headers);
+    flux2_bytes_free(&p->body);
+    free(p->uri);
+    free(p);
+    *context = NULL;
+}
+
+static void add_common_headers(const struct flux2_request_server *s, struct MHD_Response *response)
+{
+    const char *const *h;
+    for (h = s->config.headers; h && *h; h += 2)
+        MHD_add_response_header(response, h[0], h[1]);
+}
+
+static enum MHD_Result refuse(struct pending *p, const struct flux2_refusal *refusal)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        strlen(refusal->body), (void *)(uintptr_t)refusal->body, MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        return MHD_NO;
+    add_common_headers(p->server, response);
+    MHD_add_response_header(response, "Content-Type", refusal->content_type);
+    MHD_add_response_header(response, "Connection", "close");
+    if (refusal->status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, "Allow", "GET, POST");
+    set_state(p, FLUX2_CONNECTION_SENDING);
+    enum MHD_Result result = MHD_queue_response(p->connection, (unsigned)refusal->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result read_head(struct pending *p, const char *method)
+{
+    const struct flux2_request_server_config *c = &p->server->config;
+    const char *length = MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Content-Length");
+    struct flux2_refusal refusal = {0};
+    p->has_head = true;
+    snprintf(p->method, sizeof p->method, "%s", method);
+    flux2_server_copy_headers(p->connection, &p->headers);
+    if (c->check)
+        refusal = c->check(c->context, p->connection, p->uri, method);
+    if (!refusal.status && length && strtoull(length, NULL, 10) > c->max_body)
+        refusal = c->too_large;
+    return refusal.status ? refuse(p, &refusal) : MHD_YES;
+}
+
+static enum MHD_Result read_body(struct pending *p, const char *data, size_t *size)
+{
+    size_t limit = p->server->config.max_body;
+    p->received += *size;
+    if (p->received <= limit)
+        flux2_bytes_append(&p->body, data, *size);
+    *size = 0;
+    return p->received <= limit + DISCARDED_BYTES ? MHD_YES : MHD_NO;
+}
+
+/* Passes a complete request to the responding thread. */
+static enum MHD_Result enqueue(struct pending *p)
+{
+    struct flux2_request_server *s = p->server;
+    struct flux2_served_request *r = &p->request;
+    *r = (struct flux2_served_request){
+        .method = p->method,
+        .target = p->uri,
+        .address = p->entry ? p->entry->address : "",
+        .headers = p->headers.data ? p->headers.data : "",
+        .headers_size = p->headers.size,
+        .body = p->body.data ? p->body.data : "",
+        .body_size = p->body.size,
+    };
+    set_state(p, FLUX2_CONNECTION_HANDLING);
+    MHD_suspend_connection(p->connection);
+    flux2_mutex_lock(&s->lock);
+    bool is_listed = !s->is_closed && take_slot(s, p);
+    if (is_listed) {
+        if (s->last)
+            s->last->next = p;
+        else
+            s->first = p;
+        if (!s->first->next)
+            flux2_wakeup_signal(&s->wakeup);
+        s->last = p;
+    }
+    flux2_mutex_unlock(&s->lock);
+    if (!is_listed)
+        MHD_resume_connection(p->connection);
+    return MHD_YES;
+}
+
+/* After a resume without a response the server is closed, or out of memory. */
+static enum MHD_Result send_response(struct pending *p)
+{
+    flux2_mutex_lock(&p->server->lock);
+    struct MHD_Response *response = p->response;
+    flux2_mutex_unlock(&p->server->lock);
+    return response ? MHD_queue_response(p->connection, (unsigned)p->status, response) : MHD_NO;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *data, size_t *size, void **context)
+{
+    struct pending *p = *context;
+    (void)cls, (void)url, (void)version, (void)connection;
+    if (!p || !p->uri)
+        return MHD_NO;
+    if (!p->has_head)
+        return read_head(p, method);
+    if (*size)
+        return read_body(p, data, size);
+    if (p->request.method)
+        return send_response(p);
+    if (p->received > p->server->config.max_body || p->body.failed || p->headers.failed)
+        return refuse(p, &p->server->config.too_large);
+    return enqueue(p);
+}
+
+/* --- the responding thread ------------------------------------------------------------------------- */
+
+static void sweep(struct flux2_request_server *s)
+{
+    double now = flux2_clock_now();
+    if (now - s->swept_at < SWEEP)
+        return;
+    s->swept_at = now;
+    flux2_mutex_lock(&s->lock);
+    flux2_connection_expire(&s->connections, FLUX2_CONNECTION_RECEIVING, s->config.receive_seconds);
+    flux2_connection_expire(&s->connections, FLUX2_CONNECTION_SENDING, s->config.send_seconds);
+    flux2_mutex_unlock(&s->lock);
+}
+
+bool flux2_request_server_wait(struct flux2_request_server *s, flux2_descriptor other, double seconds)
+{
+    flux2_wait_either(s->wakeup.read_end, other, fmin(fmax(seconds, 0), MAX_WAIT));
+    sweep(s);
+    flux2_mutex_lock(&s->lock);
+    bool is_open = !s->is_closed;
+    flux2_mutex_unlock(&s->lock);
+    return is_open;
+}
+
+const struct flux2_served_request *flux2_request_server_next(struct flux2_request_server *s)
+{
+    flux2_mutex_lock(&s->lock);
+    struct pending *p = s->first;
+    if (p)
+        s->first = p->next;
+    if (!s->first) {
+        s->last = NULL;
+        if (!s->is_closed)
+            flux2_wakeup_drain(&s->wakeup);
+    }
+    flux2_mutex_unlock(&s->lock);
+    return p ? &p->request : NULL;
+}
+
+static int body_of(const struct flux2_served_response *r, struct MHD_Response **out)
+{
+    intptr_t handle;
+    uint64_t size;
+    if (!r->path) {
+        *out = MHD_create_response_from_buffer(r->body_size, (void *)(uintptr_t)r->body, MHD_RESPMEM_MUST_COPY);
+        return *out ? 0 : ENOMEM;
+    }
+    int rc = flux2_file_open_regular(r->path, &handle, &size);
+    if (rc != 0)
+        return rc;
+    *out = MHD_create_response_from_fd64(size, (int)handle);
+    if (*out)
+        return 0;
+    flux2_file_close(handle);
+    return ENOMEM;
+}
+
+/* Sets *OUT to a new response. Returns 0 or an errno value. */
+static int make_response(struct flux2_request_server *s, const struct flux2_served_response *r,
+                         struct MHD_Response **out)
+{
+    const char *name = r->headers, *end = r->headers + r->headers_size;
+    int rc = body_of(r, out);
+    if (rc != 0)
+        return rc;
+    while (name < end) {
+        const char *value = name + strlen(name) + 1;
+        if (MHD_add_response_header(*out, name, value) == MHD_NO) {
+            MHD_destroy_response(*out);
+            return EINVAL;
+        }
+        name = value + strlen(value) + 1;
+    }
+    add_common_headers(s, *out);
+    if (s->is_quiescing)
+        MHD_add_response_header(*out, "Connection", "close");
+    return 0;
+}
+
+int flux2_request_server_respond(struct flux2_request_server *s, uint64_t id,
+                                 const struct flux2_served_response *response)
+{
+    struct MHD_Response *made = NULL;
+    int rc = make_response(s, response, &made);
+    if (rc != 0)
+        return rc;
+    flux2_mutex_lock(&s->lock);
+    struct pending *p = find(s, id);
+    if (p) {
+        p->status = response->status;
+        p->response = made;
+        free_slot(s, p);
+        if (p->entry)
+            flux2_connection_use(&s->connections, p->entry, FLUX2_CONNECTION_SENDING);
+        MHD_resume_connection(p->connection);
+    }
+    flux2_mutex_unlock(&s->lock);
+    if (!p)
+        MHD_destroy_response(made);
+    return 0;
+}
+
+void flux2_request_server_quiesce(struct flux2_request_server *s)
+{
+    s->is_quiescing = true;
+    flux2_server_quiesce(&s->server);
+}
+
+struct flux2_request_server_counts flux2_request_server_count(struct flux2_request_server *s)
+{
+    flux2_mutex_lock(&s->lock);
+    struct flux2_request_server_counts counts = {
+        .connections = s->connections.count,
+        .waiting = s->waiting,
+        .sending = flux2_connection_count_in(&s->connections, FLUX2_CONNECTION_SENDING),
+    };
+    flux2_mutex_unlock(&s->lock);
+    return counts;
+}
+
+/* --- start and end --------------------------------------------------------------------------------- */
+
+/* Returns 0 or an errno value. */
+static int start(struct flux2_request_server *s)
+{
+    const struct flux2_server_config config = {
+        .max_connections = s->config.max_connections + 64, /* those that are told to end, and one to be told */
+        .idle_seconds = (unsigned)fmax(s->config.receive_seconds, s->config.send_seconds) + IDLE_MARGIN,
+        .may_suspend = true,
+        .memory_bytes = s->config.max_headers,
+        .context = s,
+        .on_request_line = on_request_line,
+        .on_request = on_request,
+        .on_completed = on_completed,
+        .on_connection = on_connection,
+        .on_accept = on_accept,
+    };
+    int rc = flux2_wakeup_open(&s->wakeup);
+    rc = rc ? rc : flux2_server_listen(&s->server, s->config.address, s->config.port);
+    if (rc == 0 && s->config.prepare)
+        rc = s->config.prepare(s->config.context, s->server.port);
+    return rc ? rc : flux2_server_run(&s->server, &config);
+}
+
+struct flux2_request_server *flux2_request_server_start(const struct flux2_request_server_config *config, char *err,
+                                                        size_t err_size)
+{
+    struct flux2_request_server *s = calloc(1, sizeof *s);
+    if (!s) {
+        snprintf(err, err_size, "out of memory");
+        return NULL;
+    }
+    flux2_mutex_init(&s->lock);
+    s->wakeup = (struct flux2_wakeup){-1, -1};
+    s->config = *config;
+    int rc = start(s);
+    s->config.address = NULL;
+    if (rc == 0)
+        return s;
+    snprintf(err, err_size, "%s, port %d: %s", config->address, config->port, strerror(rc));
+    flux2_request_server_free(s);
+    return NULL;
+}
+
+void flux2_request_server_close(struct flux2_request_server *s)
+{
+    flux2_mutex_lock(&s->lock);
+    if (!s->is_closed && s->wakeup.write_end >= 0)
+        flux2_wakeup_signal(&s->wakeup);
+    s->is_closed = true;
+    flux2_mutex_unlock(&s->lock);
+}
+
+/* A resumed request without a response closes its connection, see send_response. */
+void flux2_request_server_drop(struct flux2_request_server *s)
+{
+    size_t i;
+    flux2_mutex_lock(&s->lock);
+    s->first = s->last = NULL;
+    for (i = 0; i < s->slot_count; i++) {
+        struct pending *p = s->slots[i].pending;
+        if (!p)
+            continue;
+        free_slot(s, p);
+        MHD_resume_connection(p->connection);
+    }
+    flux2_mutex_unlock(&s->lock);
+}
+
+void flux2_request_server_free(struct flux2_request_server *s)
+{
+    if (!s)
+        return;
+    flux2_request_server_close(s);
+    flux2_request_server_drop(s); /* libmicrohttpd can be stopped only without suspended connections */
+    flux2_server_stop(&s->server);
+    flux2_wakeup_close(&s->wakeup);
+    flux2_mutex_destroy(&s->lock);
+    free(s->slots);
+    free(s);
+}
+
+void flux2_request_server_disown(struct flux2_request_server *s)
+{
+    flux2_server_disown(&s->server);
+}
+
+int flux2_request_server_port(const struct flux2_request_server *s)
+{
+    return s->server.port;
+}

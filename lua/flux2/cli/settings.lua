@@ -1,0 +1,152 @@
+--- The settings of the command line: options with a default in the environment and in the configuration file.
+-- Owns their names, their parsers and their precedence: option, environment, configuration file, default.
+
+local config = require "flux2.config"
+local config_file = require "flux2.cli.config_file"
+local errors = require "flux2.errors"
+local provider = require("flux2.provider").resolve()
+local suggest = require "flux2.suggest"
+local text = require "flux2.text"
+local values = require "flux2.cli.values"
+
+local settings = {}
+
+--- Seconds. Shorter than the client's default: the same command can be run again.
+settings.patience = 30
+--- Tasks at once of `flux2 batch`.
+settings.concurrency = 4
+
+--- The environment variables of the key. There is no other place for it.
+settings.key_variable = provider.environment.api_key
+
+---@class flux2.cli.Setting
+---@field name string in the configuration file and in the parsed arguments; with dashes the name of the option
+---@field variable? string environment variable
+---@field read fun(word: string): any, string? parses a value; nil and the rule that it breaks
+---@field default? string description of the default
+---@field environment? fun(getenv: function): string?, string? returns a value and its variable, instead of `variable`
+
+--- By the convention of https://no-color.org and https://bixense.com/clicolors.
+local function find_color(getenv)
+    local forced = getenv "CLICOLOR_FORCE"
+    if (getenv "NO_COLOR" or "") ~= "" then return "never", "NO_COLOR" end
+    if forced and forced ~= "" and forced ~= "0" then return "always", "CLICOLOR_FORCE" end
+    if getenv "TERM" == "dumb" then return "never", "TERM" end
+end
+
+---@type flux2.cli.Setting[]
+settings.list = {
+    { name = "base_url", variable = provider.environment.base_url, read = values.text, default = provider.base_url },
+    { name = "type", variable = "FLUX2_TYPE", read = values.field "type", default = provider.by_name.type.default },
+    {
+        name = "resolution", variable = "FLUX2_RESOLUTION", read = values.field "resolution",
+        default = provider.by_name.resolution.default,
+    },
+    {
+        name = "aspect_ratio", variable = "FLUX2_ASPECT_RATIO", read = values.field "aspect_ratio",
+        default = provider.by_name.aspect_ratio.default,
+    },
+    {
+        name = "concurrency", variable = "FLUX2_CONCURRENCY", read = values.count,
+        default = text.number(settings.concurrency),
+    },
+    { name = "budget", variable = "FLUX2_BUDGET", read = values.credits, default = "none" },
+    {
+        name = "timeout", variable = "FLUX2_TIMEOUT", read = values.seconds,
+        default = text.number(config.defaults.timeout),
+    },
+    {
+        name = "poll_interval", variable = "FLUX2_POLL_INTERVAL", read = values.seconds,
+        default = "by the durations of tasks",
+    },
+    { name = "patience", variable = "FLUX2_PATIENCE", read = values.seconds, default = text.number(settings.patience) },
+    { name = "proxy", variable = "FLUX2_PROXY", read = values.text, default = "HTTPS_PROXY and NO_PROXY" },
+    { name = "ca_file", variable = "FLUX2_CA_FILE", read = values.text, default = "SSL_CERT_FILE, or the system's" },
+    { name = "insecure_http", variable = "FLUX2_INSECURE_HTTP", read = values.boolean, default = "false" },
+    { name = "spool", variable = "FLUX2_SPOOL", read = values.text, default = "the state directory" },
+    { name = "verbose", variable = "FLUX2_LOG", read = values.log, default = "false" },
+    { name = "color", environment = find_color, read = values.color, default = "auto" },
+}
+
+local by_name = {}
+for _, setting in ipairs(settings.list) do by_name[setting.name] = setting end
+
+--- The places of the values of this run, by name: an option, a variable, or a line of a file.
+---@type table<string, string>
+settings.sources = {}
+
+--- Returns a key of which only the beginning is shown, which is the same for all keys of the service.
+---@param key string
+---@return string
+function settings.mask(key)
+    local prefix = provider.key_prefix
+    return (key:sub(1, #prefix) == prefix and prefix or "") .. ("... (%d characters)"):format(#key)
+end
+
+--- Returns the name of an option.
+---@param name string
+---@return string
+-- Example: `settings.option "base_url"` is "--base-url"
+function settings.option(name)
+    return "--" .. name:gsub("_", "-")
+end
+
+local function from_environment(setting, getenv)
+    if setting.environment then return setting.environment(getenv) end
+    local word = getenv(setting.variable)
+    if word ~= "" then return word, setting.variable end
+end
+
+--- Returns the assignments of the configuration file by name, or nil and an error for an unknown name.
+local function read_file(getenv)
+    local path = config_file.path(getenv)
+    local assignments, err = config_file.read(path)
+    if not assignments then return nil, err end
+    local found = {}
+    for _, assignment in ipairs(assignments) do
+        local name, where = assignment.name, ("%s:%d"):format(text.clean(path, 300), assignment.line)
+        if not by_name[name] then
+            local hint = name == "api_key" and "'api_key': set " .. settings.key_variable .. " in the environment"
+                or suggest.unknown(name, by_name)
+            return nil, errors.new("invalid_request", where .. ": unknown setting " .. hint)
+        end
+        found[name] = { word = assignment.word, where = where }
+    end
+    return found
+end
+
+--- Finds the value of one setting. Returns nil and an error for an invalid one.
+local function find(setting, args, getenv, file)
+    local name = setting.name
+    if args[name] ~= nil then return args[name], settings.option(name) end
+    local word, where = from_environment(setting, getenv)
+    local label = where
+    if not word and file[name] then
+        word, where = file[name].word, file[name].where
+        label = where .. ": " .. name
+    end
+    if not word then return nil, nil end
+    local value, reason = setting.read(word)
+    if value == nil then return nil, nil, errors.new("invalid_request", label .. " " .. reason) end
+    return value, where
+end
+
+--- Completes the parsed arguments with the environment and the configuration file, and sets `sources`.
+---@param args table
+---@param getenv? fun(name: string): string?
+---@return boolean? ok
+---@return flux2.Error? err kind "invalid_request" for the first invalid value, "io" for an unreadable file
+function settings.complete(args, getenv)
+    getenv = getenv or config.getenv
+    settings.sources = {}
+    local file, err = read_file(getenv)
+    if not file then return nil, err end
+    for _, setting in ipairs(settings.list) do
+        local value, where, wrong = find(setting, args, getenv, file)
+        if wrong then return nil, wrong end
+        args[setting.name], settings.sources[setting.name] = value, where
+    end
+    return true
+end
+
+return settings

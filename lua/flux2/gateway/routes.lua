@@ -1,0 +1,273 @@
+--- The routes of a gateway: those of the service, OpenAI's, the images, and those of the operator.
+-- A handler runs in a coroutine and returns a response; it may wait for a commit or for a task.
+
+local core = require "flux2.core"
+local json = require "flux2.json"
+local ledger = require "flux2.gateway.ledger"
+local openai_request = require "flux2.openai_request"
+local policy = require "flux2.gateway.policy"
+local flux2_request = require "flux2.request"
+local http = require "flux2.gateway.http"
+local responses = require "flux2.gateway.responses"
+local secrets = require "flux2.gateway.secrets"
+local text = require "flux2.text"
+local tokens = require "flux2.gateway.tokens"
+
+local routes = {}
+
+local LONGEST_WAIT = 60 -- seconds of ?wait=
+local OPENAI_WAIT = 600 -- seconds
+local OPENAI_ROUTE = "/v1/images/generations"
+local KEY = "^[\33-\126]+$" -- of idempotency
+local MAX_KEY = 255
+
+-- Requests ------------------------------------------------------------------------------------------------------------
+
+--- Finds the token. Returns a response if there is no valid one.
+local function authenticate(self, request)
+    local token = tokens.find(self.db, request.headers.authorization)
+    if not token then return nil, responses.error(401, "authentication_error", "the API key is missing or invalid") end
+    request.token = token.name
+    return token
+end
+
+--- Decodes the body, without nulls.
+local function decode(request)
+    local given = json.decode(request.body)
+    if type(given) ~= "table" or not request.body:find "^%s*{" then
+        return nil, responses.error(400, "invalid_request", "the body must be a JSON object")
+    end
+    for name, value in pairs(given) do
+        if value == json.null then given[name] = nil end
+    end
+    return given
+end
+
+--- The values of a request that a token may not use.
+local function check_allowed(provider, token, payload)
+    for name, list in pairs(token.allowed) do
+        local field = provider.by_name[name]
+        local value, is_allowed = payload[name], false
+        if value == nil then value = field and field.default end
+        for _, one in ipairs(list) do is_allowed = is_allowed or one == value end
+        if not is_allowed then
+            return responses.error(403, "permission_error", "this token may use " .. name .. " " ..
+                table.concat(list, " or ") .. " only")
+        end
+    end
+end
+
+--- Checks a request: the rules of the service, those of the token, and the operator's.
+local function check(self, request, token, given)
+    local payload, err = flux2_request.build(self.provider, given)
+    if not payload then return nil, responses.error(400, "invalid_request", err.message) end
+    request.prompt = payload.prompt
+    local refused = check_allowed(self.provider, token, payload)
+    if refused then return nil, refused end
+    local allowed, reason = policy.ask(self.policy, json.copy(payload, "request"), { name = token.name, id = token.id },
+        self.warn)
+    if not allowed then return nil, responses.error(403, "permission_error", text.clean(reason, 300)) end
+    return payload
+end
+
+local function key_of(request)
+    local key = request.headers["idempotency-key"]
+    if not key then return nil end
+    if #key > MAX_KEY or not key:find(KEY) then
+        return nil, responses.error(400, "invalid_request", "an Idempotency-Key has 1 to 255 visible characters")
+    end
+    return key
+end
+
+--- Reserves and queues `count` tasks. Waits for the commit.
+local function take(self, request, token, payload, count)
+    if self.is_stopping then return nil, responses.error(503, "server_error", "the gateway is stopping", 5) end
+    local key, wrong = key_of(request)
+    if wrong then return nil, wrong end
+    local wanted = {
+        ids = {}, count = count, request = assert(json.write(payload)), key = key, max_queued = self.max_queued,
+        price = (flux2_request.price(self.provider, payload)),
+        digest = secrets.hash(request.path .. "\n" .. request.body),
+    }
+    for i = 1, count do wanted.ids[i] = secrets.hex(16) end
+    local ok, result = self:write(function(db) return ledger.take(db, token.id, wanted) end)
+    if not ok then
+        self.warn("the database failed: " .. tostring(result))
+        return nil, responses.error(503, "server_error", "the ledger of the gateway is not available", 5)
+    end
+    if result.refusal then return nil, responses.refusal(result.refusal) end
+    self.may_claim = true
+    return result.tasks
+end
+
+--- Does what all submissions have in common.
+local function submission(self, request, translate)
+    local token, payload, refused, count
+    token, refused = authenticate(self, request)
+    if not token then return nil, refused end
+    local given
+    given, refused = decode(request)
+    if not given then return nil, refused end
+    given, count = translate(given)
+    if not given then return nil, count end
+    payload, refused = check(self, request, token, given)
+    if not payload then return nil, refused end
+    local tasks
+    tasks, refused = take(self, request, token, payload, count)
+    return tasks, refused, token
+end
+
+-- Tasks ---------------------------------------------------------------------------------------------------------------
+
+--- Waits until a task of the token has ended. Returns its row.
+local function settled(self, id, token, until_)
+    local task = ledger.find(self.db, id, token.id)
+    while task and (task.state == "queued" or task.state == "submitting" or task.state == "accepted") do
+        if self.is_stopping or core.now() >= until_ then return task end
+        self.waiters:wait(id, until_)
+        task = ledger.find(self.db, id, token.id)
+    end
+    return task
+end
+
+local function urls_of(self, request, task)
+    local urls = {}
+    if task.state ~= "done" then return urls end
+    local base = self.public_url or http.own_url(request, self.trusted)
+    for i, image in ipairs(ledger.images(self.db, task.id)) do urls[i] = base .. "/images/" .. image.name end
+    return urls
+end
+
+local function submit(self, request)
+    local tasks, refused = submission(self, request, function(given) return given, 1 end)
+    if not tasks then return refused end
+    return responses.accepted(tasks[1])
+end
+
+local function show_task(self, request, id)
+    local token, refused = authenticate(self, request)
+    if not token then return refused end
+    local wait = math.min(tonumber(request.query.wait) or 0, LONGEST_WAIT)
+    local task = settled(self, id, token, core.now() + (wait > 0 and wait or 0))
+    if not task then return responses.error(404, "not_found", "there is no such task") end
+    local urls = urls_of(self, request, task)
+    if task.state == "done" and #urls == 0 then
+        return responses.error(404, "not_found", "the images of this task have expired")
+    end
+    return responses.task(task, urls, self.upstream.progress[id])
+end
+
+-- OpenAI --------------------------------------------------------------------------------------------------------------
+
+local function entries_of(self, request, task, as_base64)
+    local entries = {}
+    if not as_base64 then
+        for i, url in ipairs(urls_of(self, request, task)) do entries[i] = { url = url } end
+        return entries
+    end
+    for i, image in ipairs(ledger.images(self.db, task.id)) do
+        local bytes, reason = self.store:read(image.sha256)
+        if not bytes then
+            self.warn("an image cannot be read: " .. reason)
+            return nil, responses.error(500, "server_error", "an image cannot be read")
+        end
+        entries[i] = { b64_json = core.base64(bytes) }
+    end
+    return entries
+end
+
+local function generate(self, request)
+    local wanted
+    local tasks, refused, token = submission(self, request, function(given)
+        local err
+        wanted, err = openai_request.translate(given, self.provider)
+        if not wanted then return nil, responses.error(400, "invalid_request", err.message) end
+        return wanted.payload, wanted.count
+    end)
+    if not tasks then return refused end
+    local data, until_ = {}, core.now() + OPENAI_WAIT
+    for _, started in ipairs(tasks) do
+        local task = settled(self, started.id, token, until_)
+        if task.state == "failed" or task.state == "unknown" then return responses.failure(task) end
+        if task.state ~= "done" then
+            return responses.error(503, "server_error", "task " .. task.id .. " has not ended; GET " ..
+                self.task_route .. task.id .. " shows it, and the same Idempotency-Key continues", 5)
+        end
+        local entries, wrong = entries_of(self, request, task, wanted.as_base64)
+        if not entries then return wrong end
+        for _, entry in ipairs(entries) do data[#data + 1] = entry end
+    end
+    local response = responses.json(200, { created = os.time(), data = data })
+    response.task = tasks[1].id
+    return response
+end
+
+-- The rest ------------------------------------------------------------------------------------------------------------
+
+--- The name is looked up in the ledger; the path of the file is made of the hash there.
+local function show_image(self, _, name)
+    local image = name:find "^[%w_-]+$" and #name <= 64
+        and self.db:first("SELECT * FROM images WHERE name = ? AND expires > ?", name, self.db:now())
+    if not image then return responses.error(404, "not_found", "there is no such image, or it has expired") end
+    return {
+        status = 200, path = self.store:path(image.sha256), headers = {
+            ["Content-Type"] = image.content_type, ["Cache-Control"] = "private, max-age=86400, immutable",
+            ["X-Content-Type-Options"] = "nosniff", ["Content-Security-Policy"] = "default-src 'none'",
+        },
+    }
+end
+
+local function show_health(self)
+    if self.is_stopping then return responses.json(503, { status = "stopping" }) end
+    self.db:first "SELECT version FROM schema_version" -- a failure becomes a 503
+    return responses.json(200, { status = "ok" })
+end
+
+--- Only for those who reach the gateway directly: a proxy must not publish the figures.
+local function show_metrics(self, request)
+    if request.is_proxied then return responses.error(404, "not_found", "unknown path") end
+    local counts, credits = ledger.totals(self.db)
+    local connections, waiting = self.server:counts()
+    return {
+        status = 200, headers = { ["Content-Type"] = "text/plain; version=0.0.4" },
+        body = self.metrics:text { tasks = counts, credits = credits, connections = connections, waiting = waiting },
+    }
+end
+
+--- Returns the routes of a gateway that speaks the contract of `provider`: rows of method, path, handler. A path that
+--- ends in a slash takes one more segment.
+---@param provider table prepared
+---@return { method: string, path: string, handler: function }[]
+---@return string task_route
+function routes.list(provider)
+    local task_route = provider.root .. provider.routes.task:gsub("{id}$", "")
+    return {
+        { method = "POST", path = provider.root .. provider.routes.submit, handler = submit },
+        { method = "GET", path = task_route, handler = show_task },
+        { method = "POST", path = OPENAI_ROUTE, handler = generate },
+        { method = "GET", path = "/images/", handler = show_image },
+        { method = "GET", path = "/healthz", handler = show_health },
+        { method = "GET", path = "/metrics", handler = show_metrics },
+    }, task_route
+end
+
+--- Finds the route of a request.
+---@param list table[] from routes.list
+---@param request flux2.gateway.Request gets `route`
+---@return function? handler
+---@return string? rest the last segment; or, without a handler, the allowed method of this path
+function routes.find(list, request)
+    local method = request.method == "HEAD" and "GET" or request.method
+    request.route = "none"
+    for _, route in ipairs(list) do
+        local is_prefix = route.path:sub(-1) == "/"
+        local rest = is_prefix and request.path:sub(1, #route.path) == route.path and request.path:sub(#route.path + 1)
+        if (is_prefix and rest and rest ~= "" and not rest:find "/") or request.path == route.path then
+            request.route = is_prefix and route.path .. "{}" or route.path
+            if route.method == method then return route.handler, rest or nil end
+            return nil, route.method
+        end
+    end
+end
+
+return routes

@@ -1,0 +1,83 @@
+--- The images of a gateway: files named after their contents, in a directory. No name comes from a client.
+--
+--     incoming-<gateway>/<task>-<number>   downloaded, not referred to by the ledger yet
+--     <2 digits>/<SHA-256>                 an image
+
+local core = require "flux2.core"
+local image_signature = require "flux2.image_signature"
+local secrets = require "flux2.gateway.secrets"
+
+local store = {}
+
+---@class flux2.gateway.Store
+---@field directory string
+local Store = {}
+Store.__index = Store
+
+local MAX_BYTES = 2 ^ 30
+
+--- Opens the directory; creates it if only its last part is missing.
+---@param directory string several gateways may share it
+---@param gateway string the id of the caller
+---@return flux2.gateway.Store?
+---@return string? reason
+function store.open(directory, gateway)
+    local incoming = directory .. "/incoming-" .. gateway
+    for _, path in ipairs { directory, incoming } do
+        local ok, reason = core.directory(path)
+        if not ok then return nil, path .. ": " .. reason end
+    end
+    local self = setmetatable({ directory = directory, incoming_directory = incoming }, Store)
+    for _, name in ipairs(core.list(incoming) or {}) do
+        core.remove(incoming .. "/" .. name) -- of a gateway that was killed: it is downloaded again
+    end
+    return self
+end
+
+--- The file into which an image is downloaded.
+---@param task string
+---@param number integer
+---@return string path
+function Store:incoming(task, number)
+    return ("%s/%s-%d"):format(self.incoming_directory, task, number)
+end
+
+--- The file of an image.
+---@param sha256 string
+---@return string path
+function Store:path(sha256)
+    return ("%s/%s/%s"):format(self.directory, sha256:sub(1, 2), sha256)
+end
+
+--- Moves a downloaded image to its place.
+---@param path string
+---@return { name: string, sha256: string, content_type: string }? image with a new name that cannot be guessed
+---@return string? reason
+function Store:keep(path)
+    local bytes, reason = core.read_file(path, MAX_BYTES)
+    if not bytes then return nil, reason end
+    local sha256 = secrets.hash(bytes)
+    local directory = self.directory .. "/" .. sha256:sub(1, 2)
+    local ok
+    ok, reason = core.directory(directory)
+    if ok then ok, reason = core.rename(path, self:path(sha256)) end
+    if not ok then return nil, reason end
+    local content_type = image_signature.type(bytes:sub(1, image_signature.size)) or "application/octet-stream"
+    return { name = secrets.name(18), sha256 = sha256, content_type = content_type }
+end
+
+--- Reads an image.
+---@param sha256 string
+---@return string? bytes
+---@return string? reason
+function Store:read(sha256)
+    return core.read_file(self:path(sha256), MAX_BYTES)
+end
+
+--- Removes files.
+---@param contents string[] SHA-256
+function Store:remove(contents)
+    for _, sha256 in ipairs(contents) do core.remove(self:path(sha256)) end
+end
+
+return store

@@ -1,0 +1,202 @@
+--- The option `input_images` of a request: files, images of flux2, and bytes. Each becomes a URL or, where the provider
+-- takes that, Base64 in the body, which the engine's thread reads and encodes.
+
+local core = require "flux2.core"
+local errors = require "flux2.errors"
+local Image = require "flux2.image"
+local image_signature = require "flux2.image_signature"
+local json = require "flux2.json"
+local text = require "flux2.text"
+
+local input_images = {}
+
+local IMAGE_LIFETIME = 540 -- seconds for which the URL of a generated image is passed on
+
+---@class flux2.InputFile A local image, for the option `upload` of flux2.new.
+---@field bytes string
+---@field content_type string such as "image/png"
+---@field path? string the file; nil: the image is not from a file
+
+local function invalid(index, message, kind)
+    return nil, errors.new(kind or "invalid_request", "input_images[" .. index .. "] " .. message,
+        { field = "input_images", index = index })
+end
+
+--- Returns the field of a provider that takes input images.
+local function field_of(provider)
+    for _, field in ipairs(provider.fields) do
+        if field.type == "urls" then return field end
+    end
+end
+
+-- Reading -------------------------------------------------------------------------------------------------------------
+
+--- Checks type and size of an image. Returns nil and an error, or the entry.
+local function check(config, index, entry, head, size)
+    local content_type = image_signature.type(head)
+    local what = entry.path and text.show(entry.path) or "(bytes)"
+    if not content_type then
+        return invalid(index, what .. " is not an image (PNG, JPEG, WEBP, GIF or AVIF by its first bytes)",
+            "not_an_image")
+    end
+    if size > config.max_image_bytes then
+        return invalid(index, ("%s has %s bytes, more than max_image_bytes (%s)"):format(what, text.number(size),
+            text.number(config.max_image_bytes)), "too_large")
+    end
+    entry.content_type, entry.size = content_type, size
+    return entry
+end
+
+local function read_file(config, index, path)
+    local head, size
+    if not path:find "%z" then head, size = core.file_head(path) else size = "a file name has no NUL byte" end
+    if not head then return invalid(index, "cannot be read: " .. text.show(path) .. ": " .. size, "io") end
+    return check(config, index, { path = path }, head, size)
+end
+
+local function read_bytes(config, index, bytes)
+    if type(bytes) == "userdata" then bytes = bytes:string() end
+    if type(bytes) ~= "string" then
+        return invalid(index, "has no bytes: a string is needed, got " .. text.show(bytes))
+    end
+    return check(config, index, { bytes = bytes }, bytes:sub(1, image_signature.size), #bytes)
+end
+
+--- An image of flux2 passes its URL while that is alive, else its bytes or its file.
+local function read_image(config, index, image)
+    local is_fresh = image.url and core.now() - image._born < IMAGE_LIFETIME
+    if is_fresh then return { url = image.url } end
+    if image:_is_in_memory() then
+        local bytes, err = image:bytes()
+        if not bytes then return nil, err end
+        return read_bytes(config, index, bytes)
+    end
+    if image.path then return read_file(config, index, image.path) end
+    return { url = image.url }
+end
+
+local function read(config, index, given)
+    if type(given) == "string" then
+        if given:find "^[hH][tT][tT][pP][sS]?://" then return { url = given } end
+        return read_file(config, index, given)
+    end
+    if getmetatable(given) == Image then return read_image(config, index, given) end
+    if type(given) == "table" then return read_bytes(config, index, given.bytes) end
+    return invalid(index, "must be the path of a file, an image or { bytes = string }, got " .. text.show(given))
+end
+
+-- Uploading -----------------------------------------------------------------------------------------------------------
+
+--- The digest of an image, for the cache of uploads.
+local function digest(bytes)
+    return core.digest(bytes) .. "-" .. #bytes
+end
+
+--- Returns the URL of a local image. An image with the same content is uploaded once.
+local function upload(config, index, entry)
+    local bytes, reason = entry.bytes, nil
+    if entry.path then bytes, reason = core.read_file(entry.path, config.max_image_bytes) end
+    if not bytes then return invalid(index, "cannot be read: " .. reason, "io") end
+    local hash = digest(bytes)
+    if config.uploads[hash] then return { url = config.uploads[hash] } end
+    local url
+    url, reason = config.upload { bytes = bytes, content_type = entry.content_type, path = entry.path }
+    if type(url) ~= "string" then
+        return invalid(index, "was not uploaded: " .. tostring(reason or "upload gave no URL"), "io")
+    end
+    config.uploads[hash] = url
+    return { url = url }
+end
+
+--- Makes an entry usable by the provider.
+local function adapt(config, field, index, entry)
+    if entry.url or field.base64 then return entry end
+    if config.upload then return upload(config, index, entry) end
+    local name = config.provider.name
+    return invalid(index, "is a local image, but provider " .. name .. " takes URLs only: publish it and give its " ..
+        "URL, or let flux2.new { upload = function(file) return url end } do that")
+end
+
+-- Placing -------------------------------------------------------------------------------------------------------------
+
+---@class flux2.InputImages The local images of one request.
+---@field entries table<string, table> marker -> { path or bytes, content_type, size }
+---@field markers string[] in the order of the images
+local InputImages = {}
+InputImages.__index = InputImages
+
+--- Replaces `input_images` of a request by values in the provider's field of URLs. A local image has a marker there.
+---@param config table the client's
+---@param given table a request with `input_images`
+---@return table? request a copy without `input_images`
+---@return flux2.InputImages|flux2.Error images or, after nil, the error
+function input_images.place(config, given)
+    local field, list = field_of(config.provider), given.input_images
+    if type(list) ~= "table" or not field then
+        local reason = field and "must be a list of files and images, got " .. text.show(list)
+            or "is not available: provider " .. config.provider.name .. " takes no images"
+        return nil, errors.new("invalid_request", "input_images " .. reason, { field = "input_images" })
+    end
+    local request, urls, images = {}, {}, setmetatable({ entries = {}, markers = {} }, InputImages)
+    for name, value in pairs(given) do request[name] = value end
+    for i, value in ipairs(type(given[field.name]) == "table" and given[field.name] or {}) do urls[i] = value end
+    local token = core.token()
+    for i = 1, #list do
+        local entry, err = read(config, i, list[i])
+        if entry then entry, err = adapt(config, field, i, entry) end
+        if not entry then return nil, err end
+        local marker = not entry.url and ("https://flux2-input.invalid/%s/%d"):format(token, i)
+        urls[#urls + 1] = entry.url or marker
+        if marker then images:_add(marker, entry) end
+    end
+    request.input_images = nil
+    if #urls > 0 then request[field.name] = urls end
+    return request, images
+end
+
+function InputImages:_add(marker, entry)
+    self.entries[marker], self.markers[#self.markers + 1] = entry, marker
+end
+
+--- Splits a body at the markers.
+---@param body string JSON
+---@param limit number bytes of a file
+---@return string? body the text before the first image
+---@return table[]|flux2.Error? parts for the engine: path or bytes, limit, and the text after the image; nil: no image
+---@return integer? size bytes of the body with the images
+function InputImages:split(body, limit)
+    local found, size = {}, #body
+    for i, marker in ipairs(self.markers) do
+        local encoded = assert(json.encode(marker, "a marker")):sub(2, -2)
+        local from, to = body:find(encoded, 1, true)
+        if not from then
+            return nil, errors.new("invalid_request", "provider.body must keep the values of input images",
+                { field = "input_images" })
+        end
+        local entry = self.entries[marker]
+        found[i] = { from = from, to = to, path = entry.path, bytes = entry.bytes, limit = limit }
+        size = size - #encoded + math.ceil(entry.size / 3) * 4
+    end
+    if #found == 0 then return body end
+    table.sort(found, function(a, b) return a.from < b.from end)
+    for i, part in ipairs(found) do
+        part.after = body:sub(part.to + 1, (found[i + 1] and found[i + 1].from or #body + 1) - 1)
+    end
+    return body:sub(1, found[1].from - 1), found, size
+end
+
+--- Replaces the markers in a request by texts for people: the name of a file, or the number of bytes.
+---@param payload table is changed
+---@return table payload
+function InputImages:describe(payload)
+    for name, value in pairs(payload) do
+        local entry = type(value) == "string" and self.entries[value]
+        if type(value) == "table" then self:describe(value) end
+        if entry then
+            payload[name] = entry.path or ("(%s, %s bytes)"):format(entry.content_type, text.number(entry.size))
+        end
+    end
+    return payload
+end
+
+return input_images

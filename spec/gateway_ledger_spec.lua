@@ -1,0 +1,283 @@
+-- The gateway's ledger on SQLite: its transactions, the limits of tokens, the order of the queue, leases, retention.
+local has_gateway, gateway = pcall(require, "support.gateway")
+if not has_gateway or not gateway.is_available then return end -- a checkout without the gateway
+
+local database = require "flux2.gateway.database"
+local json = require "flux2.json"
+local ledger = require "flux2.gateway.ledger"
+local place = require "flux2.gateway.place"
+local schema = require "flux2.gateway.schema"
+local service = require "support.service"
+local tokens = require "flux2.gateway.tokens"
+
+describe("a ledger", function()
+    local dir, db, clock, last
+    before_each(function()
+        dir = service.directory()
+        db = assert(place.database(dir))
+        clock, last = 1e9, 0
+        function db.now() return clock end
+    end)
+    after_each(function()
+        db:close()
+        service.remove(dir)
+    end)
+
+    --- Creates a token. Returns its id.
+    local function token(name, limits)
+        local given = { name = name }
+        for key, value in pairs(limits or {}) do given[key] = value end
+        return (assert(tokens.create(db, given)):match "^f2gw_(%x+)_")
+    end
+
+    local function write(fn)
+        local done, result = db:transaction(fn)
+        assert(done, result)
+        return result
+    end
+
+    local function take(id, options)
+        local wanted = { ids = {}, count = 1, request = "{}", price = 10, digest = "d", max_queued = 100 }
+        for name, value in pairs(options or {}) do wanted[name] = value end
+        for i = 1, wanted.count do
+            last = last + 1
+            wanted.ids[i] = "t" .. last
+        end
+        clock = clock + 0.001
+        local taken = write(function() return ledger.take(db, id, wanted) end)
+        return taken.tasks and taken.tasks[1].id, taken.refusal
+    end
+
+    local function claim(limits, name)
+        limits = limits or {}
+        limits.at_once = limits.at_once or 100
+        local ids = {}
+        for i, row in ipairs(write(function() return ledger.claim(db, name or "g", limits) end)) do ids[i] = row.id end
+        return table.concat(ids, " ")
+    end
+
+    local function state(id) return ledger.find(db, id).state end
+
+    it("commits to the disk", function()
+        assert.equal("wal", db:first("PRAGMA journal_mode").journal_mode)
+        assert.equal(2, db:first("PRAGMA synchronous").synchronous) -- FULL
+        local mode = io.popen("stat -c %a " .. dir .. "/ledger.sqlite"):read "*l"
+        assert.equal("600", mode)
+    end)
+
+    it("undoes a transaction that fails, and tells why", function()
+        local done, reason = db:transaction(function()
+            db:execute("INSERT INTO gateways (id, seen) VALUES ('a', 1)")
+            db:execute("INSERT INTO gateways (id, seen) VALUES ('a', 1)")
+        end)
+        assert.is_false(done)
+        assert.matches("UNIQUE", reason)
+        assert.is_nil(db:first "SELECT * FROM gateways")
+        assert.has_error(function() db:transaction(function() error("a bug", 0) end) end, "a bug")
+        assert.equal(1, write(function() return 1 end))
+    end)
+
+    it("opens an existing database, and refuses one of a newer version", function()
+        token "arcade"
+        db:close()
+        db = assert(place.database(dir))
+        assert.equal(1, #tokens.list(db))
+        db:execute("UPDATE schema_version SET version = ?", schema.version + 1)
+        local newer, reason = place.database(dir)
+        assert.is_nil(newer)
+        assert.matches("newer flux2", reason)
+        assert.matches("postgres", select(2, database.open "postgres://nothing"))
+    end)
+
+    it("reserves the price when it takes a request, and counts it until nothing was certainly bought", function()
+        local id = token("arcade", { budget = 35 })
+        local first, second, third = take(id), take(id), take(id)
+        local none, refusal = take(id)
+        assert.is_nil(none)
+        assert.equal(402, refusal.status)
+        claim()
+        write(function()
+            ledger.fail(db, first, { kind = "x" }, true) -- refused
+            ledger.accepted(db, second, "g", "u2")
+            ledger.fail(db, second, { kind = "x" }, false) -- failed at the service
+            ledger.unknown(db, third, "lost")
+        end)
+        assert.equal(20, ledger.spent(db, id))
+        assert.is_truthy(take(id))
+        assert.is_nil((take(id)))
+        assert.is_true(write(function() return ledger.release(db, third) end))
+        assert.is_false(write(function() return ledger.release(db, third) end))
+        assert.equal(20, ledger.spent(db, id))
+    end)
+
+    it("takes all images of a request or none", function()
+        local id = token("arcade", { budget = 25 })
+        assert.is_nil((take(id, { count = 3 })))
+        assert.equal(0, ledger.spent(db, id))
+        assert.is_truthy(take(id, { count = 2 }))
+    end)
+
+    it("counts submissions per minute, and says when the next one is possible", function()
+        local id = token("arcade", { per_minute = 2 })
+        take(id)
+        clock = clock + 20
+        take(id)
+        local _, refusal = take(id)
+        assert.equal(429, refusal.status)
+        assert.is_true(math.abs(refusal.retry_after - 40) < 1, refusal.retry_after)
+        clock = clock + refusal.retry_after
+        assert.is_truthy(take(id))
+    end)
+
+    it("counts unfinished tasks", function()
+        local id = token("arcade", { concurrent = 1 })
+        local first = take(id)
+        assert.equal(429, select(2, take(id)).status)
+        claim()
+        assert.is_nil((take(id)))
+        write(function() ledger.accepted(db, first, "g", "u") end)
+        assert.is_nil((take(id)))
+        write(function() ledger.done(db, first, {}, 10, 100) end)
+        assert.is_truthy(take(id))
+    end)
+
+    it("limits the queue", function()
+        local id = token "arcade"
+        take(id, { max_queued = 1 })
+        local _, refusal = take(id, { max_queued = 1 })
+        assert.equal(429, refusal.status)
+        assert.equal(5, refusal.retry_after)
+    end)
+
+    it("refuses a token that was revoked since its check", function()
+        local id = token "arcade"
+        tokens.revoke(db, "arcade")
+        assert.equal(401, select(2, take(id)).status)
+        local short = token("short", { expires = clock + 1 })
+        assert.is_truthy(take(short))
+        clock = clock + 1
+        assert.equal(401, select(2, take(short)).status)
+    end)
+
+    it("claims in turn among tokens, oldest first, and only what the limits allow", function()
+        local a, b, c = token "a", token "b", token "c"
+        for _ = 1, 4 do take(a) end -- t1 to t4
+        take(b) -- t5
+        take(b) -- t6
+        take(c) -- t7
+        assert.equal("t1 t5 t7", claim { active = 3 })
+        assert.equal("", claim { active = 3 })
+        write(function()
+            for _, id in ipairs { "t1", "t5", "t7" } do
+                ledger.accepted(db, id, "g", id)
+                ledger.done(db, id, {}, 10, 100)
+            end
+        end)
+        assert.equal("t2", claim { active = 1 })
+        clock = clock + 1
+        write(function() ledger.accepted(db, "t2", "g", "u2") end)
+        assert.equal("t6", claim { active = 2 }) -- a has an active task
+        assert.equal("t3 t4", claim())
+    end)
+
+    it("claims at most so many per second", function()
+        local id = token "a"
+        for _ = 1, 9 do take(id) end
+        assert.equal("t1 t2", claim { per_second = 2 })
+        assert.equal("", claim { per_second = 2 })
+        clock = clock + 1.1
+        assert.equal("t3 t4", claim { per_second = 2 })
+        clock = clock + 2.1
+        assert.equal("t5", claim { per_second = 0.5 })
+        clock = clock + 1.1
+        assert.equal("", claim { per_second = 0.5 })
+        clock = clock + 1
+        assert.equal("t6", claim { per_second = 0.5 })
+    end)
+
+    it("puts a refused task back, for later", function()
+        local id = take(token "a")
+        claim()
+        write(function() ledger.requeue(db, id, 10) end)
+        assert.equal("queued", state(id))
+        assert.equal("", claim())
+        clock = clock + 10
+        assert.equal("t1", claim())
+    end)
+
+    it("takes over the accepted tasks of a dead gateway; its submissions are of unknown outcome, not queued", function()
+        local id = token "a"
+        for _ = 1, 3 do take(id) end
+        write(function() ledger.beat(db, "dead") end)
+        assert.equal("t1 t2", claim({ active = 2 }, "dead"))
+        write(function() ledger.accepted(db, "t1", "dead", "u1") end)
+        local function take_over()
+            return write(function() return ledger.take_over(db, "alive", 30) end)
+        end
+        clock = clock + 29
+        assert.same({}, take_over())
+        clock = clock + 2
+        local rows = take_over()
+        assert.equal(1, #rows)
+        assert.same({ "t1", "u1" }, { rows[1].id, rows[1].upstream })
+        assert.equal("unknown", state "t2")
+        assert.equal("queued", state "t3")
+        assert.same({}, take_over())
+        assert.equal("t2", write(function() return ledger.list_unknown(db) end)[1].id)
+        -- The gateway was only slow, and reports what it knows.
+        write(function() ledger.accepted(db, "t2", "dead", "u2") end)
+        assert.equal("accepted", state "t2")
+        write(function() ledger.unknown(db, "t2", "late") end)
+        assert.equal("accepted", state "t2")
+    end)
+
+    it("keeps the first result of a task", function()
+        local id = take(token "a")
+        claim()
+        local function image(name) return { name = name, sha256 = name, content_type = "image/png" } end
+        write(function()
+            ledger.accepted(db, id, "g", "u")
+            ledger.done(db, id, { image "one" }, 9, 100)
+            ledger.done(db, id, { image "two" }, 9, 100)
+            ledger.fail(db, id, { kind = "late" }, true)
+        end)
+        assert.equal("done", state(id))
+        assert.equal("one", ledger.images(db, id)[1].name)
+        assert.equal(1, #ledger.images(db, id))
+    end)
+
+    it("forgets images and requests after the retention time, but not what was spent", function()
+        local id = token("a", { budget = 100 })
+        for i, content in ipairs { "same", "same", "other" } do
+            local task = take(id, { request = '{"prompt":"a fox"}', key = "k" .. i })
+            claim()
+            write(function()
+                ledger.accepted(db, task, "g", "u" .. i)
+                ledger.done(db, task, { { name = "n" .. i, sha256 = content, content_type = "image/png" } }, 10, 50 * i)
+            end)
+        end
+        clock = clock + 60
+        assert.same({}, write(function() return ledger.expire(db, 50) end), "another image has the same content")
+        assert.equal(0, #ledger.images(db, "t1"))
+        assert.equal("", ledger.find(db, "t1").request)
+        clock = clock + 60
+        assert.same({ "same" }, write(function() return ledger.expire(db, 50) end))
+        assert.equal(1, #ledger.images(db, "t3"))
+        assert.equal(30, ledger.spent(db, id))
+        assert.is_truthy(take(id, { key = "k1" }), "a key is forgotten with the request")
+    end)
+
+    it("keeps hashes of tokens only", function()
+        local given = assert(tokens.create(db, { name = "arcade", allowed = { type = { "flex" } } }))
+        local dump = json.encode(db:query "SELECT * FROM tokens", "tokens")
+        assert.is_nil(dump:find(given:match "_([%w_-]+)$", 1, true))
+        local found = assert(tokens.find(db, "Bearer " .. given))
+        assert.same({ type = { "flex" } }, found.allowed)
+        assert.is_nil(found.hash)
+        assert.is_nil((tokens.create(db, { name = "arcade" })))
+        assert.not_equal(given, tokens.create(db, { name = "other" }))
+        for _, wrong in ipairs { "", "Basic " .. given, given, "Bearer " .. given .. "x", "Bearer f2gw_0_0" } do
+            assert.is_nil(tokens.find(db, wrong), wrong)
+        end
+    end)
+end)
