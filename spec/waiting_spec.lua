@@ -569,18 +569,26 @@ describe("the pump", function()
         end
         assert.is_true(calls > 10)
     end)
-    it("leaves the rest for the next call at its time limit, but handles at least an eighth", function()
+    it("leaves the rest for the next call when its time budget is spent, but handles at least one event", function()
         service.pump_until(function() return flux2.stats().jobs == 0 and core.engine():ready() == 0 end)
         local rang = 0
         for _ = 1, 64 do scheduler.after(0, function() rang = rang + 1 end) end
         assert.equal(64, flux2.pending())
         local until_ = core.now() + bound(10)
         while core.engine():ready() < 64 do assert(core.now() < until_) end
-        assert.same({ 8, 8 }, { flux2.update(0), rang })
-        assert.same({ 7, 15 }, { flux2.update(0), rang })
-        assert.equal(49, flux2.pending())
-        assert.same({ 49, 64 }, { flux2.update(bound(60)), rang })
-        assert.same({ 0, 0 }, { flux2.update(), flux2.pending() })
+        for i = 1, 3 do assert.same({ 1, i }, { flux2.update(0), rang }) end
+        assert.equal(61, flux2.pending())
+        assert.same({ 61, 64 }, { flux2.update(bound(60)), rang })
+        assert.same({ 0, 0 }, { flux2.update(0), flux2.pending() })
+    end)
+    it("refuses a time budget that is no number of seconds, at the caller's line", function()
+        for _, bad in ipairs { -1, 0 / 0, "1", true, {} } do
+            local ok, message = pcall(function() flux2.update(bad) end)
+            assert.is_false(ok)
+            assert.matches("waiting_spec.lua:%d+: flux2.update: the time budget must be a number of seconds, 0 or more, " ..
+                "not ", message)
+        end
+        assert.equal(0, flux2.update(math.huge))
     end)
     it("notifies observers of the first and the last job", function()
         local reported = {}

@@ -20,6 +20,11 @@ struct flux2_event_queue {
     atomic_size_t bytes;              /* memory of the events with their bodies */
 };
 
+/* The number of reasons for an update in this process: the waiting events of all queues, and accounts with collector
+ * steps that are due (gc_pressure.h). It is never below the count of a queue. One static variable, so that an update
+ * without a reason reads one cache line. Any thread. */
+extern atomic_size_t flux2_update_reasons;
+
 /* Opens the queue. Returns 0 or an errno value. */
 int flux2_event_queue_open(struct flux2_event_queue *queue);
 /* Frees all events and closes the descriptor. No other thread may use the queue any more. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/engine.h"
+#include "engine/event_queue.h"
 #include "engine/poll_job.h"
 #include "engine/transfer_job.h"
 #include "lua/binding.h"
@@ -353,33 +354,30 @@ static int engine_next(lua_State *L)
     return 3;
 }
 
-static int push_ready(lua_State *L, const struct flux2_engine *e)
+/* engine:ready() -> the number of waiting events; an atomic load */
+static int engine_ready(lua_State *L)
 {
+    const struct flux2_engine *e = flux2_instance_check(L)->engine;
     bool usable = e && !flux2_engine_is_foreign(e);
     lua_pushinteger(L, usable ? (lua_Integer)flux2_engine_ready(e) : 0);
     return 1;
 }
 
-/* engine:ready() -> the number of waiting events; an atomic load */
-static int engine_ready(lua_State *L)
+/* engine:relieve(): runs collector steps that are due */
+static int engine_relieve(lua_State *L)
 {
-    return push_ready(L, flux2_instance_check(L)->engine);
+    flux2_gc_pressure_relieve(L, flux2_instance_check(L)->pressure);
+    return 0;
 }
 
-/* The same as a closure over the engine, called in each frame: it avoids the type check of an argument. */
-static int read_ready(lua_State *L)
+/* core.has_events() -> true | nothing: whether `update` may have something to do, in any Lua state of the process.
+ * Called in each frame, when the game has displaced all of this from the processor's caches: without an event it calls
+ * no function of Lua, and reads one variable. */
+static int has_events(lua_State *L)
 {
-    const struct flux2_instance *box = lua_touserdata(L, lua_upvalueindex(1));
-    flux2_gc_pressure_relieve(L, box->pressure);
-    return push_ready(L, box->engine);
-}
-
-/* engine:reader() -> a function that returns the number of waiting events, and lets the collector free unused images */
-static int engine_reader(lua_State *L)
-{
-    flux2_instance_check(L);
-    lua_settop(L, 1);
-    lua_pushcclosure(L, read_ready, 1);
+    if (atomic_load_explicit(&flux2_update_reasons, memory_order_relaxed) == 0)
+        return 0;
+    lua_pushboolean(L, 1);
     return 1;
 }
 
@@ -432,12 +430,14 @@ static int engine_stats(lua_State *L)
 /* --- registration ---------------------------------------------------------------------------------------- */
 
 static const luaL_Reg engine_methods[] = {
-    {"cancel", engine_cancel}, {"fileno", engine_fileno},     {"next", engine_next},   {"next_id", engine_next_id},
-    {"poll", engine_poll},     {"reader", engine_reader},     {"ready", engine_ready}, {"stats", engine_stats},
-    {"timer", engine_timer},   {"transfer", engine_transfer}, {"wait", engine_wait},   {NULL, NULL},
+    {"cancel", engine_cancel}, {"fileno", engine_fileno},     {"next", engine_next},       {"next_id", engine_next_id},
+    {"poll", engine_poll},     {"ready", engine_ready},       {"relieve", engine_relieve}, {"stats", engine_stats},
+    {"timer", engine_timer},   {"transfer", engine_transfer}, {"wait", engine_wait},       {NULL, NULL},
 };
 
 void flux2_core_add_engine(lua_State *L)
 {
     flux2_instance_add(L, engine_methods);
+    lua_pushcfunction(L, has_events);
+    lua_setfield(L, -2, "has_events");
 }

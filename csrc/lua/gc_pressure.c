@@ -9,6 +9,8 @@
 
 #include <stdbool.h>
 
+#include "engine/event_queue.h"
+
 #define PRESSURE_KEY "flux2.buffer.pressure"
 
 #if LUA_VERSION_NUM >= 502
@@ -35,7 +37,19 @@ struct flux2_gc_pressure {
     size_t due;   /* steps to run */
     size_t steps; /* steps run since the goal was set */
     size_t cost;  /* steps of a full collection */
+    bool counted; /* in flux2_update_reasons */
 };
+
+static void count_reason(struct flux2_gc_pressure *h)
+{
+    if (h->counted == (h->due > 0))
+        return;
+    h->counted = !h->counted;
+    if (h->counted)
+        atomic_fetch_add(&flux2_update_reasons, 1);
+    else
+        atomic_fetch_sub(&flux2_update_reasons, 1);
+}
 
 static bool is_stopped(lua_State *L)
 {
@@ -86,20 +100,29 @@ static size_t steps_at_once(const struct flux2_gc_pressure *h)
     return n < most ? n : most;
 }
 
-void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *h)
+static void run_due_steps(lua_State *L, struct flux2_gc_pressure *h)
 {
-    if (h->due == 0)
-        return;
-    if (is_stopped(L)) {
-        h->due = 0;
-        return;
-    }
     if (is_endless(h)) {
         lua_gc(L, LUA_GCCOLLECT, 0);
         set_goal(L, h);
     }
     for (size_t n = steps_at_once(h); n > 0 && h->due > 0; n--)
         advance(L, h);
+}
+
+void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *h)
+{
+    if (h->due > 0 && is_stopped(L))
+        h->due = 0;
+    if (h->due > 0)
+        run_due_steps(L, h);
+    count_reason(h);
+}
+
+void flux2_gc_pressure_cancel(struct flux2_gc_pressure *h)
+{
+    h->due = 0;
+    count_reason(h);
 }
 
 /* Schedules enough steps to finish a collection before the buffers grow by their goal again. */
@@ -110,6 +133,7 @@ void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *h, size_t mor
     h->live += more;
     if (h->live > h->goal)
         h->due += 1 + (size_t)((double)h->cost * (double)more / (double)h->goal);
+    count_reason(h);
 }
 
 void flux2_gc_pressure_remove(struct flux2_gc_pressure *h, size_t size)
@@ -132,6 +156,11 @@ struct flux2_gc_pressure {
 void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *h)
 {
     (void)L, (void)h;
+}
+
+void flux2_gc_pressure_cancel(struct flux2_gc_pressure *h)
+{
+    (void)h;
 }
 
 void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *h, size_t more)

@@ -15,7 +15,10 @@ size_t flux2_gc_pressure_shadow(size_t size);
 /* Adds or removes SIZE bytes. Cannot fail. */
 void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *pressure, size_t size);
 void flux2_gc_pressure_remove(struct flux2_gc_pressure *pressure, size_t size);
-/* Runs collector steps if many bytes are in buffers. Called by each flux2.update(). */
+/* Runs collector steps that are due, because many bytes are in buffers. Called by flux2.update() if there is a reason
+ * for an update (event_queue.h), which due steps are. */
 void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *pressure);
+/* Cancels the due steps: the Lua state is ending. */
+void flux2_gc_pressure_cancel(struct flux2_gc_pressure *pressure);
 
 #endif

@@ -51,6 +51,7 @@ static int engine_gc(lua_State *L)
     struct flux2_instance *box = flux2_instance_check(L);
     struct flux2_engine *e = box->engine;
     box->engine = NULL;
+    flux2_gc_pressure_cancel(box->pressure);
     flux2_engine_close(e);
     return 0;
 }

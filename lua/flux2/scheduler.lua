@@ -8,8 +8,8 @@ local can_yield = require "flux2.can_yield"
 
 local scheduler = {}
 
+local has_events = core.has_events
 local engine -- started by the first job
-local count_ready -- returns the number of pending events
 local handlers = {} -- job id -> function(kind, event)
 local entries = 0 -- the number of handlers
 local background_jobs = {} -- job id -> true: not counted in `work` (the timeout of a wait)
@@ -38,7 +38,6 @@ local function get_engine()
     if not engine then
         local new, reason = core.engine()
         if not new then return nil, reason end
-        count_ready = new:reader()
         engine = new
     end
     return engine
@@ -199,27 +198,38 @@ local function deliver_again(handler, id, kind, event)
     if not ok then uncaught.report(e) end
 end
 
---- Delivers the events since the last call: updates tasks, calls callbacks, resumes coroutines. Costs an atomic load if
---- there are none. Never blocks and never raises.
----@param seconds? number seconds after which the remaining events are left for the next call
----@return integer events the number of delivered events
--- Example: `function love.update() flux2.update() end`
-function scheduler.update(seconds)
+--- Delivers the waiting events. With `seconds` it stops after that time, but not before the first event.
+local function deliver_events(seconds)
     if not engine then return 0 end
-    local n = count_ready()
-    if n == 0 then return 0 end
-    local began = seconds and core.now()
-    -- Events that arrive meanwhile wait for the next call, so that one call is bounded.
+    engine:relieve()
+    local n, until_ = engine:ready(), seconds and core.now() + seconds
     for i = 1, n do
         local id, kind, event = engine:next()
         if not id then return i - 1 end
         local handler = handlers[id]
         -- This pcall allocates nothing: the call before it was as deep.
         if handler and not pcall(deliver, handler, id, kind, event) then deliver_again(handler, id, kind, event) end
-        -- At least an eighth of the events, so that they do not accumulate.
-        if began and core.now() - began >= seconds and 8 * i >= n then return i end
+        if until_ and core.now() >= until_ then return i end
     end
     return n
+end
+
+local function check_budget(seconds)
+    if type(seconds) == "number" and seconds >= 0 then return end
+    error("flux2.update: the time budget must be a number of seconds, 0 or more, not " .. text.show(seconds), 3)
+end
+
+--- Delivers the events since the last call: updates tasks, calls callbacks, resumes coroutines. Costs an atomic load if
+--- there are none. Never blocks, and raises only for an invalid budget. Events that arrive during the call wait for the
+--- next one.
+---@param seconds? number a time budget: after so many seconds the remaining events wait for the next call; each call
+---  delivers at least one event; default: no limit
+---@return integer events the number of delivered events
+-- Example: `function love.update() flux2.update(0.0005) end`
+function scheduler.update(seconds)
+    if seconds ~= nil then check_budget(seconds) end
+    if not has_events() then return 0 end
+    return deliver_events(seconds)
 end
 
 --- For hosts that have to run during a blocking wait: `fn(engine, seconds)` replaces `engine:wait(seconds)`. It may
