@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/lua_type.h"
+#include "platform/file.h"
 #include "platform/process.h"
 #include "platform/terminal.h"
 #include "server/bytes.h"
@@ -248,6 +249,28 @@ static int same(lua_State *L)
     return 1;
 }
 
+/* sync(paths) -> true | nil, reason: makes files and directories survive a power failure, see flux2_file_sync_all */
+static int sync_paths(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    size_t i, count = lua_rawlen(L, 1);
+    const char **paths = lua_newuserdata(L, (count + 1) * sizeof *paths);
+    for (i = 0; i < count; i++) {
+        lua_rawgeti(L, 1, (int)i + 1);
+        luaL_checktype(L, -1, LUA_TSTRING);
+        paths[i] = lua_tostring(L, -1); /* valid while it is in the table */
+        lua_pop(L, 1);
+    }
+    int rc = flux2_file_sync_all(paths, count);
+    if (rc == 0) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    lua_pushnil(L);
+    lua_pushstring(L, flux2_file_reason(rc));
+    return 2;
+}
+
 /* terminations(begin) -> the SIGTERMs since the first call with BEGIN */
 static int terminations(lua_State *L)
 {
@@ -266,7 +289,9 @@ static const luaL_Reg server_methods[] = {
 
 static const luaL_Reg bytes_meta[] = {{"__gc", bytes_gc}, {NULL, NULL}};
 
-static const luaL_Reg functions[] = {{"same", same}, {"serve", serve}, {"terminations", terminations}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"same", same}, {"serve", serve}, {"sync", sync_paths}, {"terminations", terminations}, {NULL, NULL},
+};
 
 FLUX2_EXPORT int luaopen_flux2_gateway_core(lua_State *L);
 

@@ -56,6 +56,10 @@ int flux2_file_head(const char *path, char *head, size_t room, size_t *got, uint
  * Returns 0, an errno value or FLUX2_FILE_SPECIAL. Not on Windows. */
 int flux2_file_open_regular(const char *path, intptr_t *handle, uint64_t *size);
 void flux2_file_close(intptr_t handle);
+/* Makes COUNT files and directories survive a power failure, with all that was written to them before. One call for
+ * many paths waits for the disk about as long as a call for one of them. Returns 0 or an errno value; then each of them
+ * may be damaged. Not on Windows. */
+int flux2_file_sync_all(const char *const *paths, size_t count);
 /* Creates the regular file PATH, empty, unless it exists, and restricts access to its owner. Returns 0, an errno value
  * or FLUX2_FILE_SPECIAL. */
 int flux2_file_make_private(const char *path);

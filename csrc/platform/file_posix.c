@@ -266,19 +266,45 @@ static char *directory_of(const char *path)
     return slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
 }
 
+/* Opens PATH and calls SYNC with its descriptor. Returns 0 or an errno value. */
+static int sync_path(const char *path, int (*sync)(int))
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    int rc = fd < 0 || sync(fd) != 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    /* Some file systems cannot sync a directory and report one of these errors. */
+    return rc == EINVAL || rc == ENOTSUP ? 0 : rc;
+}
+
 /* Without this a power failure can undo a rename. */
 static int sync_directory(const char *path)
 {
     char *dir = directory_of(path);
-    if (!dir)
-        return ENOMEM;
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = fd < 0 || fsync(fd) != 0 ? errno : 0;
-    if (fd >= 0)
-        close(fd);
+    int rc = dir ? sync_path(dir, fsync) : ENOMEM;
     free(dir);
-    /* Some file systems cannot sync a directory and report one of these errors. */
-    return rc == EINVAL || rc == ENOTSUP ? 0 : rc;
+    return rc;
+}
+
+int flux2_file_sync_all(const char *const *paths, size_t count)
+{
+    size_t i;
+    int rc = 0;
+#if defined(__linux__) && !defined(FLUX2_GENERIC_POSIX)
+    struct stat st;
+    dev_t synced = 0; /* the file system of the last call of syncfs, which is one wait for all paths on it */
+    for (i = 0; rc == 0 && i < count; i++) {
+        if (stat(paths[i], &st) != 0)
+            return errno;
+        if (i == 0 || st.st_dev != synced)
+            rc = sync_path(paths[i], syncfs);
+        synced = st.st_dev;
+    }
+#else
+    for (i = 0; rc == 0 && i < count; i++)
+        rc = sync_path(paths[i], fsync);
+#endif
+    return rc;
 }
 
 /* Replaces the content of OUT by that of IN. */

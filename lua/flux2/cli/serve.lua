@@ -19,6 +19,7 @@ local MAX_HEADERS, MAX_BODY = 16 * 1024, 256 * 1024 -- bytes
 local RECEIVE_SECONDS, SEND_SECONDS = 30, 300
 local AT_ONCE = 100 -- tasks in one transaction
 local LEASE = 30 -- seconds
+local POLLS, POLLS_OF_TASK = 20, 3 -- per second at least; for each submission
 
 --- The options of a directory and a database, which `flux2 token` has as well.
 ---@param command table
@@ -164,17 +165,17 @@ local function open_log(args)
     return file
 end
 
-local function client_of(args, directory)
-    return session.client(args, {
-        spool = directory .. "/spool", max_tasks = 1000000, max_submissions_per_second = 1e6,
-        max_connections = 64,
-    })
+--- The ledger limits the submissions, and is their record. The polls are limited to what these need.
+local function client_of(args, per_second)
+    args.polls_per_second = math.max(POLLS, per_second * POLLS_OF_TASK)
+    return session.client(args, { max_tasks = 1000000, max_submissions_per_second = 1e6, max_connections = 64 })
 end
 
 --- What may fail, in the order in which it is opened.
 local function open(args, out, db, directory)
     local place = require "flux2.gateway.place"
     local o = { db = db, trusted = set_of(args.trusted), cors = set_of(args.cors), public_url = args.public_url }
+    o.limits = { active = args.active, per_second = args.per_second or 20, at_once = AT_ONCE }
     local reason, err
     o.locks, reason = place.lock(directory, args.db)
     if o.locks then o.gateway, reason = place.id(directory) end
@@ -186,12 +187,11 @@ local function open(args, out, db, directory)
     end
     if not o.store then return nil, errors.new("io", reason) end
     o.log_file, err = open_log(args)
-    if o.log_file then o.client, err = client_of(args, directory) end
+    if o.log_file then o.client, err = client_of(args, o.limits.per_second) end
     if not o.client then return nil, err end
     o.log = require("flux2.gateway.access_log").new(o.log_file, args.log_prompts)
     o.warn = function(message) out:warn("flux2 serve: " .. text.clean(message, 2000)) end
     o.provider, o.contract = providers.resolve(), providers.resolve "gateway"
-    o.limits = { active = args.active, per_second = args.per_second or 20, at_once = AT_ONCE }
     o.lease = args.lease or LEASE
     o.retention, o.max_queued = (args.retention or 7) * DAY, args.queue or 10000
     return o

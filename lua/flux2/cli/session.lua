@@ -49,7 +49,10 @@ function session.client(args, more)
     local opts = {
         base_url = args.base_url, timeout = args.timeout, proxy = args.proxy, ca_file = args.ca_file,
         insecure_http = args.insecure_http, log = args.request_log,
-        poll = { interval = args.poll_interval, patience = args.patience or settings.patience },
+        poll = {
+            interval = args.poll_interval, patience = args.patience or settings.patience,
+            per_second = args.polls_per_second,
+        },
     }
     for name, value in pairs(more or {}) do opts[name] = value end
     local missing = missing_ca_file(args)

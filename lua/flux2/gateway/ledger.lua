@@ -328,8 +328,7 @@ end
 ---@param gateway string
 ---@return flux2.gateway.Task[]
 function ledger.unsettled_of(db, gateway)
-    return db:query("SELECT * FROM tasks WHERE state IN ('submitting', 'unknown') AND gateway = ? ORDER BY created, id",
-        gateway)
+    return db:query("SELECT * FROM tasks WHERE state = 'submitting' AND gateway = ?", gateway)
 end
 
 --- Takes over the work of gateways that have not been seen for `lease` seconds: their accepted tasks. Their submissions

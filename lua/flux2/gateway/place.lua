@@ -3,7 +3,6 @@
 --     gateway.lock     locked while a gateway runs
 --     gateway.id       its id in the ledger: a restart continues its own work at once
 --     ledger.sqlite    the database, unless another one is given
---     spool/           records of submissions, see flux2.spool
 --     images/          see flux2.gateway.store
 
 local core = require "flux2.core"

@@ -200,7 +200,7 @@ end
 ---@class flux2.gateway.Options
 ---@field server userdata from flux2.gateway.core
 ---@field db flux2.gateway.Database migrated
----@field client flux2.Client with a spool
+---@field client flux2.Client
 ---@field provider table of the client, prepared
 ---@field contract table the provider whose routes the gateway has, prepared
 ---@field gateway string its id
@@ -233,8 +233,7 @@ function service.new(options)
         client = options.client, writer = self.writer, store = options.store, gateway = options.gateway,
         retention = options.retention, warn = options.warn, changed = function(id) self.waiters:wake(id) end,
     }
-    local err = self.upstream:recover(options.db)
-    if err then return nil, tostring(err) end
+    self.upstream:recover(options.db)
     self.writer:add(function(db) ledger.beat(db, self.gateway) end)
     local ok, reason = self.writer:flush()
     if not ok then return nil, reason end
@@ -253,7 +252,7 @@ function Service:run(stops)
     self.is_stopping, self.upstream.is_stopping = true, true
     self.waiters:release()
     local until_ = core.now() + STOP_SUBMISSIONS
-    while (self.upstream.submitting > 0 or self.writer:has_work()) and core.now() < until_ do turn(self, 0.05) end
+    while (next(self.upstream.submitting) or self.writer:has_work()) and core.now() < until_ do turn(self, 0.05) end
     self.server:quiesce()
     until_ = core.now() + STOP_RESPONSES
     local _, waiting, sending = self.server:counts()

@@ -4,6 +4,7 @@
 --     <2 digits>/<SHA-256>                 an image
 
 local core = require "flux2.core"
+local gateway_core = require "flux2.gateway.core"
 local image_signature = require "flux2.image_signature"
 local secrets = require "flux2.gateway.secrets"
 
@@ -27,7 +28,7 @@ function store.open(directory, gateway)
         local ok, reason = core.directory(path)
         if not ok then return nil, path .. ": " .. reason end
     end
-    local self = setmetatable({ directory = directory, incoming_directory = incoming }, Store)
+    local self = setmetatable({ directory = directory, incoming_directory = incoming, unsynced = {} }, Store)
     for _, name in ipairs(core.list(incoming) or {}) do
         core.remove(incoming .. "/" .. name) -- of a gateway that was killed: it is downloaded again
     end
@@ -49,7 +50,7 @@ function Store:path(sha256)
     return ("%s/%s/%s"):format(self.directory, sha256:sub(1, 2), sha256)
 end
 
---- Moves a downloaded image to its place.
+--- Moves a downloaded image to its place. It may be lost until the next `sync`.
 ---@param path string
 ---@return { name: string, sha256: string, content_type: string }? image with a new name that cannot be guessed
 ---@return string? reason
@@ -62,8 +63,19 @@ function Store:keep(path)
     ok, reason = core.directory(directory)
     if ok then ok, reason = core.rename(path, self:path(sha256)) end
     if not ok then return nil, reason end
+    self.unsynced[self:path(sha256)], self.unsynced[directory], self.unsynced[self.directory] = true, true, true
     local content_type = image_signature.type(bytes:sub(1, image_signature.size)) or "application/octet-stream"
     return { name = secrets.name(18), sha256 = sha256, content_type = content_type }
+end
+
+--- Makes all images that were moved to their places survive a power failure. One wait for the disk serves many.
+---@return boolean? ok nil: each of them may be damaged
+---@return string? reason
+function Store:sync()
+    local paths = {}
+    for path in pairs(self.unsynced) do paths[#paths + 1] = path end
+    self.unsynced = {}
+    return gateway_core.sync(paths)
 end
 
 --- Reads an image.

@@ -9,9 +9,9 @@ local ledger = require "flux2.gateway.ledger"
 local upstream = {}
 
 ---@class flux2.gateway.Upstream
----@field client flux2.Client with a spool: the engine records an id before this program knows it
+---@field client flux2.Client without a spool: the ledger has every task before it is submitted
 ---@field progress table<string, number> by task, 0 to 1
----@field submitting integer submissions without a response
+---@field submitting table<table, flux2.Task> submissions without a response, by job
 local Upstream = {}
 Upstream.__index = Upstream
 
@@ -35,7 +35,7 @@ function upstream.new(options)
     return setmetatable({
         client = options.client, writer = options.writer, store = options.store, gateway = options.gateway,
         retention = options.retention, changed = options.changed, warn = options.warn,
-        progress = {}, active = {}, submitting = 0, later = {}, is_stopping = false,
+        progress = {}, active = {}, submitting = {}, later = {}, stored = {}, is_stopping = false,
     }, Upstream)
 end
 
@@ -105,10 +105,26 @@ local function succeed(self, job, result)
     flux2.spawn(function()
         local images, err = collect(self, job, result)
         if not images then return poll_later(self, job, err) end
-        self.writer:insist(function(db) ledger.done(db, job.id, images, result.credits, self.retention) end, function()
-            forget(self, job)
-        end)
+        self.stored[#self.stored + 1] = { job = job, images = images, credits = result.credits }
     end)
+end
+
+--- Writes to the ledger which tasks have their images, after these are on the disk.
+local function settle_stored(self)
+    local stored = self.stored
+    if #stored == 0 then return end
+    self.stored = {}
+    local ok, reason = self.store:sync()
+    if not ok then self.warn("images cannot be stored: " .. reason) end
+    for _, item in ipairs(stored) do
+        local job = item.job
+        if ok then
+            self.writer:insist(function(db) ledger.done(db, job.id, item.images, item.credits, self.retention) end,
+                function() forget(self, job) end)
+        else
+            poll_later(self, job, { kind = "io", message = reason })
+        end
+    end
 end
 
 -- Tasks at the service ------------------------------------------------------------------------------------------------
@@ -117,16 +133,13 @@ end
 local function note_accepted(self, job, task)
     if job.upstream or not task.id or task.state == "submitting" then return end
     job.upstream, job.poll_url = task.id, task.poll_url
-    self.submitting = self.submitting - 1
+    self.submitting[job] = nil
     self.writer:insist(function(db) ledger.accepted(db, job.id, self.gateway, job.upstream, job.poll_url) end)
 end
 
 local function ended(self, job, task, result, err)
-    if not job.is_submitted then
-        if result or err.paid or IS_FINAL[err.kind] then note_accepted(self, job, task) end
-        if not job.upstream then self.submitting = self.submitting - 1 end
-        job.is_submitted = true
-    end
+    if self.submitting[job] and (result or err.paid or IS_FINAL[err.kind]) then note_accepted(self, job, task) end
+    self.submitting[job] = nil
     if result then return succeed(self, job, result) end
     if not job.upstream and err.kind ~= "task_failed" then return not_accepted(self, job, err) end
     if IS_FINAL[err.kind] then return fail(self, job, err, false) end
@@ -135,10 +148,6 @@ end
 
 local function listeners(self, job)
     return {
-        on_status = function(task) note_accepted(self, job, task) end,
-        on_request = function(task, info)
-            if info.kind == "poll" then note_accepted(self, job, task) end
-        end,
         on_progress = function(task) self.progress[job.id] = task.progress end,
         on_done = function(task, result, err) ended(self, job, task, result, err) end,
     }
@@ -161,8 +170,10 @@ function poll_later(self, job, err)
     self.later[#self.later + 1] = { at = core.now() + pause_of(job.failures), job = job }
 end
 
---- Polls what has waited long enough.
+--- Settles what was accepted or downloaded, and polls what has waited long enough.
 function Upstream:turn()
+    for job, task in pairs(self.submitting) do note_accepted(self, job, task) end
+    settle_stored(self)
     local now, due, left = core.now(), {}, {}
     if #self.later == 0 or self.is_stopping then return end
     for _, item in ipairs(self.later) do
@@ -176,7 +187,7 @@ end
 local function job_of(row)
     return {
         id = row.id, upstream = row.upstream, poll_url = row.poll_url, created = tonumber(row.created),
-        attempts = tonumber(row.attempts), is_submitted = row.upstream ~= nil,
+        attempts = tonumber(row.attempts),
     }
 end
 
@@ -185,12 +196,9 @@ end
 function Upstream:submit(row)
     local job = job_of(row)
     self.active[job.id] = true
-    self.submitting = self.submitting + 1
     local task, err = self.client:submit(json.decode(row.request), listeners(self, job))
-    if task then return end
-    self.submitting = self.submitting - 1 -- nothing was sent
-    job.is_submitted = true
-    not_accepted(self, job, err)
+    if not task then return not_accepted(self, job, err) end
+    self.submitting[job] = task
 end
 
 --- Waits for an accepted task.
@@ -203,79 +211,13 @@ end
 
 -- After a crash -------------------------------------------------------------------------------------------------------
 
-local function contains(given, wanted)
-    if type(wanted) ~= "table" then return given == wanted end
-    if type(given) ~= "table" then return false end
-    for name, member in pairs(wanted) do
-        if not contains(given[name], member) then return false end
-    end
-    return true
-end
-
---- Takes the first task with this request from the list. Tasks with the same request are interchangeable.
-local function take_equal(rows, request)
-    for i, row in ipairs(rows) do
-        local wanted = json.decode(row.request)
-        if wanted and contains(request, wanted) then return table.remove(rows, i) end
-    end
-end
-
-local function attach(self, row, task)
-    local job = job_of(row)
-    self.active[job.id], job.is_submitted = true, true
-    for event, fn in pairs { progress = "on_progress", done = "on_done" } do
-        task:on(event, listeners(self, job)[fn])
-    end
-end
-
---- Assigns the tasks of the spool to those of the ledger.
-local function match(self, found, accepted, unsettled)
-    local by_upstream, learned = {}, {}
-    for _, row in ipairs(accepted) do by_upstream[row.upstream] = row end
-    for _, task in ipairs(found) do
-        local row = task.id and by_upstream[task.id]
-        if row then
-            attach(self, row, task)
-        elseif task.id and self.is_settled(task.id) then
-            task:discard()
-        else
-            learned[#learned + 1] = task
-        end
-    end
-    for _, task in ipairs(learned) do
-        local row = take_equal(unsettled, task.request)
-        if row then
-            row.upstream, row.poll_url = task.id, task.poll_url
-            if task.id then
-                self.writer:insist(function(db)
-                    ledger.accepted(db, row.id, self.gateway, task.id, task.poll_url)
-                end)
-            end
-            attach(self, row, task)
-        else
-            self.warn("the spool holds a task that the ledger does not know: " .. tostring(task.id))
-        end
-    end
-end
-
---- Continues the work of the last run: polls accepted tasks, and learns from the spool what became of submissions. The
---- others are of unknown outcome.
+--- Continues the work of the last run: polls accepted tasks. Its submissions without a response are of unknown outcome.
 ---@param db flux2.gateway.Database
----@return flux2.Error? err the spool cannot be read
 function Upstream:recover(db)
-    local found, unclear, damaged = self.client:recover()
-    if not found then return unclear end
-    local accepted, unsettled = ledger.accepted_of(db, self.gateway), ledger.unsettled_of(db, self.gateway)
-    self.is_settled = function(id)
-        return db:first("SELECT id FROM tasks WHERE upstream = ? AND state IN ('done', 'failed')", id) ~= nil
-    end
-    match(self, found, accepted, unsettled)
-    for _, row in ipairs(unsettled) do
+    for _, row in ipairs(ledger.unsettled_of(db, self.gateway)) do
         self.writer:insist(function() ledger.unknown(db, row.id, "the gateway stopped during the submission") end)
     end
-    for _, record in ipairs(unclear) do record:discard() end -- the ledger has them
-    for _, record in ipairs(damaged) do self.warn(record.path .. ": " .. record.reason) end
-    for _, row in ipairs(accepted) do self:resume(row) end
+    for _, row in ipairs(ledger.accepted_of(db, self.gateway)) do self:resume(row) end
 end
 
 --- Puts tasks back that were claimed, but not submitted, because the answer to the commit was lost.
