@@ -1,5 +1,6 @@
-/* image.c - fuzzes image signatures (csrc/base/image_signature.c), the end of an image (csrc/base/image_end.c) and the
- * body sink (csrc/http/sink.c): its limit, and its checks while a body arrives in pieces.
+/* image.c - fuzzes image signatures (csrc/base/image_signature.c), the structure of an image (csrc/base/image_scan.c),
+ * its metadata (csrc/http/image_metadata.c) and the body sink (csrc/http/sink.c): its limit, and its checks while a
+ * body arrives in pieces.
  *
  * Input: four bytes (piece size, announced size, limit, flags), then the body. */
 #include "fuzz.h"
@@ -27,13 +28,51 @@ static int expected_match(const uint8_t *body, size_t n)
     return -1;
 }
 
+/* Scans the image at once. */
+static struct flux2_image_scan scan_all(struct input body)
+{
+    struct flux2_image_scan scan;
+    flux2_image_scan_init(&scan);
+    flux2_image_scan_feed(&scan, body.at, body.size);
+    return scan;
+}
+
 /* Whether the image has its end, seen at once. */
 static bool is_whole(struct input body)
 {
-    struct flux2_image_end end;
-    flux2_image_end_init(&end);
-    flux2_image_end_feed(&end, body.at, body.size);
-    return flux2_image_end_is_reached(&end);
+    struct flux2_image_scan scan = scan_all(body);
+    return flux2_image_scan_is_whole(&scan);
+}
+
+static char json[] = "{}", xmp[] = "<x/>";
+static const struct flux2_image_metadata metadata = {.json = json, .xmp = xmp};
+
+/* An image with metadata is whole, has it in the same place, and takes no more. */
+static void check_described(struct input body, const struct flux2_image_scan *before, const char *block, size_t size)
+{
+    struct input now = {NULL, body.size + size};
+    size_t place = (size_t)before->place, more;
+    char *again, *bytes = malloc(now.size);
+    CHECK(bytes && before->place <= body.size);
+    memcpy(bytes, body.at, place);
+    memcpy(bytes + place, block, size);
+    memcpy(bytes + place + size, body.at + place, body.size - place);
+    now.at = (const uint8_t *)bytes;
+    struct flux2_image_scan after = scan_all(now);
+    CHECK(flux2_image_scan_is_whole(&after) && after.is_closed && after.place == before->place);
+    CHECK(flux2_image_metadata_block(&metadata, &after, &again, &more) == 0 && !again);
+    free(bytes);
+}
+
+static void check_metadata(struct input body)
+{
+    char *block;
+    size_t size;
+    struct flux2_image_scan scan = scan_all(body);
+    CHECK(flux2_image_metadata_block(&metadata, &scan, &block, &size) == 0);
+    if (block)
+        check_described(body, &scan, block, size);
+    free(block);
 }
 
 static void check_end(struct flux2_sink *sink, enum flux2_failure failure, struct input body)
@@ -77,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(sink.received <= sink.limit && sink.capacity <= sink.limit + 4096 + sink.limit);
     }
     check_end(&sink, failure, in);
+    check_metadata(in);
     flux2_sink_clear(&sink);
     return 0;
 }

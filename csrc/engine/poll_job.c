@@ -27,6 +27,7 @@ struct poll_job {
     char *idempotency;
     struct flux2_input_images images; /* to be inserted into `body` before it is sent */
     char *path;
+    struct flux2_image_metadata metadata;
     bool check_signature;
     struct flux2_profile *fetch_profile; /* one reference */
     uint64_t fetch_id;
@@ -177,10 +178,21 @@ static bool choose_url(struct flux2_job *j, const struct flux2_response *r)
     return true;
 }
 
+/* Inserts ID into the metadata of the image. Returns false if out of memory. */
+static bool name_task(struct poll_job *p, const char *id)
+{
+    struct flux2_image_metadata filled;
+    bool ok = flux2_image_metadata_copy(&filled, &p->metadata, id);
+    struct flux2_image_metadata unused = ok ? p->metadata : filled;
+    p->metadata = ok ? filled : p->metadata;
+    flux2_image_metadata_clear(&unused);
+    return ok;
+}
+
 /* Switches from submission to polling. Returns false if out of memory. */
 static bool begin_polling(struct poll_job *p, const struct flux2_input *in, const struct flux2_response *r)
 {
-    if (!choose_url(&p->base, r))
+    if (!choose_url(&p->base, r) || !name_task(p, r->id)) /* the second one must not happen twice */
         return false;
     free(p->submission);
     free(p->body);
@@ -276,6 +288,7 @@ static void prepare_fetch(struct poll_job *p, double now, struct flux2_output *o
     struct flux2_transfer_spec spec = {
         .url = images->at[0].url,
         .path = p->path,
+        .metadata = p->metadata,
         .kind = FLUX2_REQUEST_DOWNLOAD,
         .check_signature = p->check_signature,
         .deadline = isinf(p->base.deadline) ? 0 : fmax(p->base.deadline - now, 0.001),
@@ -458,6 +471,7 @@ static void free_members(struct flux2_job *j)
     free(p->body);
     free(p->idempotency);
     free(p->path);
+    flux2_image_metadata_clear(&p->metadata);
     free(p->durations_kind);
 }
 
@@ -479,6 +493,7 @@ static bool copy_spec(struct poll_job *p, const struct flux2_poll_spec *spec)
     return flux2_job_copy(&p->submission, spec->submission) && flux2_job_copy(&p->path, spec->path) &&
            flux2_job_copy(&p->idempotency, spec->idempotency) && flux2_job_copy(&p->durations_kind, spec->durations) &&
            flux2_job_copy_body(&p->body, spec->body, spec->body_size) &&
+           flux2_image_metadata_copy(&p->metadata, &spec->metadata, NULL) &&
            flux2_input_images_copy(&p->images, spec->images, spec->image_count) &&
            flux2_spool_record_init(&p->record, spec->record_path, spec->record_text);
 }

@@ -2,9 +2,10 @@
 #include "engine/spool_record.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/template.h"
 
 enum { RESERVE = 4096 }; /* bytes: more than an id and a URL */
 
@@ -35,89 +36,6 @@ void flux2_spool_record_free(struct flux2_spool_record *r)
     free(r->poll_url);
     free(r->owed);
     r->path = r->text = r->poll_url = r->owed = NULL;
-}
-
-static bool needs_number(char c)
-{
-    return (unsigned char)c < 0x20 || c == 0x7f;
-}
-
-static bool needs_backslash(char c)
-{
-    return c == '"' || c == '\\';
-}
-
-/* Returns the size of TEXT inside of a JSON string. */
-static size_t escaped_size(const char *text, size_t size)
-{
-    size_t i, n = size;
-    for (i = 0; i < size; i++)
-        n += needs_number(text[i]) ? 5 : needs_backslash(text[i]);
-    return n;
-}
-
-/* Appends TEXT, escaped. Returns the new end. */
-static char *put_escaped(char *out, const char *text, size_t size)
-{
-    size_t i;
-    for (i = 0; i < size; i++) {
-        if (needs_number(text[i])) {
-            out += sprintf(out, "\\u%04x", (unsigned char)text[i]);
-            continue;
-        }
-        if (needs_backslash(text[i]))
-            *out++ = '\\';
-        *out++ = text[i];
-    }
-    return out;
-}
-
-static char *put(char *out, const char *from, size_t size)
-{
-    if (size > 0)
-        memcpy(out, from, size);
-    return out + size;
-}
-
-/* A replacement for a mark in the template. */
-struct replacement {
-    const char *mark, *text; /* text NULL: JSON null */
-    size_t size;
-    bool quoted; /* it is a JSON value, not part of a string */
-};
-
-static size_t replacement_size(const struct replacement *f)
-{
-    return f->text ? escaped_size(f->text, f->size) + 2 : strlen("null");
-}
-
-static char *put_replacement(char *end, const struct replacement *f)
-{
-    if (!f->text)
-        return put(end, "null", strlen("null"));
-    end = put(end, "\"", f->quoted);
-    return put(put_escaped(end, f->text, f->size), "\"", f->quoted);
-}
-
-/* Returns TEXT with all replacements, which the caller frees; NULL if out of memory. The marks must occur in this
- * order. */
-static char *replace_marks(const char *text, const struct replacement *replacements, size_t count)
-{
-    size_t i, size = strlen(text) + 1;
-    for (i = 0; i < count; i++)
-        size += replacement_size(&replacements[i]);
-    char *out = malloc(size), *end = out;
-    if (!out)
-        return NULL;
-    for (i = 0; i < count; i++) {
-        const char *place = strstr(text, replacements[i].mark);
-        if (!place)
-            continue;
-        end = put_replacement(put(end, text, (size_t)(place - text)), &replacements[i]);
-        text = place + strlen(replacements[i].mark);
-    }
-    strcpy(end, text);
-    return out;
 }
 
 static int write_whole(const char *path, const char *text)
@@ -172,12 +90,12 @@ int flux2_spool_record_write(struct flux2_spool_record *r, const char *id, const
     if (!r->path)
         return 0;
     bool again = r->kept;
-    const struct replacement replacements[] = {
-        {"{id}", id, strlen(id), false},
-        {"{poll_url}", r->poll_url, r->poll_url ? strlen(r->poll_url) : 0, true},
-        {"{answer}", body, body_size, true},
+    const struct flux2_template_value values[] = {
+        {.mark = "{id}", .text = id, .size = strlen(id)},
+        {.mark = "{poll_url}", .text = r->poll_url, .size = r->poll_url ? strlen(r->poll_url) : 0, .quoted = true},
+        {.mark = "{answer}", .text = body, .size = body_size, .quoted = true},
     };
-    char *text = replace_marks(r->text, replacements, sizeof replacements / sizeof *replacements);
+    char *text = flux2_template_fill(r->text, values, sizeof values / sizeof *values);
     if (!text)
         return ENOMEM;
     int rc = write_text(r, text, *id != '\0', body != NULL);

@@ -12,6 +12,7 @@ struct transfer_job {
     char *body;
     size_t body_size;
     char *path;
+    struct flux2_image_metadata metadata;
     bool check_signature;
     bool base64;
     struct flux2_last_poll last; /* the last attempt, before another one */
@@ -107,6 +108,7 @@ static int request(struct flux2_job *j, struct flux2_request *r)
     r->body = t->body;
     r->body_size = t->body_size;
     r->path = t->path;
+    r->metadata = t->metadata.json ? &t->metadata : NULL;
     r->idempotency = j->kind == FLUX2_REQUEST_SUBMISSION ? FLUX2_NON_IDEMPOTENT : FLUX2_IDEMPOTENT;
     r->check_signature = t->check_signature;
     return 0;
@@ -125,6 +127,7 @@ static void free_members(struct flux2_job *j)
 {
     free(self(j)->body);
     free(self(j)->path);
+    flux2_image_metadata_clear(&self(j)->metadata);
 }
 
 static const struct flux2_job_type type = {
@@ -144,7 +147,8 @@ struct flux2_job *flux2_transfer_job_new(uint64_t id, struct flux2_profile *prof
     t->body_size = spec->body_size;
     t->check_signature = spec->check_signature;
     t->base64 = spec->base64;
-    if (flux2_job_copy(&t->path, spec->path) && flux2_job_copy_body(&t->body, spec->body, spec->body_size))
+    if (flux2_job_copy(&t->path, spec->path) && flux2_job_copy_body(&t->body, spec->body, spec->body_size) &&
+        flux2_image_metadata_copy(&t->metadata, &spec->metadata, NULL))
         return &t->base;
     flux2_job_free(&t->base);
     return NULL;

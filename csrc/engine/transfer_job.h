@@ -7,13 +7,14 @@
 /* The request; copied. */
 struct flux2_transfer_spec {
     const char *url;
-    const char *body;             /* NULL: a GET */
-    size_t body_size;             /* bytes of `body` */
-    const char *path;             /* the file for the body of a success; NULL: memory */
-    enum flux2_request_kind kind; /* the kind of request */
-    bool check_signature;         /* the body must match an accepted signature */
-    bool base64;                  /* return the body of a success as Base64 */
-    double deadline;              /* seconds for the whole job; 0: unlimited */
+    const char *body;                     /* NULL: a GET */
+    size_t body_size;                     /* bytes of `body` */
+    const char *path;                     /* the file for the body of a success; NULL: memory */
+    struct flux2_image_metadata metadata; /* of an image in a file; its texts are borrowed */
+    enum flux2_request_kind kind;         /* the kind of request */
+    bool check_signature;                 /* the body must match an accepted signature */
+    bool base64;                          /* return the body of a success as Base64 */
+    double deadline;                      /* seconds for the whole job; 0: unlimited */
 };
 
 /* Creates a job, which the caller owns. Returns NULL if out of memory. Any thread. */

@@ -2,19 +2,23 @@
 #include "http/sink.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "platform/file.h"
 
-enum { FIRST_CAPACITY = 1024 };
+enum {
+    FIRST_CAPACITY = 1024,
+    MOVED_AT_ONCE = 1 << 18, /* bytes of a file that are moved up in one step */
+};
 
 void flux2_sink_init(struct flux2_sink *s)
 {
     memset(s, 0, sizeof *s);
     s->signature = FLUX2_IMAGE_SIGNATURE_UNDECIDED;
-    s->file.handle = -1;
-    flux2_image_end_init(&s->end);
+    s->file.handle = s->sidecar.handle = -1;
+    flux2_image_scan_init(&s->scan);
 }
 
 static enum flux2_failure fail(struct flux2_sink *s, int error)
@@ -79,24 +83,81 @@ enum flux2_failure flux2_sink_write(struct flux2_sink *s, const void *data, size
         memcpy(s->data + s->received, data, size);
         s->data[s->received + size] = '\0';
     }
-    if (s->accept)
-        flux2_image_end_feed(&s->end, data, size);
+    if (s->accept || s->metadata)
+        flux2_image_scan_feed(&s->scan, data, size);
     s->received += size;
     return FLUX2_FAILURE_NONE;
+}
+
+/* --- metadata --------------------------------------------------------------------------------------- */
+
+/* Moves what FILE has from FROM to END up by SIZE bytes, the last bytes first. */
+static int move_up(struct flux2_file *file, uint64_t from, uint64_t end, size_t size)
+{
+    int rc = 0;
+    char *data = malloc(MOVED_AT_ONCE);
+    if (!data)
+        return ENOMEM;
+    while (rc == 0 && end > from) {
+        size_t n = end - from < MOVED_AT_ONCE ? (size_t)(end - from) : MOVED_AT_ONCE;
+        end -= n;
+        rc = flux2_file_read_at(file, end, data, n);
+        rc = rc ? rc : flux2_file_write_at(file, end + size, data, n);
+    }
+    free(data);
+    return rc;
+}
+
+/* Opens and writes the file beside the image. */
+static int write_sidecar(struct flux2_sink *s)
+{
+    size_t size = strlen(s->path) + sizeof ".json";
+    char *path = malloc(size);
+    if (!path)
+        return ENOMEM;
+    snprintf(path, size, "%s.json", s->path);
+    int rc = flux2_file_open(&s->sidecar, path, FLUX2_FILE_SHARED);
+    free(path);
+    rc = rc ? rc : flux2_file_write(&s->sidecar, s->metadata->json, strlen(s->metadata->json));
+    return rc ? rc : flux2_file_write(&s->sidecar, "\n", 1);
+}
+
+static int add_metadata(struct flux2_sink *s)
+{
+    char *block;
+    size_t size;
+    uint64_t place = s->scan.place;
+    int rc = flux2_image_metadata_block(s->metadata, &s->scan, &block, &size);
+    if (rc == 0 && !block)
+        return write_sidecar(s);
+    rc = rc ? rc : move_up(&s->file, place, s->received, size);
+    rc = rc ? rc : flux2_file_write_at(&s->file, place, block, size);
+    free(block);
+    return rc;
+}
+
+/* --- the end of a body ------------------------------------------------------------------------------ */
+
+/* Gives the files their names, the image first: without the other file it is complete too. */
+static int commit(struct flux2_sink *s)
+{
+    int rc = s->metadata ? add_metadata(s) : 0;
+    rc = rc ? rc : flux2_file_commit(&s->file, s->durable);
+    return rc == 0 && s->sidecar.temporary ? flux2_file_commit(&s->sidecar, s->durable) : rc;
 }
 
 enum flux2_failure flux2_sink_finish(struct flux2_sink *s)
 {
     if (s->accept && s->signature < 0)
         return FLUX2_FAILURE_SIGNATURE;
-    if (s->accept && !flux2_image_end_is_reached(&s->end))
+    if (s->accept && !flux2_image_scan_is_whole(&s->scan))
         return FLUX2_FAILURE_TRUNCATED;
     if (!s->path)
         return FLUX2_FAILURE_NONE;
     enum flux2_failure failure = open_file(s);
     if (failure != FLUX2_FAILURE_NONE)
         return failure;
-    int rc = flux2_file_commit(&s->file, s->durable);
+    int rc = commit(s);
     return rc == 0 ? FLUX2_FAILURE_NONE : fail(s, rc);
 }
 
@@ -118,11 +179,12 @@ char *flux2_sink_take(struct flux2_sink *s, size_t *size)
 void flux2_sink_clear(struct flux2_sink *s)
 {
     flux2_file_discard(&s->file);
+    flux2_file_discard(&s->sidecar);
     free(s->data);
     s->data = NULL;
     s->capacity = 0;
     s->received = 0;
     s->error = 0;
     s->signature = FLUX2_IMAGE_SIGNATURE_UNDECIDED;
-    flux2_image_end_init(&s->end);
+    flux2_image_scan_init(&s->scan);
 }

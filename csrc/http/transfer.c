@@ -127,6 +127,7 @@ static void choose_sink(struct flux2_transfer *t)
     t->sink.limit = t->sink_is_excerpt ? EXCERPT_MAX + EXCERPT_MORE : t->config->max_body;
     bool check = t->request.check_signature && !t->sink_is_excerpt;
     t->sink.accept = check ? t->config->accept : NULL;
+    t->sink.metadata = check && t->sink.path ? t->request.metadata : NULL;
     t->sink.accept_count = check ? t->config->accept_count : 0;
 }
 

@@ -18,10 +18,12 @@
 /* A request to send. Its strings are borrowed and must live until flux2_transfer_clear. */
 struct flux2_request {
     const char *url;
-    const char *body;                   /* NULL: a GET; otherwise a POST */
-    size_t body_size;                   /* bytes of `body` */
-    char *header;                       /* one more header line of a request with a body; NULL: none */
-    const char *path;                   /* the file for the body of a success; NULL: memory */
+    const char *body; /* NULL: a GET; otherwise a POST */
+    size_t body_size; /* bytes of `body` */
+    char *header;     /* one more header line of a request with a body; NULL: none */
+    const char *path; /* the file for the body of a success; NULL: memory */
+    /* for an image in a file; NULL: none */
+    const struct flux2_image_metadata *metadata;
     enum flux2_idempotency idempotency; /* FLUX2_NON_IDEMPOTENT: sent at most once */
     bool check_signature;               /* the body of a success must match an accepted signature */
 };

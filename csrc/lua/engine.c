@@ -13,6 +13,7 @@
 #include "lua/binding.h"
 #include "lua/buffer.h"
 #include "lua/gc_pressure.h"
+#include "lua/image.h"
 #include "lua/instance.h"
 #include "lua/profile.h"
 #include "lua/response.h"
@@ -93,7 +94,14 @@ static const char *push_url(lua_State *L, bool is_needed)
     return url;
 }
 
-/* engine:transfer(id, profile, { url, body, file, base64, kind, check, deadline }) -> true | nil, message */
+/* Reads `metadata`, the texts for an image in a file. */
+static void push_metadata(lua_State *L, struct flux2_image_metadata *metadata)
+{
+    lua_getfield(L, 4, "metadata");
+    flux2_core_push_metadata(L, lua_gettop(L), metadata);
+}
+
+/* engine:transfer(id, profile, { url, body, file, metadata, base64, kind, check, deadline }) -> true | nil, message */
 static int engine_transfer(lua_State *L)
 {
     struct flux2_transfer_spec spec = {0};
@@ -104,6 +112,7 @@ static int engine_transfer(lua_State *L)
     spec.url = push_url(L, true);
     spec.body = push_text(L, "body", &spec.body_size);
     spec.path = push_text(L, "file", NULL);
+    push_metadata(L, &spec.metadata);
     spec.kind = get_request_kind(L);
     spec.check_signature = get_flag(L, "check");
     spec.base64 = get_flag(L, "base64");
@@ -115,6 +124,7 @@ static int engine_transfer(lua_State *L)
 static void read_fetch(lua_State *L, struct flux2_engine *e, struct flux2_poll_spec *spec)
 {
     spec->path = push_text(L, "file", NULL);
+    push_metadata(L, &spec->metadata);
     spec->check_signature = get_flag(L, "check");
     lua_getfield(L, 4, "fetch");
     if (lua_isnil(L, -1))
@@ -164,7 +174,7 @@ static void read_images(lua_State *L, struct flux2_poll_spec *spec)
 }
 
 /* engine:poll(id, profile, { url, submission, body, images, idempotency, deadline, record_path, record_text, durations,
- *   observe, fetch, file, check }) -> true | nil, message */
+ *   observe, fetch, file, metadata, check }) -> true | nil, message */
 static int engine_poll(lua_State *L)
 {
     struct flux2_poll_spec spec = {0};

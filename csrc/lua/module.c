@@ -4,6 +4,7 @@
 #include "lua/binding.h"
 #include "lua/buffer.h"
 #include "lua/engine.h"
+#include "lua/image.h"
 #include "lua/profile.h"
 #include "lua/pure.h"
 #include "lua/response.h"
@@ -19,6 +20,7 @@ FLUX2_EXPORT int luaopen_flux2_core(lua_State *L)
     flux2_core_add_memory(L);
     flux2_core_add_buffer(L);
     flux2_core_add_engine(L);
+    flux2_core_add_image(L);
     flux2_core_add_profile(L);
     flux2_core_add_response(L);
     flux2_core_add_system(L);

@@ -10,7 +10,6 @@
 #include "base/base64.h"
 #include "base/hash.h"
 #include "base/http_url.h"
-#include "base/image_end.h"
 #include "base/url_escape.h"
 #include "lua/binding.h"
 #include "lua/buffer.h"
@@ -207,15 +206,21 @@ static int digest(lua_State *L)
     return 1;
 }
 
-/* core.file_head(path) -> the first bytes, at most 64, and the size | nil, message: of a regular file */
+/* core.file_head(path, most | nil) -> the first bytes, at most MOST (64), and the size | nil, message and kind as in
+ * core.read_file: of a regular file */
 static int file_head(lua_State *L)
 {
-    char head[64];
     size_t got;
     uint64_t size;
-    int rc = flux2_file_head(luaL_checkstring(L, 1), head, sizeof head, &got, &size);
-    if (rc != 0)
-        return flux2_core_fail(L, flux2_file_reason(rc));
+    const char *path = luaL_checkstring(L, 1);
+    size_t most = (size_t)luaL_optnumber(L, 2, 64);
+    char *head = lua_newuserdata(L, most);
+    int rc = flux2_file_head(path, head, most, &got, &size);
+    if (rc != 0) {
+        flux2_core_fail(L, flux2_file_reason(rc));
+        lua_pushstring(L, read_failure(rc));
+        return 3;
+    }
     lua_pushlstring(L, head, got);
     lua_pushnumber(L, (lua_Number)size);
     return 2;
@@ -416,23 +421,6 @@ static int interrupts(lua_State *L)
     return 1;
 }
 
-/* core.is_whole_image(bytes, step | nil) -> whether the string or buffer, if it is an image, has the end of one; reads
- * STEP bytes at a time */
-static int is_whole_image(lua_State *L)
-{
-    struct flux2_image_end end;
-    size_t size, at, n;
-    const char *bytes = flux2_core_check_bytes(L, 1, &size);
-    size_t step = (size_t)luaL_optnumber(L, 2, (lua_Number)size);
-    flux2_image_end_init(&end);
-    for (at = 0; at < size; at += n) {
-        n = size - at < step ? size - at : step;
-        flux2_image_end_feed(&end, bytes + at, n);
-    }
-    lua_pushboolean(L, flux2_image_end_is_reached(&end));
-    return 1;
-}
-
 static const luaL_Reg functions[] = {
     {"ca_file", ca_file},
     {"base64", base64},
@@ -444,7 +432,6 @@ static const luaL_Reg functions[] = {
     {"is_suspended", is_suspended},
     {"interrupts", interrupts},
     {"is_terminal", is_terminal},
-    {"is_whole_image", is_whole_image},
     {"is_writable", is_writable},
     {"list", list},
     {"lock", lock},

@@ -32,6 +32,11 @@ struct flux2_file {
 int flux2_file_open(struct flux2_file *file, const char *target, enum flux2_file_access access);
 /* Appends SIZE bytes to the temporary file. Returns 0 or an errno value; after a failure only a discard is allowed. */
 int flux2_file_write(struct flux2_file *file, const void *data, size_t size);
+/* Reads SIZE bytes at the offset AT of the temporary file, which must have them. Returns 0 or an errno value. */
+int flux2_file_read_at(struct flux2_file *file, uint64_t at, void *data, size_t size);
+/* Writes SIZE bytes at the offset AT of the temporary file; flux2_file_write continues after them. Returns 0 or an
+ * errno value; after a failure only a discard is allowed. */
+int flux2_file_write_at(struct flux2_file *file, uint64_t at, const void *data, size_t size);
 /* Renames the temporary file to its target and frees FILE. With DURABLE the file survives a power failure. A target
  * that a rename cannot replace (a mount point, such as a single file in a container) is overwritten, which is not
  * atomic. Returns 0, an errno value or FLUX2_FILE_SPECIAL; on failure the temporary file is removed. */

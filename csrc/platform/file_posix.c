@@ -153,7 +153,7 @@ static int create_temporary(struct flux2_file *file, const char *directory, mode
         file->temporary = temporary_name(directory, file->target);
         if (!file->temporary)
             return ENOMEM;
-        file->handle = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+        file->handle = open(file->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
         rc = file->handle < 0 ? errno : 0;
     }
     if (rc != 0) {
@@ -234,6 +234,17 @@ static int write_all(int fd, const char *data, size_t size)
 int flux2_file_write(struct flux2_file *file, const void *data, size_t size)
 {
     return write_all((int)file->handle, data, size);
+}
+
+static int seek(struct flux2_file *file, uint64_t at)
+{
+    return lseek((int)file->handle, (off_t)at, SEEK_SET) < 0 ? errno : 0;
+}
+
+int flux2_file_write_at(struct flux2_file *file, uint64_t at, const void *data, size_t size)
+{
+    int rc = seek(file, at);
+    return rc ? rc : flux2_file_write(file, data, size);
 }
 
 int flux2_file_reserve(struct flux2_file *file, size_t room)
@@ -408,6 +419,14 @@ static int read_all(int fd, char *data, size_t capacity, size_t *size)
         *size += (size_t)n;
     }
     return 0;
+}
+
+int flux2_file_read_at(struct flux2_file *file, uint64_t at, void *data, size_t size)
+{
+    size_t got = 0;
+    int rc = seek(file, at);
+    rc = rc ? rc : read_all((int)file->handle, data, size, &got);
+    return rc == 0 && got < size ? EIO : rc;
 }
 
 int flux2_file_read(const char *path, size_t limit, char **data, size_t *size)

@@ -69,6 +69,8 @@ static int path_failure(void)
     return errno == ENODEV ? FLUX2_FILE_SPECIAL : errno;
 }
 
+static const DWORD READ_WRITE = GENERIC_READ | GENERIC_WRITE;
+
 /* Opens PATH. Returns 0, an errno value or FLUX2_FILE_SPECIAL. */
 static int open_path(const char *path, DWORD access, DWORD creation, intptr_t *handle)
 {
@@ -131,7 +133,7 @@ int flux2_file_open(struct flux2_file *file, const char *target, enum flux2_file
     for (i = 0, rc = file->target ? EEXIST : ENOMEM; rc == EEXIST && i < NAME_TRIES; i++) {
         free(file->temporary);
         file->temporary = temporary_name(target);
-        rc = file->temporary ? open_path(file->temporary, GENERIC_WRITE, CREATE_NEW, &file->handle) : ENOMEM;
+        rc = file->temporary ? open_path(file->temporary, READ_WRITE, CREATE_NEW, &file->handle) : ENOMEM;
     }
     if (rc != 0)
         forget(file);
@@ -149,6 +151,18 @@ int flux2_file_write(struct flux2_file *file, const void *data, size_t size)
         size -= n;
     }
     return 0;
+}
+
+static int seek(struct flux2_file *file, uint64_t at)
+{
+    LARGE_INTEGER to = {.QuadPart = (LONGLONG)at};
+    return SetFilePointerEx((HANDLE)file->handle, to, NULL, FILE_BEGIN) ? 0 : flux2_windows_errno();
+}
+
+int flux2_file_write_at(struct flux2_file *file, uint64_t at, const void *data, size_t size)
+{
+    int rc = seek(file, at);
+    return rc ? rc : flux2_file_write(file, data, size);
 }
 
 static int close_after(struct flux2_file *file, int rc)
@@ -232,6 +246,14 @@ static int read_all(HANDLE handle, char *data, size_t capacity, size_t *size)
             return flux2_windows_errno();
     }
     return 0;
+}
+
+int flux2_file_read_at(struct flux2_file *file, uint64_t at, void *data, size_t size)
+{
+    size_t got = 0;
+    int rc = seek(file, at);
+    rc = rc ? rc : read_all((HANDLE)file->handle, data, size, &got);
+    return rc == 0 && got < size ? EIO : rc;
 }
 
 static int read_open(HANDLE handle, size_t limit, char **data, size_t *size)

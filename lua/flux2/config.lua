@@ -50,6 +50,8 @@ local MIB = 2 ^ 20
 ---  and request id, without the key; true: stderr, false: none. Default: true with FLUX2_LOG=debug in the environment
 ---@field headers? table<string, string> further headers of requests to the service, for a proxy or gateway; images are
 ---  requested without them. Not those that flux2 sets itself
+---@field metadata? boolean saved images say how they were made: prompt, parameters, provider, task, time, and "made by
+---  AI"; in the file or, where it cannot hold that, beside it in NAME.json; default false
 ---@field upload? fun(file: flux2.InputFile): string?, string? publishes a local input image for a provider that takes
 ---  URLs only: returns its URL, or nil and the reason. Called once per content, in the coroutine that submits
 ---@field user_agent? string default "flux2-lua/VERSION"
@@ -72,7 +74,7 @@ config.known = {
     headers = "table",
     request_timeout = SECONDS, insecure_http = "boolean", log = "log", max_connections = COUNT, max_event_bytes = BYTES,
     max_header_bytes = BYTES, max_image_bytes = BYTES, max_redirects = "count", max_response_bytes = BYTES,
-    max_retries = { "count", most = MAX - 1 }, max_submissions_per_second = "rate",
+    max_retries = { "count", most = MAX - 1 }, max_submissions_per_second = "rate", metadata = "boolean",
     max_tasks = "positive", poll = "table", prices = "table", provider = "provider", proxy = "string",
     silence_timeout = SECONDS, spool = "string", timeout = "seconds", upload = "function", user_agent = "string",
 }
@@ -235,16 +237,6 @@ local function sets_header(provider, name)
     return OWN_HEADERS[name] or false
 end
 
---- Words in the names of headers whose values must not be shown.
-local SECRET_WORDS = { "auth", "cookie", "key", "pass", "secret", "token" }
-
-local function is_secret(name)
-    for _, word in ipairs(SECRET_WORDS) do
-        if name:lower():find(word, 1, true) then return true end
-    end
-    return false
-end
-
 --- Checks the option `headers`. Returns them as lines, sorted, and the values that must not be shown.
 local function read_headers(given, provider)
     local lines, secrets = {}, {}
@@ -260,7 +252,7 @@ local function read_headers(given, provider)
         local ok, err = check_text(shown, value)
         if not ok then return nil, err end
         lines[#lines + 1] = name .. ": " .. value
-        if is_secret(name) then secrets[#secrets + 1] = value end
+        if errors.is_secret_name(name) then secrets[#secrets + 1] = value end
     end
     table.sort(lines)
     return lines, secrets
@@ -357,6 +349,7 @@ local function complete(o, service, submit_url, opened)
         spool = opened,
         log = service.log,
         upload = o.upload,
+        metadata = o.metadata or false,
         uploads = {}, -- digest of an image -> its URL
         reported_prices = {}, -- the lines of flux2.price_report, as keys
         base_url = base,

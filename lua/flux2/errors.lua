@@ -105,6 +105,20 @@ local function hide_key(word)
     return not providers.secrets.variables[word] and errors.REDACTED or nil
 end
 
+-- Words in the names of headers and fields whose values must not be shown.
+local SECRET_WORDS = { "auth", "cookie", "key", "pass", "secret", "token" }
+
+--- Whether the value of a header or a field with this name must not be shown.
+---@param name string in any case
+---@return boolean
+-- Example: `errors.is_secret_name "X-Api-Key"` is true
+function errors.is_secret_name(name)
+    for _, word in ipairs(SECRET_WORDS) do
+        if name:lower():find(word, 1, true) then return true end
+    end
+    return false
+end
+
 --- Removes the beginning of the key from the end of a text that was cut.
 local function without_partial(s, key)
     for n = math.min(#key - 1, #s), 1, -1 do

@@ -3,6 +3,7 @@
 local core = require "flux2.core"
 local error_mapping = require "flux2.error_mapping"
 local errors = require "flux2.errors"
+local metadata = require "flux2.metadata"
 local transport = require "flux2.transport"
 local image_signature = require "flux2.image_signature"
 local scheduler = require "flux2.scheduler"
@@ -40,14 +41,15 @@ end
 ---@param config table
 ---@param given table url or buffer, content_type
 ---@param origin? { task_id: string?, task_url: string?, index: integer?, record: flux2.Record?,
----  prefetch: flux2.Prefetch? } its task, the poll URL of that, and its place among the images; the record of the task
----  in the spool; the started download
+---  prefetch: flux2.Prefetch?, made: table? } its task, the poll URL of that, and its place among the images; the
+---  record of the task in the spool; the started download; what its metadata is made of, nil: it has none
 ---@return flux2.Image
 function Image.new(config, given, origin)
     origin = origin or {}
     local self = setmetatable({
         url = given.url, content_type = given.content_type, _config = config, _task_id = origin.task_id,
-        _task_url = origin.task_url, _index = origin.index, _record = origin.record, _born = core.now(),
+        _task_url = origin.task_url, _index = origin.index, _record = origin.record, _made = origin.made,
+        _born = core.now(),
     }, Image)
     if given.buffer then
         set(self, "embedded", given.buffer)
@@ -69,6 +71,14 @@ function Image:__tostring()
     return "flux2.Image (" .. text.clean(self.path or self.url or "in memory", 200) .. ")"
 end
 
+--- Returns the metadata for a file; nil if it gets none.
+local function describe(self)
+    local made = self._made
+    return made and metadata.of(self._config, {
+        time = made.time, request = made.request, task_id = self._task_id or "",
+    }) or nil
+end
+
 --- Downloads once, or waits for the prefetch. With a path the engine streams into that file; with `as_base64` it
 --- encodes the bytes on its own thread.
 local function download(self, path, seconds, as_base64)
@@ -77,7 +87,10 @@ local function download(self, path, seconds, as_base64)
         set(self, "remote")
         return prefetch:take(seconds, self._task_id)
     end
-    local spec = { url = self.url, file = path, base64 = as_base64, check = true, deadline = seconds }
+    local spec = {
+        url = self.url, file = path, metadata = path and describe(self), base64 = as_base64, check = true,
+        deadline = seconds,
+    }
     return transport.download(self._config, spec, self._task_id)
 end
 
@@ -234,7 +247,9 @@ function Image:base64(timeout)
 end
 
 --- Saves the image. The engine streams a download into the file, in constant memory. The file appears only when it is
---- whole; a failure leaves no file. Yields in a coroutine, blocks outside one.
+--- whole; a failure leaves no file. With the option `metadata` of flux2.new a PNG or JPEG says how it was made. An
+--- image of another type, or with a C2PA manifest or an XMP packet, stays as it is, and `path`.json says it. Yields in
+--- a coroutine, blocks outside one.
 ---@param path string the file; its folder must exist
 ---@param timeout? number seconds, by default the client's
 ---@return string? path
@@ -249,7 +264,7 @@ function Image:save(path, timeout)
     if self:_is_in_memory() then
         local ok, reason = load(self)
         if not ok then return nil, reason end
-        ok, reason = core.write_file(path, decoded(self), self._config.spool ~= nil)
+        ok, reason = core.save_image(path, decoded(self), self._config.spool ~= nil, describe(self))
         if not ok then
             local message = "cannot write " .. text.show(path) .. ": " .. reason
             return nil, paid(self, errors.new("io", message))
@@ -263,6 +278,13 @@ function Image:save(path, timeout)
     return path
 end
 
+--- Returns the bytes for an open file, beside which there is no place for metadata.
+local function with_metadata(self, bytes)
+    local texts = describe(self)
+    if not texts then return bytes end
+    return core.with_metadata(bytes, texts)
+end
+
 --- On Windows a write to stdout would add a carriage return before each line feed.
 local function write_all(file, bytes)
     local is_text = file == io.stdout and package.config:sub(1, 1) == "\\"
@@ -272,8 +294,9 @@ local function write_all(file, bytes)
     return ok, reason
 end
 
---- Writes the bytes of the image into an open file, such as io.stdout. The record leaves the spool when all bytes are
---- written and flushed. Yields in a coroutine, blocks outside one.
+--- Writes the bytes of the image into an open file, such as io.stdout. The option `metadata` applies as for
+--- image:save, but nothing is written beside the file. The record leaves the spool when all bytes are written and
+--- flushed. Yields in a coroutine, blocks outside one.
 ---@param file file* open for writing
 ---@param timeout? number seconds, by default the client's
 ---@return boolean? written
@@ -287,8 +310,9 @@ function Image:write(file, timeout)
     validate.timeout("image:write", timeout)
     local ok, err = load(self, timeout)
     if not ok then return nil, err end
-    local bytes = decoded(self)
-    local written, reason = write_all(file, self._state == "buffer" and bytes:string() or bytes)
+    local bytes, written, reason
+    bytes, reason = with_metadata(self, decoded(self))
+    if bytes then written, reason = write_all(file, type(bytes) == "string" and bytes or bytes:string()) end
     if not written then return nil, paid(self, errors.new("io", "cannot write the image: " .. tostring(reason))) end
     collected(self)
     return true

@@ -5,6 +5,7 @@ local error_mapping = require "flux2.error_mapping"
 local errors = require "flux2.errors"
 local Image = require "flux2.image"
 local json = require "flux2.json"
+local metadata = require "flux2.metadata"
 local price_report = require "flux2.price_report"
 local request_log = require "flux2.request_log"
 local uncaught = require "flux2.uncaught"
@@ -54,10 +55,17 @@ end
 
 local start_polling
 
+--- Returns what the metadata of the images is made of; nil if they get none.
+local function describe(config, request, submitted)
+    if not config.metadata then return nil end
+    return { request = request, time = submitted or os.date "!%Y-%m-%dT%H:%M:%SZ" }
+end
+
 --- Fields that the start of the job sets exist from the beginning, because setting them must not allocate.
 local function new(config, fields)
     fields._config, fields._job, fields._is_counted = config, false, false
     fields._latch, fields._began = scheduler.latch(), core.now()
+    fields._made = describe(config, fields.request, fields.submitted)
     return setmetatable(fields, Task)
 end
 
@@ -138,6 +146,7 @@ local function succeed(self, event)
         local prefetch = i == 1 and self._prefetch and self._prefetch:has_begun() and self._prefetch or nil
         images[i] = Image.new(self._config, given, {
             task_id = self.id, task_url = url, index = i, record = self._record, prefetch = prefetch,
+            made = self._made,
         })
     end
     self._settled = true
@@ -342,6 +351,7 @@ function Task.submit(config, submission, prepare)
         url = config.task_url, submission = submission.url, body = submission.body, images = submission.images,
         idempotency = idempotency(config),
         fetch = prefetch and config.images, file = prefetch and prefetch.path, check = prefetch ~= nil,
+        metadata = prefetch and prefetch.path and self._made and metadata.of(config, self._made),
         record_path = record.path, record_text = record.text,
         -- The engine measures the durations of tasks of one kind, and polls accordingly.
         durations = config.base_url .. " " .. submission.kind,
@@ -359,6 +369,7 @@ function Task.recovered(config, record, timeout)
         state = "running", id = record.id, poll_url = record.poll_url, request = record.request,
         submitted = record.submitted, price = record.price, _price = record.price, _timeout = timeout,
         _record = record, _config = config, _job = false, _is_counted = false, _latch = false,
+        _made = describe(config, record.request, record.submitted),
     }, Task)
 end
 
