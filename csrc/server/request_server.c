@@ -24,8 +24,8 @@
 #define MAX_WAIT 60.0                  /* seconds */
 #define SWEEP 0.5                      /* seconds between two searches for connections that exceed their time */
 #define IDLE_MARGIN 5                  /* seconds: libmicrohttpd's own timeout is only the last resort */
-/* Excess bytes of a chunked body that are read and discarded, because a client that is still sending does not read the
- * response. */
+/* Bytes above the limit of a body that are read and discarded: a client that is still sending when the connection is
+ * closed may see a reset instead of the response. */
 #define DISCARDED_BYTES ((size_t)256 * 1024)
 
 /* Used by the server's thread; while it has a slot, `request` also by the responding thread. */
@@ -37,6 +37,7 @@ struct pending {
     char *uri;
     char method[16];
     struct flux2_bytes headers, body;
+    struct flux2_refusal refusal; /* status 0: none */
     size_t received;
     bool has_head;
 
@@ -206,15 +207,18 @@ static void add_common_headers(const struct flux2_request_server *s, struct MHD_
         MHD_add_response_header(response, h[0], h[1]);
 }
 
-static enum MHD_Result refuse(struct pending *p, const struct flux2_refusal *refusal)
+/* `is_early`: before the whole body has been read, after which the connection can't be used again. */
+static enum MHD_Result refuse(struct pending *p, bool is_early)
 {
+    const struct flux2_refusal *refusal = &p->refusal;
     struct MHD_Response *response = MHD_create_response_from_buffer(
         strlen(refusal->body), (void *)(uintptr_t)refusal->body, MHD_RESPMEM_PERSISTENT);
     if (!response)
         return MHD_NO;
     add_common_headers(p->server, response);
     MHD_add_response_header(response, "Content-Type", refusal->content_type);
-    MHD_add_response_header(response, "Connection", "close");
+    if (is_early)
+        MHD_add_response_header(response, "Connection", "close");
     if (refusal->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, "Allow", "GET, POST");
     set_state(p, FLUX2_CONNECTION_SENDING);
@@ -223,26 +227,37 @@ static enum MHD_Result refuse(struct pending *p, const struct flux2_refusal *ref
     return result;
 }
 
+/* True if the client sends a body without waiting for a response to the head, and not too much to discard it. */
+static bool sends_short_body(const struct pending *p, unsigned long long length)
+{
+    const char *coding = MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Transfer-Encoding");
+    if (MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Expect"))
+        return false;
+    return coding || (length > 0 && length <= p->server->config.max_body + DISCARDED_BYTES);
+}
+
 static enum MHD_Result read_head(struct pending *p, const char *method)
 {
     const struct flux2_request_server_config *c = &p->server->config;
-    const char *length = MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Content-Length");
-    struct flux2_refusal refusal = {0};
+    const char *text = MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Content-Length");
+    unsigned long long length = text ? strtoull(text, NULL, 10) : 0;
     p->has_head = true;
     snprintf(p->method, sizeof p->method, "%s", method);
     flux2_server_copy_headers(p->connection, &p->headers);
     if (c->check)
-        refusal = c->check(c->context, p->connection, p->uri, method);
-    if (!refusal.status && length && strtoull(length, NULL, 10) > c->max_body)
-        refusal = c->too_large;
-    return refusal.status ? refuse(p, &refusal) : MHD_YES;
+        p->refusal = c->check(c->context, p->connection, p->uri, method);
+    if (!p->refusal.status && length > c->max_body)
+        p->refusal = c->too_large;
+    return p->refusal.status && !sends_short_body(p, length) ? refuse(p, true) : MHD_YES;
 }
 
 static enum MHD_Result read_body(struct pending *p, const char *data, size_t *size)
 {
     size_t limit = p->server->config.max_body;
     p->received += *size;
-    if (p->received <= limit)
+    if (p->received > limit && !p->refusal.status)
+        p->refusal = p->server->config.too_large;
+    if (!p->refusal.status)
         flux2_bytes_append(&p->body, data, *size);
     *size = 0;
     return p->received <= limit + DISCARDED_BYTES ? MHD_YES : MHD_NO;
@@ -303,8 +318,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         return read_body(p, data, size);
     if (p->request.method)
         return send_response(p);
-    if (p->received > p->server->config.max_body || p->body.failed || p->headers.failed)
-        return refuse(p, &p->server->config.too_large);
+    if (p->body.failed || p->headers.failed)
+        p->refusal = p->server->config.too_large;
+    if (p->refusal.status)
+        return refuse(p, false);
     return enqueue(p);
 }
 
