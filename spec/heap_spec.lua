@@ -74,7 +74,7 @@ describe("there is no leak in", function()
         dir = service.directory()
         service.write(dir .. "/service.lua", SERVICE)
         os.execute(("'%s' '%s/service.lua' '%s' >/dev/null 2>&1 &"):format(shell.interpreter(), dir, dir))
-        jobs.wait_until(function() return service.exists(dir .. "/url") end, 10)
+        jobs.wait_until(function() return service.exists(dir .. "/url") end)
         url = service.read(dir .. "/url")
         p = core.profile {
             max_attempts = 2, poll_interval = 1e-6, max_in_flight = 100, signatures = { "\137PNG\r\n\26\n" },
@@ -94,8 +94,8 @@ describe("there is no leak in", function()
             ids[#ids + 1] = start(i)
             if #ids == 20 then
                 for _, id in ipairs(ids) do
-                    local ended = jobs.join(id, 5)
-                    if ended.fetch then jobs.join(ended.fetch, 5) end
+                    local ended = jobs.join(id)
+                    if ended.fetch then jobs.join(ended.fetch) end
                     jobs.forget(id)
                     jobs.forget(ended.fetch)
                 end
@@ -197,7 +197,7 @@ describe("there is no leak in", function()
             jobs.cancel(id)
             jobs.join(id)
             jobs.forget(id)
-        end, 4)
+        end)
     end)
     it("polls that fail", function()
         of_jobs(function(i) return jobs.poll(p, url .. (i % 2 == 0 and "/busy" or "/bad")) end)
@@ -213,7 +213,7 @@ describe("there is no leak in", function()
                 jobs.join(ids[i])
                 jobs.forget(ids[i])
             end
-        end, 2)
+        end)
     end)
     it("profiles, including invalid ones", function()
         local words = { "first", "second" }
@@ -292,7 +292,7 @@ describe("a burst of jobs", function()
             for i = 1, count do ids[i] = jobs.timer(1000) end
             for i = 1, count do jobs.cancel(ids[i]) end
             for i = 1, count do
-                jobs.join(ids[i], 10)
+                jobs.join(ids[i])
                 jobs.forget(ids[i])
             end
         end

@@ -74,7 +74,7 @@ for _, has_http2 in ipairs { true, false } do
             settles_at(0)
             -- All slots are free again.
             for _ = 1, 2 do
-                for _, id in ipairs(submissions(p, 4, "/open")) do assert.is_nil(jobs.join(id, 4).failure) end
+                for _, id in ipairs(submissions(p, 4, "/open")) do assert.is_nil(jobs.join(id).failure) end
                 ids = submissions(p, 8)
                 settles_at(has_http2 and 2 or 6)
                 jobs.cancel_all(ids)
@@ -99,7 +99,7 @@ for _, has_http2 in ipairs { true, false } do
         it("a submission without a response times out, though no other event wakes the engine", function()
             local began = core.now()
             local id = submissions(profile { request_timeout = 0.3 }, 1)[1]
-            assert.equal("timeout", jobs.join(id, 1.3).failure)
+            assert.equal("timeout", jobs.join(id).failure)
             assert.is_true(core.now() - began >= 0.29) -- libcurl counts whole milliseconds
         end)
 
@@ -109,9 +109,9 @@ for _, has_http2 in ipairs { true, false } do
             local slow = submissions(p, 1, "/slow")[1]
             jobs.settle()
             local hanging = submissions(p, 1)[1]
-            jobs.join(jobs.timer(0.01), 1)
+            jobs.join(jobs.timer(0.01))
             jobs.cancel(hanging)
-            assert.equal("cancelled", jobs.join(hanging, 1).failure)
+            assert.equal("cancelled", jobs.join(hanging).failure)
             assert.is_nil(jobs.join(slow, 0.25 + 1).failure)
             assert.is_true(core.now() - began >= 0.25)
         end)
@@ -131,7 +131,7 @@ describe("over HTTP/2 with a server that allows one request per connection", fun
         jobs.join(jobs.poll(p, front.url .. "/good"), 15)
         local ids = {}
         for i = 1, 20 do ids[i] = jobs.poll(p, front.url .. "/hang") end
-        jobs.wait_until(function() return emu:stats().open_connections >= 4 end, 4)
+        jobs.wait_until(function() return emu:stats().open_connections >= 4 end)
         jobs.join(jobs.timer(0.2))
         assert.equal(20, jobs.engine:stats().in_flight)
         assert.equal(4, emu:stats().open_connections)

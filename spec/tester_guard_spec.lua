@@ -8,7 +8,7 @@ local page = require "support.tester_page"
 local service = require "support.service"
 local tester = require "flux2.tester"
 
-local BOUND = bound(5) -- seconds; the 100 ms of the design are measured, not asserted
+local BOUND = bound(15) -- seconds; the 100 ms of the design are measured, not asserted
 local REQUEST = '{"request":{"prompt":"a red fox"}}'
 
 local GUARDS = {

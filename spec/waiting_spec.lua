@@ -386,7 +386,7 @@ describe("spawn", function()
         for _, seconds in ipairs { 0, -5, 0.02 } do
             local before = core.now()
             assert.is_true(flux2.sleep(seconds))
-            assert.is_true(core.now() - before >= seconds and core.now() - before < bound(2))
+            assert.is_true(core.now() - before >= seconds and core.now() - before < bound(15))
         end
         assert.equal(0, flux2.pending())
         local err
@@ -659,7 +659,7 @@ describe("the pump", function()
         local inner
         scheduler.after(0.001, function()
             scheduler.after(0.001, function() inner = true end)
-            local until_ = core.now() + bound(5)
+            local until_ = core.now() + bound(15)
             while not inner and core.now() < until_ do
                 scheduler.block(0.1)
                 flux2.update()

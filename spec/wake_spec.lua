@@ -173,7 +173,7 @@ describe("many jobs", function()
             jobs.cancel(table.remove(long, random(#long)))
             jobs.cancel(table.remove(short, random(#short)))
         end
-        for _, id in ipairs(short) do assert.is_nil(jobs.join(id, 2).failure) end
+        for _, id in ipairs(short) do assert.is_nil(jobs.join(id).failure) end
         local stats = engine:stats()
         jobs.wait_until(function() return engine:stats().jobs == #long end)
         assert.is_true(engine:stats().ended >= stats.ended)

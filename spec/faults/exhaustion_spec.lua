@@ -314,7 +314,7 @@ describe("in a read-only directory", function()
         assert(os.execute(("umount '%s'"):format(dir)))
         assert(client:generate "again")
         assert.equal(2, #emu:ledger())
-        local until_ = core.now() + bound(5)
+        local until_ = core.now() + bound(20)
         while #service.list(dir) > 1 do assert(core.now() < until_, table.concat(service.list(dir), " ")) end
     end)
 end)

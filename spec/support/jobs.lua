@@ -28,9 +28,10 @@ function jobs.drain()
     return n
 end
 
---- Takes events until `condition()`; fails after `seconds`, which should be near the expected time.
+--- Takes events until `condition()`; fails after `seconds`: far above a slow machine's delays, far below the 60 s of a
+-- lost wake-up.
 function jobs.wait_until(condition, seconds)
-    seconds = bound(seconds or 2)
+    seconds = bound(seconds or 15)
     local until_ = core.now() + seconds
     jobs.drain()
     while not condition() do
