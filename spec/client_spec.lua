@@ -4,6 +4,7 @@ local core = require "flux2.core"
 local errors = require "flux2.errors"
 local flux2 = require "flux2"
 local service = require "support.service"
+local show = require("flux2.text").show
 
 local PNG = "\137PNG\r\n\26\n"
 
@@ -74,21 +75,29 @@ describe("a client", function()
     end)
 
     it("refuses an unwritable target before a credit is spent", function()
-        local before = #emu:ledger()
-        local image, err = client:generate("a fox", { save = dir .. "/missing/fox.png" })
+        local before, spent = emu:stats().requests, client:spent()
+        for path, reason in pairs {
+            [dir .. "/missing/fox.png"] = "No such file or directory",
+            [dir] = "Is a directory",
+            [dir .. "/" .. ("x"):rep(300) .. ".png"] = "File name too long",
+            [dir .. "/fox\0.png"] = "a file name must not contain a NUL byte",
+        } do
+            local image, err = client:generate("a fox", { save = path })
+            assert.is_nil(image)
+            assert.same({ "io", "cannot write " .. show(path) .. ": " .. reason, nil, nil },
+                { err.kind, err.message, err.paid, err.task_id })
+        end
+        assert.equal(before, emu:stats().requests)
+        assert.same({ spent, 0 }, { client:spent() })
+    end)
+
+    it("reports an unwritable target although the limits delay submissions", function()
+        -- Another key, because the limits belong to a key.
+        local slow = service.client(emu, { api_key = "aio_slow", max_submissions_per_second = 0.001 })
+        assert(slow:submit "the first"):wait()
+        local image, err = slow:generate("a fox", { save = dir .. "/missing/fox.png", timeout = bound(5) })
         assert.is_nil(image)
         assert.equal("io", err.kind)
-        image, err = client:generate("a fox", { save = dir })
-        assert.is_nil(image)
-        assert.equal("io", err.kind)
-        image, err = client:generate("a fox", { save = dir .. "/" .. ("x"):rep(300) .. ".png" })
-        assert.is_nil(image)
-        assert.equal("io", err.kind)
-        image, err = client:generate("a fox", { save = dir .. "/fox\0.png" })
-        assert.is_nil(image)
-        assert.equal("io", err.kind)
-        assert.matches("NUL", tostring(err))
-        assert.equal(before, #emu:ledger())
     end)
 
     it("checks a directory once for many images, and another directory immediately #names", function()
@@ -731,7 +740,7 @@ describe("flux2.new", function()
             assert.is_nil(tostring(err):find(bad, 1, true))
         end)
     end
-    it("starts no thread #proc", function()
+    it("starts one thread for all clients, and no connection #proc", function()
         local code, printed = service.run_lua [[
             local function threads()
                 local n = 0
@@ -740,9 +749,12 @@ describe("flux2.new", function()
             end
             local before = threads()
             local flux2 = require "flux2"
-            local client = assert(flux2.new { api_key = "aio_k" })
-            assert(flux2.update() == 0 and flux2.pending() == 0 and flux2.stats().jobs == 0)
             assert(threads() == before, threads())
+            for _ = 1, 2 do assert(flux2.new { api_key = "aio_k" }) end
+            assert(threads() == before + 1, threads())
+            assert(flux2.update() == 0 and flux2.pending() == 0)
+            local stats = flux2.stats()
+            assert(stats.jobs == 0 and stats.requests == 0 and stats.connections == 0)
         ]]
         assert.equal(0, code, printed)
     end)

@@ -30,6 +30,7 @@ struct flux2_engine {
     struct flux2_mutex lock;
     struct flux2_cond changed;                    /* signals `stopped` */
     struct command *first_command, *last_command; /* the command queue */
+    bool open;                                    /* the worker is open: it can be woken */
     bool stop;                                    /* the worker must end */
     bool stopped;                                 /* the worker has ended */
     bool orphaned;                                /* flux2_engine_close has returned: the worker frees the engine */
@@ -76,12 +77,25 @@ static void free_engine(struct flux2_engine *e)
     free(e);
 }
 
+/* Opens the worker: here, because to initialize libcurl and its TLS library takes milliseconds. */
+static void open_worker(struct flux2_engine *e)
+{
+    bool is_open = flux2_worker_open(&e->worker, &e->event_queue);
+    flux2_mutex_lock(&e->lock);
+    e->open = is_open;
+    flux2_mutex_unlock(&e->lock);
+}
+
 static void *work(void *arg)
 {
     struct flux2_engine *e = arg;
     flux2_thread_set_batch();
-    while (take_commands(e))
+    open_worker(e);
+    while (take_commands(e)) {
         flux2_worker_sleep(&e->worker, flux2_worker_turn(&e->worker));
+        if (!e->open)
+            open_worker(e);
+    }
     flux2_worker_close(&e->worker);
     flux2_mutex_lock(&e->lock);
     e->stopped = true;
@@ -95,6 +109,13 @@ static void *work(void *arg)
 
 /* --- host: life ----------------------------------------------------------------------------------------------- */
 
+/* Wakes the worker. Called under the lock: the thread closes the worker after it has read `stop` under the lock. */
+static void wake(struct flux2_engine *e)
+{
+    if (e->open && !e->stop)
+        flux2_worker_wake(&e->worker);
+}
+
 static struct flux2_engine *engine_of(struct flux2_member *member)
 {
     return (struct flux2_engine *)(void *)((char *)member - offsetof(struct flux2_engine, member));
@@ -104,9 +125,7 @@ static void ask_to_stop(struct flux2_member *member)
 {
     struct flux2_engine *e = engine_of(member);
     flux2_mutex_lock(&e->lock);
-    /* Woken once and under the lock: the thread closes the worker only after it has read `stop` under the lock. */
-    if (!e->stop)
-        flux2_worker_wake(&e->worker);
+    wake(e);
     e->stop = true;
     flux2_mutex_unlock(&e->lock);
 }
@@ -146,18 +165,15 @@ struct flux2_engine *flux2_engine_new(int *error)
     return e;
 }
 
-static int start_thread(struct flux2_engine *e)
+int flux2_engine_run(struct flux2_engine *e)
 {
-    if (!flux2_global_init())
-        return ENOSYS;
-    int rc = flux2_worker_open(&e->worker, &e->event_queue);
+    if (e->started)
+        return 0;
+    if (!flux2_global_init_is_thread_safe())
+        flux2_global_init(); /* here, as the worker's call must do nothing then */
+    int rc = flux2_thread_start(&e->thread, work, e);
     if (rc != 0)
         return rc;
-    rc = flux2_thread_start(&e->thread, work, e);
-    if (rc != 0) {
-        flux2_worker_close(&e->worker);
-        return rc;
-    }
     flux2_global_enter(&e->member);
     e->started = true;
     return 0;
@@ -206,8 +222,8 @@ static void put_command(struct flux2_engine *e, struct command *c)
         e->last_command->next = c;
     e->last_command = c;
     /* The command that was put into the empty queue has woken the worker. */
-    if (first && !e->stop)
-        flux2_worker_wake(&e->worker);
+    if (first)
+        wake(e);
     flux2_mutex_unlock(&e->lock);
 }
 
@@ -228,7 +244,7 @@ uint64_t flux2_engine_next_id(struct flux2_engine *e)
 
 int flux2_engine_start(struct flux2_engine *e, struct flux2_job *job)
 {
-    int rc = e->started ? 0 : start_thread(e);
+    int rc = flux2_engine_run(e);
     if (rc != 0)
         return rc;
     atomic_fetch_add(&e->worker.count.jobs, 1);
@@ -271,8 +287,7 @@ void flux2_engine_drop(struct flux2_engine *e)
     if (!atomic_load(&e->worker.awaits_host))
         return;
     flux2_mutex_lock(&e->lock);
-    if (!e->stop)
-        flux2_worker_wake(&e->worker);
+    wake(e);
     flux2_mutex_unlock(&e->lock);
 }
 

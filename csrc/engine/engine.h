@@ -38,6 +38,9 @@ void flux2_engine_close(struct flux2_engine *engine);
 /* Returns whether this process is a fork of the one that created ENGINE: it must not be used then. */
 bool flux2_engine_is_foreign(const struct flux2_engine *engine);
 
+/* Starts the thread unless it runs, which initializes libcurl. Returns 0 or an errno value. */
+int flux2_engine_run(struct flux2_engine *engine);
+
 /* Starts JOB, and the thread if needed. Returns 0, and the engine owns JOB, or an errno value, and JOB remains the
  * caller's. The id of JOB comes from flux2_engine_next_id. */
 int flux2_engine_start(struct flux2_engine *engine, struct flux2_job *job);

@@ -253,6 +253,7 @@ bool flux2_job_end(struct flux2_job *j, const struct flux2_input *in, struct flu
     struct flux2_event *e = flux2_job_event(j, FLUX2_EVENT_ENDED, &texts, in);
     if (!e)
         return false;
+    e->obstacle = j->obstacle;
     *e->response = *response;
     *response = (struct flux2_response){.retry_after = -1};
     if (in->transfer) {

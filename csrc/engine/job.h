@@ -77,6 +77,7 @@ struct flux2_job {
     bool observed;                 /* its REQUEST events contain the body; see also the profile's `observed` */
     double deadline;               /* when it must end; INFINITY: never. Before BEGIN: a number of seconds */
     unsigned attempts;             /* sends of the current request */
+    enum flux2_obstacle obstacle;  /* why its request cannot be sent */
 
     /* used by job_table.c and limiter.c */
     size_t heap_index;                         /* in the table's heap; SIZE_MAX: in none */
@@ -102,8 +103,7 @@ void flux2_job_free(struct flux2_job *job);
 bool flux2_job_step(struct flux2_job *job, const struct flux2_input *input, struct flux2_output *output);
 
 /* Sets REQUEST, which points into the job, to the next request of a READY job. Counts as an attempt. Returns 0, or an
- * errno value if the spool record could not be written or an input image not be read: then the request must not be
- * sent. */
+ * errno value if the request must not be sent: then JOB's `obstacle` is set. */
 int flux2_job_request(struct flux2_job *job, struct flux2_request *request);
 
 /* Ends JOB without an event; SENT tells whether a request in flight may have been sent. */

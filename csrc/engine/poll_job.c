@@ -408,12 +408,27 @@ static bool end(struct flux2_job *j, const struct flux2_input *in, struct flux2_
     return flux2_job_end(j, in, &none, out);
 }
 
+/* Ends a submission whose image could not be saved: here, before anything is sent. The host does not wait for disks.
+ * Returns false if out of memory. */
+static bool check_target(struct poll_job *p, const struct flux2_input *in, struct flux2_output *out)
+{
+    int error = p->path ? flux2_file_try(p->path) : 0;
+    if (error == 0)
+        return true;
+    struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
+    struct flux2_input refused = *in;
+    refused.outcome = &outcome;
+    refused.message = flux2_file_reason(error);
+    p->base.obstacle = FLUX2_OBSTACLE_TARGET;
+    return end(&p->base, &refused, out);
+}
+
 static bool step(struct flux2_job *j, const struct flux2_input *in, struct flux2_output *out)
 {
     switch (in->kind) {
     case FLUX2_INPUT_BEGIN:
         begin(self(j), in);
-        return true;
+        return check_target(self(j), in, out);
     case FLUX2_INPUT_DUE:
         j->phase = FLUX2_PHASE_READY;
         return true;
@@ -434,16 +449,22 @@ static int request(struct flux2_job *j, struct flux2_request *r)
         return 0;
     }
     if (p->images.count > 0) {
+        j->obstacle = FLUX2_OBSTACLE_INPUT;
         int error = flux2_input_images_fill(&p->images, &p->body, &p->body_size);
         if (error != 0)
             return error;
     }
+    j->obstacle = FLUX2_OBSTACLE_RECORD;
+    int error = flux2_spool_record_write(&p->record, "", NULL, 0);
+    if (error != 0)
+        return error;
+    j->obstacle = FLUX2_OBSTACLE_NONE;
     r->url = p->submission;
     r->body = p->body;
     r->body_size = p->body_size;
     r->header = p->idempotency;
     r->idempotency = p->idempotency ? FLUX2_IDEMPOTENT : FLUX2_NON_IDEMPOTENT;
-    return flux2_spool_record_write(&p->record, "", NULL, 0);
+    return 0;
 }
 
 static void describe(const struct flux2_job *j, struct flux2_event *e)

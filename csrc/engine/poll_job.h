@@ -26,7 +26,7 @@ struct flux2_poll_spec {
      * rest of the deadline; NULL: no download. */
     struct flux2_profile *fetch_profile;
     uint64_t fetch_id; /* id of the download */
-    const char *path;  /* of the download: the file for the body; NULL: memory */
+    const char *path;  /* of the download: the file for the body, checked before the submission; NULL: memory */
     /* of the download, borrowed: the first "{id}" in each text is replaced by the task id */
     struct flux2_image_metadata metadata;
     bool check_signature; /* of the download: the body must match an accepted signature */

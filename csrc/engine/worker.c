@@ -1,10 +1,12 @@
 /* worker.c - see worker.h. */
 #include "engine/worker.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "http/global_init.h"
 #include "platform/clock.h"
 #include "platform/file.h"
 #include "platform/random.h"
@@ -175,7 +177,7 @@ static void give_up(struct flux2_worker *w, struct flux2_job *job, enum flux2_fa
     end_job(w, job, &outcome, message);
 }
 
-/* Ends JOB, which was admitted, because of ERROR, from flux2_job_request. */
+/* Ends JOB, which was admitted, because of its obstacle and ERROR, an errno value. */
 static void refuse_to_send(struct flux2_worker *w, struct flux2_job *job, int error)
 {
     struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
@@ -195,7 +197,11 @@ static void fail_to_send(struct flux2_worker *w, struct flux2_job *job)
 static void begin_request(struct flux2_worker *w, struct flux2_job *job)
 {
     struct flux2_request request;
-    int error = flux2_job_request(job, &request);
+    int error = w->multi_error;
+    if (error != 0)
+        job->obstacle = FLUX2_OBSTACLE_ENGINE;
+    else
+        error = flux2_job_request(job, &request);
     if (error != 0) {
         refuse_to_send(w, job, error);
         return;
@@ -358,11 +364,12 @@ void flux2_worker_wake(struct flux2_worker *w)
 
 /* --- life ------------------------------------------------------------------------------------------------- */
 
-int flux2_worker_open(struct flux2_worker *w, struct flux2_event_queue *event_queue)
+bool flux2_worker_open(struct flux2_worker *w, struct flux2_event_queue *event_queue)
 {
     w->event_queue = event_queue;
     w->random = flux2_random_seed();
-    return flux2_multi_open(&w->multi);
+    w->multi_error = flux2_global_init() ? flux2_multi_open(&w->multi) : ENOSYS;
+    return w->multi_error == 0;
 }
 
 void flux2_worker_close(struct flux2_worker *w)

@@ -22,6 +22,7 @@ enum { FLUX2_POOL_MAX = 128 }; /* idle transfers that are kept for reuse */
 struct flux2_worker {
     struct flux2_event_queue *event_queue; /* borrowed */
     struct flux2_multi multi;
+    int multi_error; /* why `multi` is not open, an errno value; 0: it is open */
     struct flux2_job_table job_table;
     struct flux2_limiter limiter;
     struct flux2_durations durations;            /* of the tasks that ended */
@@ -40,8 +41,10 @@ struct flux2_worker {
     } count;
 };
 
-/* Opens WORKER, which is zeroed memory; EVENT_QUEUE is borrowed. Returns 0 or an errno value. */
-int flux2_worker_open(struct flux2_worker *worker, struct flux2_event_queue *event_queue);
+/* Opens WORKER, which is zeroed memory; EVENT_QUEUE is borrowed. Fails if libcurl, or the system, has no resources for
+ * the multi handles: then only timers run, and other jobs end with FLUX2_FAILURE_IO. May be called again until it
+ * succeeds. Returns whether it is open. */
+bool flux2_worker_open(struct flux2_worker *worker, struct flux2_event_queue *event_queue);
 /* Ends all jobs without an event and frees everything. Unfinished files are removed. */
 void flux2_worker_close(struct flux2_worker *worker);
 

@@ -10,7 +10,9 @@
 #include "platform/thread.h"
 
 static struct flux2_once once;
-static bool ready;
+
+static struct flux2_mutex init_lock; /* of `ready` and of the initialization, which no fork may interrupt */
+static bool ready;                   /* libcurl is initialized */
 
 static struct flux2_mutex lock;
 static struct flux2_member *members;
@@ -18,11 +20,13 @@ static unsigned forks; /* count of forks of the process that `members` belongs t
 
 static void stop_members(void)
 {
+    static bool has_run;
     struct flux2_member *m;
     double until = flux2_clock_now() + FLUX2_STOP_TIMEOUT;
     /* A forked child has none of the threads. A lock that is held at this point may never be released. */
-    if (flux2_process_forks() != forks || !flux2_mutex_try_lock(&lock))
+    if (has_run || flux2_process_forks() != forks || !flux2_mutex_try_lock(&lock))
         return;
+    has_run = true; /* it is registered twice */
     for (m = members; m; m = m->next)
         m->stop(m);
     for (m = members; m; m = m->next)
@@ -42,22 +46,41 @@ static void keep_openssl_at_exit(void)
         init(no_atexit, NULL); /* the system frees the memory */
 }
 
-static void start(void)
+static void prepare(void)
 {
     flux2_mutex_init(&lock);
+    flux2_mutex_init(&init_lock);
     flux2_process_pin_module();
     forks = flux2_process_forks();
-    keep_openssl_at_exit();
-    ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
-    /* Registered after OpenSSL's handler, so it runs before that. The pin keeps its code loaded. */
-    if (ready)
-        flux2_process_at_exit(stop_members);
+    flux2_process_hold_in_forks(&init_lock);
+    /* A thread that is still initializing libcurl when the process exits must be awaited as well. The pin keeps the
+     * code of this function loaded. */
+    flux2_process_at_exit(stop_members);
+}
+
+void flux2_global_prepare(void)
+{
+    flux2_once_call(&once, prepare);
+}
+
+bool flux2_global_init_is_thread_safe(void)
+{
+    return curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_THREADSAFE;
 }
 
 bool flux2_global_init(void)
 {
-    flux2_once_call(&once, start);
-    return ready;
+    flux2_mutex_lock(&init_lock);
+    if (!ready) {
+        keep_openssl_at_exit();
+        ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+        /* Again, after the handlers of the TLS library, so that it runs before them. */
+        if (ready)
+            flux2_process_at_exit(stop_members);
+    }
+    bool is_ready = ready;
+    flux2_mutex_unlock(&init_lock);
+    return is_ready;
 }
 
 void flux2_global_enter(struct flux2_member *member)

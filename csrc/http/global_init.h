@@ -14,7 +14,16 @@ struct flux2_member {
                   double until); /* waits for its end until UNTIL (clock.h); false: timeout */
 };
 
-/* Initializes libcurl on the first call and pins the module in memory. Returns false if libcurl fails. Any thread. */
+/* Pins the module in memory and prepares the list of members, on the first call, which comes before all others. Any
+ * thread. */
+void flux2_global_prepare(void);
+
+/* Returns whether flux2_global_init may run on another thread while the host may use libcurl, too: libcurl was built
+ * with CURL_VERSION_THREADSAFE. */
+bool flux2_global_init_is_thread_safe(void);
+
+/* Initializes libcurl and its TLS library on the first call, which takes 1 to 10 ms; a fork of the process waits so
+ * long. Returns false if libcurl fails; the next call tries again. Any thread. */
 bool flux2_global_init(void);
 
 /* Adds MEMBER, which remains the caller's, to the threads that are stopped when the process exits: os.exit() in Lua

@@ -20,6 +20,10 @@
 #include "platform/clock.h"
 #include "platform/wakeup.h"
 
+#define X(name, word) word,
+static const char *const obstacles[] = {FLUX2_OBSTACLES(X)};
+#undef X
+
 static const double WAIT_SLICE = 0.05; /* seconds: the delay of a signal that arrives just before poll() */
 
 /* --- engine: jobs --------------------------------------------------------------------------------------------- */
@@ -301,6 +305,8 @@ static void push_end(lua_State *L, const struct flux2_event *ev, struct flux2_im
     set_integer(L, "attempts", ev->attempts);
     if (ev->signature >= 0)
         set_integer(L, "signature", (uint64_t)ev->signature + 1);
+    if (ev->obstacle != FLUX2_OBSTACLE_NONE)
+        set_string(L, "obstacle", obstacles[ev->obstacle]);
     set_string(L, "message", ev->texts.message);
     set_string(L, "content_type", ev->texts.content_type);
     set_string(L, "location", ev->texts.location);

@@ -16,11 +16,32 @@ struct flux2_instance *flux2_instance_check(lua_State *L)
     return luaL_checkudata(L, 1, ENGINE_TYPE);
 }
 
+/* Creates the engine and starts its thread, so that the first job finds it running. If the thread cannot start, the
+ * first job tries again. Returns 0 or an errno value. */
+static int open_engine(struct flux2_instance *box)
+{
+    int error;
+    box->engine = flux2_engine_new(&error);
+    if (!box->engine)
+        return error;
+    flux2_engine_run(box->engine);
+    return 0;
+}
+
 struct flux2_engine *flux2_instance_usable(lua_State *L)
 {
-    struct flux2_engine *e = flux2_instance_check(L)->engine;
-    if (e && !flux2_engine_is_foreign(e))
+    struct flux2_instance *box = flux2_instance_check(L);
+    if (box->engine && !box->used && flux2_engine_is_foreign(box->engine)) {
+        flux2_engine_close(box->engine);
+        int error = open_engine(box);
+        if (error != 0)
+            return flux2_core_fail(L, strerror(error)), NULL;
+    }
+    struct flux2_engine *e = box->engine;
+    if (e && !flux2_engine_is_foreign(e)) {
+        box->used = true;
         return e;
+    }
     flux2_core_fail(L, e ? "this process is a fork of the one that started flux2, and its engine is not usable here: "
                            "require flux2 in a fresh Lua state, or fork before its first use"
                          : "the engine is closed: its Lua state is ending");
@@ -30,7 +51,6 @@ struct flux2_engine *flux2_instance_usable(lua_State *L)
 /* core.engine() -> the engine of this Lua state, created on the first call | nil, message */
 static int engine_get(lua_State *L)
 {
-    int error;
     lua_getfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
     if (lua_type(L, -1) == LUA_TUSERDATA)
         return 1;
@@ -38,8 +58,8 @@ static int engine_get(lua_State *L)
     struct flux2_instance *box = lua_newuserdata(L, sizeof *box);
     *box = (struct flux2_instance){.pressure = pressure};
     luaL_setmetatable(L, ENGINE_TYPE);
-    box->engine = flux2_engine_new(&error);
-    if (!box->engine)
+    int error = open_engine(box);
+    if (error != 0)
         return flux2_core_fail(L, strerror(error));
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);

@@ -2,6 +2,7 @@
 #ifndef FLUX2_LUA_INSTANCE_H
 #define FLUX2_LUA_INSTANCE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/lua_compat.h"
@@ -12,12 +13,14 @@ struct flux2_gc_pressure;
 /* The userdata. */
 struct flux2_instance {
     struct flux2_engine *engine;        /* owned; NULL once closed */
+    bool used;                          /* flux2_instance_usable has returned the engine */
     struct flux2_gc_pressure *pressure; /* owned by the Lua state */
 };
 
 /* Returns the userdata at index 1; raises if it has another type. */
 struct flux2_instance *flux2_instance_check(lua_State *L);
-/* Returns its engine, or NULL with nil and the reason on the stack: closed, or created by a parent process. */
+/* Returns its engine, or NULL with nil and the reason on the stack: closed, or used by a parent process. An engine that
+ * the parent has created but not used is replaced by a new one: clients may be made before a fork. */
 struct flux2_engine *flux2_instance_usable(lua_State *L);
 
 /* Frees BLOCK of SIZE bytes from malloc; a large one on the engine's thread. */

@@ -1,6 +1,7 @@
 /* module.c - the Lua module flux2.core: registers the functions of the other files. */
 #include <curl/curl.h>
 
+#include "http/global_init.h"
 #include "lua/binding.h"
 #include "lua/buffer.h"
 #include "lua/engine.h"
@@ -16,6 +17,7 @@ FLUX2_EXPORT int luaopen_flux2_core(lua_State *L);
 FLUX2_EXPORT int luaopen_flux2_core(lua_State *L)
 {
     flux2_check_lua(L);
+    flux2_global_prepare();
     lua_createtable(L, 0, 16);
     flux2_core_add_memory(L);
     flux2_core_add_buffer(L);

@@ -21,6 +21,11 @@ void flux2_process_at_exit(void (*fn)(void));
 char *flux2_process_getenv(const char *name);
 char *flux2_process_argument(unsigned from_end);
 
+/* Holds LOCK, which must stay initialized, during each fork of this process, so that no other thread holds it then: the
+ * child finds what LOCK guards as it was between two uses, and LOCK open. Does nothing on Windows. */
+struct flux2_mutex;
+void flux2_process_hold_in_forks(struct flux2_mutex *lock);
+
 /* Returns the number of forks between the process that loaded the module and this one. Objects that were created under
  * another count belong to a parent process. Costs one load. Always 0 on Windows. */
 unsigned flux2_process_forks(void);

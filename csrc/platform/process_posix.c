@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform/thread.h"
+
 bool flux2_process_pin_module(void)
 {
     Dl_info info;
@@ -40,6 +42,24 @@ char *flux2_process_argument(unsigned from_end)
 {
     (void)from_end;
     return NULL;
+}
+
+static struct flux2_mutex *held; /* see flux2_process_hold_in_forks */
+
+static void before_fork(void)
+{
+    flux2_mutex_lock(held);
+}
+
+static void after_fork(void)
+{
+    flux2_mutex_unlock(held);
+}
+
+void flux2_process_hold_in_forks(struct flux2_mutex *lock)
+{
+    held = lock;
+    pthread_atfork(before_fork, after_fork, after_fork);
 }
 
 static atomic_uint forks;

@@ -9,6 +9,7 @@ local errors = require "flux2.errors"
 local Map = require "flux2.map"
 local validate = require "flux2.validate"
 local request = require "flux2.request"
+local scheduler = require "flux2.scheduler"
 local config = require "flux2.config"
 local Task = require "flux2.task"
 local text = require "flux2.text"
@@ -47,6 +48,7 @@ end
 function Client.new(given, level)
     local read, err = config.read(given, level + 1)
     if not read then return nil, err end
+    scheduler.start()
     return setmetatable({ _config = read, _budget = budget.new(read.budget) }, Client)
 end
 
@@ -106,18 +108,11 @@ local function submit(self, given, opts, level, prefetch)
     return send(self, payload, body, images, opts, prefetch)
 end
 
---- Checks the target file, before a credit is spent.
-local function check_path(path)
-    local ok, reason = false, "a file name must not contain a NUL byte"
-    if not path:find "%z" then ok, reason = core.check_file(path) end
-    return not ok and errors.new("io", "cannot write " .. text.show(path) .. ": " .. reason) or nil
-end
-
 local function generate(self, given, opts, level)
     local until_ = core.now() + (opts.timeout or self._config.timeout)
-    if opts.save then
-        local err = check_path(opts.save)
-        if err then return nil, err end
+    if opts.save and opts.save:find "%z" then
+        local message = "cannot write " .. text.show(opts.save) .. ": a file name must not contain a NUL byte"
+        return nil, errors.new("io", message)
     end
     local task, err = submit(self, given, opts, level + 1, transport.prefetch(opts.save, until_, self._config))
     if not task then return nil, err end

@@ -8,8 +8,8 @@
 -- Times are seconds, sizes bytes, prices credits. Run-time failures are returned as `nil, err`; a mistake in the
 -- calling code raises an error at its line.
 --
--- This module loads everything, libcurl too, so that loading takes no time from a frame of a game. The first job starts
--- the thread.
+-- This module loads everything, libcurl too, so that loading takes no time from a frame of a game. The first flux2.new
+-- starts the thread, which initializes libcurl and its TLS library.
 
 local budget = require "flux2.budget"
 local Client = require "flux2.client"

@@ -9,7 +9,7 @@ local can_yield = require "flux2.can_yield"
 local scheduler = {}
 
 local has_events = core.has_events
-local engine -- started by the first job
+local engine -- started by the first client
 local handlers = {} -- job id -> function(kind, event)
 local entries = 0 -- the number of handlers
 local background_jobs = {} -- job id -> true: not counted in `work` (the timeout of a wait)
@@ -41,6 +41,12 @@ local function get_engine()
         engine = new
     end
     return engine
+end
+
+--- Starts the engine: its thread initializes libcurl, which takes milliseconds, before the first job. If that fails,
+--- the first job tries again and reports the reason.
+function scheduler.start()
+    get_engine()
 end
 
 local function notify_watchers()

@@ -181,17 +181,22 @@ local function never_sent(self)
     return errors.new("timeout", message, { attempts = 0 })
 end
 
+--- What a submission lacked, so that it was not sent.
+local OBSTACLES = {
+    engine = function() return "nothing was sent, because the engine could not start" end,
+    input = function() return "nothing was sent, because an input image could not be read" end,
+    record = function(self)
+        return "nothing was sent, because its record could not be written to the spool " .. text.show(self._record.path)
+    end,
+    target = function(self) return "cannot write " .. text.show(self._prefetch.path) end,
+}
+
 --- Returns the error of a submission without a task.
 local function submission_error(self, event)
     if event.failure == "timeout" and event.attempts == 0 then return never_sent(self) end
     local err = error_of(self, event)
-    if event.failure == "io" and event.acceptance == "refused" and self._has_images then
-        err.message = "nothing was sent, because " .. (self._record and "its record could not be written, or " or "") ..
-            "an input image could not be read: " .. (event.message or "?")
-    elseif event.failure == "io" and event.acceptance == "refused" and self._record then
-        err.message = "nothing was sent, because its record could not be written to the spool " ..
-            text.show(self._record.path) .. ": " .. (event.message or "?")
-    end
+    local lacking = OBSTACLES[event.obstacle]
+    if lacking then err.message = lacking(self) .. ": " .. event.message end
     return err
 end
 
@@ -342,7 +347,6 @@ function Task.submit(config, submission, prepare)
     local self = new(config, {
         state = "submitting", request = submission.request, submitted = record.submitted,
         _price = submission.price, _is_estimated = submission.is_estimated, _timeout = submission.timeout,
-        _has_images = submission.images ~= nil,
         _reservation = submission.reservation, _record = submission.record, _on_request = submission.on_request,
         _submit_url = submission.url, _submit_size = submission.size, _prefetch = prefetch,
     })

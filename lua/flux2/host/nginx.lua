@@ -11,8 +11,8 @@
 -- delivered up to 20 ms late, and the cost is at most 50 checks a second, for any number of requests. Each waiting
 -- coroutine waits for a semaphore (ngx.semaphore) or, without that module, checks at the same interval.
 --
--- Each worker process has an engine, which the first job creates. Load this module and make clients in init_by_lua, but
--- do not submit there: workers are forks, in which an engine of the parent is refused.
+-- Each worker process has an engine, which its first job creates. Load this module and make clients in init_by_lua, but
+-- do not submit there: workers are forks, in which a used engine of the parent is refused.
 --
 -- A wait yields in rewrite, access, content, ssl_certificate and timer handlers, and in light threads. Elsewhere nginx
 -- allows no yield, and a wait blocks the worker. Callbacks of tasks run in the pump's timer, without a request. nginx
