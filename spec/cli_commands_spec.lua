@@ -1,62 +1,18 @@
--- The commands in this process, with a fake terminal that records the output: every printed line and the exit status,
+-- The commands in this process (support/in_process.lua): every printed line and the exit status,
 -- for each way in which a command can end. Tests that need a separate process are in cli_generate_spec.lua and
 -- cli_batch_spec.lua.
 local bound = require "support.bound"
-local cli = require "flux2.cli"
+local in_process = require "support.in_process"
 local json = require "flux2.json"
 local program = require "support.program"
 local service = require "support.service"
 local shell = require "support.shell"
-local terminal = require "flux2.cli.terminal"
-
-local getenv = os.getenv
 
 describe("in this process,", function()
     local emu, dir, env
-    before_each(function()
-        emu = service.start()
-        dir = service.directory()
-        env = {
-            FLUX2_API_KEY = emu.api_key, FLUX2_BASE_URL = emu.url, FLUX2_POLL_INTERVAL = "0.02", FLUX2_PATIENCE = "0.3",
-            XDG_STATE_HOME = dir .. "/state", HOME = dir,
-            PATH = getenv "PATH", FLUX2_TEST_LUA = getenv "FLUX2_TEST_LUA", FLUX2_BUILD = getenv "FLUX2_BUILD",
-        }
-        rawset(os, "getenv", function(name) return env[name] end)
-    end)
-    after_each(function()
-        rawset(os, "getenv", getenv)
-        service.stop_all()
-        service.remove(dir)
-    end)
+    in_process.around_each(before_each, after_each, function(...) emu, dir, env = ... end)
 
-    --- Runs `flux2 WORDS` as cli.main does. Returns the exit status, stdout and stderr. DIR is the test directory.
-    local function run(...)
-        -- Objects of the previous run are collected, as at the end of a process.
-        collectgarbage()
-        collectgarbage()
-        local argv = {}
-        for i, word in ipairs { ... } do argv[i] = word:gsub("DIR", dir) end
-        local written = { out = {}, err = {} }
-        local function stream(name)
-            return {
-                write = function(_, ...)
-                    for _, s in ipairs { ... } do table.insert(written[name], s) end
-                end,
-                flush = function() end,
-            }
-        end
-        local out = terminal.new {
-            out = stream "out", err = stream "err", getenv = function() end, columns = function() end,
-            is_terminal = function() return false end,
-        }
-        local code = cli.run(argv, out)
-        local function clean(name)
-            return (table.concat(written[name]):gsub(dir:gsub("%p", "%%%0"), "DIR"):gsub("Z:DIR", "DIR"):gsub("n41%w+_flux2", "ID")
-                :gsub("%d+ s\n", "N s\n"):gsub("\n%d+ s, ", "\nN s, "):gsub("^%d+ s, ", "N s, ")
-                :gsub("%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%dZ", "TIME"))
-        end
-        return code, clean "out", clean "err"
-    end
+    local function run(...) return in_process.run(dir, ...) end
 
     local function list(...)
         service.write(dir .. "/list.txt", table.concat({ ... }, "\n"))

@@ -39,6 +39,16 @@ describe("a disk that fails", function()
         }), single("cut", { "write fox.png 1!" }), single("short", { "write fox.png 1" }))
     end)
 
+    it("leaves an image whole, or none, when its metadata cannot be written", function()
+        run("save_described", single("fail", { "read fox.png 1!", "write fox.png 2!", "close fox.png 1!" }),
+            single("cut", { "write fox.png 2!" }))
+        sweep.seal(emu)
+        run("sidecar", single("fail", {
+            "create fox.png.json 1!", "write fox.png.json 1!", "close fox.png.json 1!", "rename fox.png.json 1!",
+            "rename fox.png 1!",
+        }))
+    end)
+
     it("sends nothing without a record, and keeps the record of an image that cannot be saved", function()
         run("spool", single("fail", {
             "mkdir spool 1!", "flock owner- 1", "create task- 1!", "write task- 1!", "fsync task- 1!", "close task- 1!",
@@ -124,6 +134,15 @@ describe("a program that is killed", function()
             "kill rename .png 1", "kill unlink task- 1", "kill write manifest.jsonl 2", -- saved, marked ready
             "tear write manifest.jsonl 1", "tear write manifest.jsonl 2",
             "kill create manifest.jsonl 2", "kill rename manifest.jsonl 1", -- while the manifest is compacted
+        })
+    end)
+
+    it("between the steps of an image and its metadata leaves the image without it, or nothing", function()
+        run("generate", { "kill read .part 1", "kill write .png 2", "tear write .png 2" })
+        sweep.seal(emu)
+        run("sidecar", {
+            "kill create fox.png.json 1", "tear write fox.png.json 1", "kill rename fox.png 1",
+            "kill rename fox.png.json 1",
         })
     end)
 

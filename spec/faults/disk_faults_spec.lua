@@ -28,11 +28,16 @@ describe("a disk of which one call fails", function()
         assert(struck >= at_least, "only " .. struck .. " calls were struck")
     end
 
-    for _, name in ipairs { "save", "save_over" } do
+    for _, name in ipairs { "save", "save_over", "save_described" } do
         spec("leaves a complete image or the old file (" .. name .. ")", function()
             every(name, "create write close rename", 18)
         end)
     end
+
+    spec("leaves an image and the file beside it, or an error", function()
+        sweep.seal(emu)
+        every("sidecar", "create write close rename", 40)
+    end)
 
     spec("is tolerated when a call is interrupted or a name is taken", function()
         local struck = sweep.run(emu, dir, "spool", {

@@ -29,6 +29,11 @@ describe("a program that is killed between two steps", function()
         end)
     end
 
+    spec("of an image and the file beside it leaves the image, or nothing", function()
+        sweep.seal(emu)
+        every("sidecar", 10)
+    end)
+
     spec("of a submission leaves its id, or an unknown outcome", function()
         emu:set { duration = 600 }
         every("id", 8)

@@ -17,7 +17,7 @@ for name, case in pairs(require "support.disk_cli_cases") do cases[name] = case 
 
 -- An image into a file ------------------------------------------------------------------------------------------------
 
-local function saving(old)
+local function saving(old, options)
     local function target(run) return run.dir .. "/fox.png" end
 
     return {
@@ -25,7 +25,7 @@ local function saving(old)
             if old then service.write(target(run), "old") end
         end,
         first = function(run)
-            local client = assert(run.new())
+            local client = assert(run.new(options))
             run.arm()
             local image, err = client:generate(run.id, { save = target(run) })
             run.disarm()
@@ -54,6 +54,7 @@ end
 
 cases.save = saving(false)
 cases.save_over = saving(true)
+cases.save_described = saving(false, { metadata = true })
 
 -- With a spool --------------------------------------------------------------------------------------------------------
 
@@ -66,17 +67,34 @@ local function nothing_without_record(run, want)
     want(run.paid(run.id) == 0, "it was sent without a record")
 end
 
-local function generating(name)
+local function generating(name, options)
     return function(run)
         run.arm()
         local image, err
-        local client, trouble = run.new { spool = run.dir .. "/spool" }
+        local client, trouble = run.new { spool = run.dir .. "/spool", metadata = options and options.metadata }
         if client then image, err = client:generate(run.id, { save = run.dir .. "/" .. name }) end
         run.disarm()
         rules.tell(run, image, err or trouble)
         run.say("state", rules.state_of(run.dir .. "/" .. name))
     end
 end
+
+--- An image that cannot hold its metadata: the spec makes the emulator serve one.
+cases.sidecar = {
+    first = generating("fox.png", { metadata = true }),
+    check = function(run, want)
+        local state, beside = run.file "fox.png", run.read "fox.png.json"
+        want(state == "whole" or state == "absent", "the file is " .. state)
+        want(not beside or state == "whole", "the file beside the image came first")
+        local decoded, said = pcall(cjson.decode, beside or "{}")
+        want(not beside or decoded and said.request.prompt == run.id, "the file beside the image is broken")
+        if run.kills then return end
+        want(not run.first.ok or state == "whole" and beside, "success, and a file is missing")
+        want(run.first.ok or not rules.is_harmless(run), run.first.message)
+        rules.says_why(run, want)
+        rules.nothing_is_left(run, want, run.left)
+    end,
+}
 
 cases.spool = {
     first = generating "fox.png",

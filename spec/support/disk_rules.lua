@@ -1,6 +1,7 @@
 --- Common parts of support/disk_cases.lua and support/disk_cli_cases.lua: the state of the disk, the results of the
 --- next process, and the rules for every case. `want(condition, message)` fails a run.
 local core = require "flux2.core"
+local png = require "support.png"
 local service = require "support.service"
 
 local rules = {}
@@ -29,7 +30,8 @@ function rules.state_of(path)
     local bytes = service.read_if_there(path)
     if not bytes then return "absent" end
     if bytes == "old" then return "old" end
-    local whole = #bytes == rules.IMAGE_BYTES and bytes:sub(1, 8) == "\137PNG\r\n\26\n"
+    local is_png = bytes:sub(1, 8) == "\137PNG\r\n\26\n"
+    local whole = is_png and #png.without_metadata(bytes) == rules.IMAGE_BYTES
     return whole and "whole" or "broken"
 end
 

@@ -3,6 +3,7 @@
 local cases = require "support.disk_cases"
 local cjson = require "cjson"
 local core = require "flux2.core"
+local png = require "support.png"
 local rules = require "support.disk_rules"
 local service = require "support.service"
 local shell = require "support.shell"
@@ -40,6 +41,13 @@ function sweep.answer_at_once(emu)
         body = [[{"code":200,"data":{"task_id":"{task_id}","status":"completed",]] ..
             [["output":{"image_url":"{url}/none.png"}}}]],
     }
+end
+
+--- Every image carries a manifest, so that its metadata is written beside it.
+function sweep.seal(emu)
+    local filler = ("x"):rep(rules.IMAGE_BYTES - #png.with(png.chunk("caBX", "")))
+    local body = png.with(png.chunk("caBX", filler))
+    emu:fault { method = "GET", path = "/images/*", status = 200, times = 1e6, body = body }
 end
 
 --- The argument of a case's check for one run.

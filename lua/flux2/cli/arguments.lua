@@ -58,6 +58,13 @@ function arguments.request(command)
     add(command, "--extra", "JSON object of additional request fields.", values.object):argname "<json>"
 end
 
+--- Adds the option of the commands that save images.
+---@param command table
+function arguments.metadata(command)
+    command:flag("--no-metadata", "Do not write into images how they were made (FLUX2_METADATA=false). See flux2 show.")
+        :target "metadata":action "store_false"
+end
+
 --- Adds the options of the connection.
 ---@param command table
 function arguments.connection(command)

@@ -38,6 +38,7 @@ function batch.describe(command)
         values.credits):argname "<credits>"
     add(command, "--price", "Price of one image, if there is no published price or it is wrong.",
         values.credits):argname "<credits>"
+    arguments.metadata(command)
     command:option("--format", "Format of the list, if its name does not show it."):choices(prompts.formats)
         :argname("<" .. table.concat(prompts.formats, "|") .. ">")
     command:flag("--unique", "Generate only one image for identical requests.")
@@ -345,7 +346,7 @@ local function rename(run, entry)
     local ok, err = run.manifest:complete(entry.key, move.to, move.from)
     if not ok then return nil, err end
     local reason
-    ok, reason = os.rename(directory .. move.from, directory .. move.to)
+    ok, reason = files.rename(directory .. move.from, directory .. move.to)
     if not ok then return nil, errors.new("io", "cannot rename an image: " .. reason) end
     return true
 end

@@ -4,6 +4,7 @@
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
+local metadata = require "flux2.metadata"
 local text = require "flux2.text"
 
 local files = {}
@@ -167,6 +168,20 @@ function files.claim(directory, stem)
     return nil, errors.new("io", ("%s holds %d images called %s"):format(text.show(directory), MOST, stem))
 end
 
+--- Renames an image and what is beside it. That comes first: if the program is killed in between, the next call
+--- completes it.
+---@param from string
+---@param to string
+---@return boolean? ok
+---@return string? reason
+function files.rename(from, to)
+    local beside = metadata.sidecar_extension
+    local ok, reason, why = core.rename(from .. beside, to .. beside)
+    if not ok and why ~= "missing" then return nil, reason end
+    ok, reason = core.rename(from, to)
+    return ok, reason
+end
+
 local function extension_of(image)
     return EXTENSION_OF[image.content_type]
 end
@@ -181,7 +196,7 @@ local function save_as(image, directory, stem)
     local real = extension_of(image)
     if not real or real == extension then return path end
     local better = directory .. "/" .. stem .. "." .. real
-    return core.rename(path, better) and better or path
+    return files.rename(path, better) and better or path
 end
 
 ---@class flux2.cli.Target where an image is saved

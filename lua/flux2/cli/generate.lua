@@ -6,6 +6,7 @@ local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exit = require "flux2.cli.exit"
 local files = require "flux2.cli.files"
+local like = require "flux2.cli.like"
 local loop = require "flux2.cli.loop"
 local progress = require "flux2.cli.progress"
 local providers = require "flux2.provider"
@@ -20,13 +21,16 @@ local generate = { name = "generate", summary = "Generate an image from a prompt
 local AT_ONCE = 8
 
 function generate.describe(command)
-    command:argument("prompt", "The prompt, in quotes; - reads it from stdin."):args "+"
+    command:argument("prompt", "The prompt, in quotes; - reads it from stdin."):args "*"
     arguments.request(command)
+    arguments.option(command, "--like", "Use the prompt and the parameters that this image says it was made with; a " ..
+        "prompt and options that are given have precedence.", values.text):argname "<image>"
     arguments.option(command, "-n --count", "Number of images to generate.", values.count):argname "<n>":default "1"
     arguments.option(command, "-o --output", "File, or directory (exists, or ends in a slash). The default is an " ..
         "unused name derived from the prompt. With -n 4, fox.png becomes fox-1.png to fox-4.png; {n}, {id} and " ..
         "{prompt} are replaced. - writes the image to stdout.", values.text)
         :argname "<file>"
+    arguments.metadata(command)
     command:flag("--no-show", "Do not show the image in the terminal (needs chafa).")
     arguments.option(command, "--spool", "Directory that records tasks until their images are saved (FLUX2_SPOOL). " ..
         "See flux2 recover.", values.text):argname "<dir>"
@@ -39,10 +43,11 @@ Examples:
    flux2 generate "a red fox" --type flex --aspect-ratio 16:9 -o fox.png
    flux2 generate "the fox in winter" --input-url https://a.example/fox.jpg
    flux2 generate "a logo with a fox" -n 4 -o logos/
+   flux2 generate --like fox.png --resolution 2K
    flux2 generate - --json < prompt.txt]]
 end
 
---- Returns the prompt. Several words mean that the quotes are missing.
+--- Returns the prompt, nil if --like gives it. Several words mean that the quotes are missing.
 local function read_prompt(words, out)
     if #words > 1 then
         return nil, errors.new("invalid_request", "expected one prompt, got " .. #words .. ": put the prompt in quotes")
@@ -164,14 +169,18 @@ end
 --- Checks everything that can fail before a credit is spent.
 local function prepare(args, out)
     local prompt, err = read_prompt(args.prompt, out)
+    if not prompt and not args.like then
+        err = err or errors.new("invalid_request", "flux2 generate needs a prompt, or --like")
+    end
     err = err or check_stdout(args, out)
     if err then return nil, err end
-    local given = arguments.to_request(args, prompt)
-    local payload
+    local given, payload
+    given, err = like.to_request(args, prompt, out)
+    if not given then return nil, err end
     payload, err = request.build(providers.resolve(), given)
     if not payload then return nil, err end
     local target
-    target, err = files.target(args.output, files.stem(prompt))
+    target, err = files.target(args.output, files.stem(payload.prompt))
     if not target then return nil, err end
     local spool = session.spool(args, out)
     local client

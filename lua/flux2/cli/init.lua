@@ -20,8 +20,8 @@ local cli = {}
 
 --- In the order of the help text.
 cli.commands = {
-    "generate", "batch", "task", "recover", "estimate", "emulator", "tester", "serve", "token", "doctor", "config",
-    "completion", "version",
+    "generate", "batch", "task", "recover", "show", "estimate", "emulator", "tester", "serve", "token", "doctor",
+    "config", "completion", "version",
 }
 
 -- Modules that other projects maintain: their Debian package and their rock.
@@ -57,7 +57,7 @@ local function describe_environment(columns)
     local settings = require "flux2.cli.settings"
     local rows = { { settings.key_variable, "the API key; there is no option for it" } }
     for _, setting in ipairs(settings.list) do
-        local words = "default of " .. settings.option(setting.name)
+        local words = (setting.option and "false is " or "default of ") .. settings.option(setting.name)
         if setting.variable then rows[#rows + 1] = { setting.variable, words } end
     end
     rows[#rows + 1] = { "NO_COLOR", "disables colours and images; CLICOLOR_FORCE enables them in a pipe" }
@@ -176,7 +176,7 @@ local function complete(args, out)
     local ok, err = require("flux2.cli.settings").complete(args)
     if ok then out:set_color(args.color or "auto") end
     args.request_log = args.verbose and function(line) out:warn(out:style("dim", line)) end or false
-    for _, name in ipairs { "ca_file", "out", "output", "spool" } do
+    for _, name in ipairs { "ca_file", "image", "like", "out", "output", "spool" } do
         args[name] = args[name] and files.normalize(args[name])
     end
     return not ok and err or nil

@@ -22,6 +22,7 @@ local AT_ONCE = 8
 
 function recover.describe(command)
     arguments.option(command, "-o --output", "Output directory.", values.text):argname "<dir>":default "."
+    arguments.metadata(command)
     command:flag("--list", "List the tasks; send no request to the service.")
     command:option("--discard", "Remove the record of a task without downloading its image; all removes every one.")
         :argname "<id>":count "*"

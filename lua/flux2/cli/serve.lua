@@ -168,7 +168,10 @@ end
 --- The ledger limits the submissions, and is their record. The polls are limited to what these need.
 local function client_of(args, per_second)
     args.polls_per_second = math.max(POLLS, per_second * POLLS_OF_TASK)
-    return session.client(args, { max_tasks = 1000000, max_submissions_per_second = 1e6, max_connections = 64 })
+    return session.client(args, {
+        max_tasks = 1000000, max_submissions_per_second = 1e6, max_connections = 64,
+        metadata = false, -- the clients describe their images
+    })
 end
 
 --- What may fail, in the order in which it is opened.

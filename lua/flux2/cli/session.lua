@@ -48,7 +48,7 @@ end
 function session.client(args, more)
     local opts = {
         base_url = args.base_url, timeout = args.timeout, proxy = args.proxy, ca_file = args.ca_file,
-        insecure_http = args.insecure_http, log = args.request_log,
+        insecure_http = args.insecure_http, log = args.request_log, metadata = args.metadata ~= false,
         poll = {
             interval = args.poll_interval, patience = args.patience or settings.patience,
             per_second = args.polls_per_second,

@@ -22,6 +22,7 @@ settings.key_variable = provider.environment.api_key
 ---@class flux2.cli.Setting
 ---@field name string in the configuration file and in the parsed arguments; with dashes the name of the option
 ---@field variable? string environment variable
+---@field option? string the option, if it has another name
 ---@field read fun(word: string): any, string? parses a value; nil and the rule that it breaks
 ---@field default? string description of the default
 ---@field environment? fun(getenv: function): string?, string? returns a value and its variable, instead of `variable`
@@ -63,6 +64,10 @@ settings.list = {
     { name = "proxy", variable = "FLUX2_PROXY", read = values.text, default = "HTTPS_PROXY and NO_PROXY" },
     { name = "ca_file", variable = "FLUX2_CA_FILE", read = values.text, default = "SSL_CERT_FILE, or the system's" },
     { name = "insecure_http", variable = "FLUX2_INSECURE_HTTP", read = values.boolean, default = "false" },
+    {
+        name = "metadata", variable = "FLUX2_METADATA", option = "--no-metadata", read = values.boolean,
+        default = "true",
+    },
     { name = "spool", variable = "FLUX2_SPOOL", read = values.text, default = "the state directory" },
     { name = "verbose", variable = "FLUX2_LOG", read = values.log, default = "false" },
     { name = "color", environment = find_color, read = values.color, default = "auto" },
@@ -88,7 +93,7 @@ end
 ---@return string
 -- Example: `settings.option "base_url"` is "--base-url"
 function settings.option(name)
-    return "--" .. name:gsub("_", "-")
+    return by_name[name] and by_name[name].option or "--" .. name:gsub("_", "-")
 end
 
 local function from_environment(setting, getenv)

@@ -22,6 +22,7 @@ function task.describe(command)
     command:flag("--wait", "Wait until the task ends, and save its image.")
     arguments.option(command, "-o --output", "File or directory for the image. With --wait the default is a file " ..
         "named after the task.", values.text):argname "<file>"
+    arguments.metadata(command)
     command:flag("--no-show", "Do not show the image in the terminal.")
     arguments.option(command, "--spool", "Directory with the record of the task (FLUX2_SPOOL).", values.text)
         :argname "<dir>"
