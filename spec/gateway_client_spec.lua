@@ -5,9 +5,11 @@ local json = require "flux2.json"
 local providers = require "flux2.provider"
 local service = require "support.service"
 
+local PNG = "\137PNG\r\n\26\n" .. ("\0\1\2\255pixels"):rep(30)
+
 describe("the provider gateway", function()
     local emu, dir
-    service.around_each(before_each, after_each, {}, function(given_emu, given_dir) emu, dir = given_emu, given_dir end)
+    service.around_each(before_each, after_each, { log_body_bytes = 2 ^ 20 }, function(given_emu, given_dir) emu, dir = given_emu, given_dir end)
 
     local function client(options)
         local given = { provider = "gateway" }
@@ -104,6 +106,68 @@ describe("the provider gateway", function()
         local _, err = service.client(emu):generate "a red fox"
         assert.equal("unknown_outcome", err.kind)
         assert.same({ "none" }, keys())
+    end)
+
+    describe("uploads local images", function()
+        local URL = "https://gateway.example/uploads/"
+
+        --- Lets the emulator take uploads: the URL is that of their order.
+        local function take_uploads(n)
+            for i = 1, n do
+                emu:fault { method = "POST", path = "/uploads", times = 1, status = 200,
+                    body = '{"code":200,"message":"success","data":{"url":"' .. URL .. i .. '"}}' }
+            end
+        end
+
+        local function sent()
+            local list = {}
+            for _, request in ipairs(emu:requests()) do
+                if request.path == "/uploads" then list[#list + 1] = request end
+            end
+            return list
+        end
+
+        it("once per content, also for tasks at the same time", function()
+            take_uploads(2)
+            local c = client()
+            local requests = {}
+            for i = 1, 6 do requests[i] = { prompt = "fox " .. i, input_images = { { bytes = PNG } } } end
+            for _, image, err in c:map(requests, { concurrency = 6 }) do assert(image, err) end
+            assert(c:generate { prompt = "another fox", input_images = { { bytes = PNG .. "!" }, { bytes = PNG } } })
+            assert.equal(2, #sent())
+            assert.same({ PNG, PNG .. "!" }, { sent()[1].body, sent()[2].body })
+            assert.equal("application/octet-stream", sent()[1].headers["content-type"])
+            assert.equal("Bearer " .. emu.api_key, sent()[1].headers.authorization)
+            assert.same({ URL .. 1 }, emu:ledger()[6].input_urls)
+            assert.same({ URL .. 2, URL .. 1 }, emu:ledger()[7].input_urls)
+        end)
+
+        it("again when the gateway may have forgotten them", function()
+            take_uploads(2)
+            local short = {}
+            for name, value in pairs(require "flux2.provider.gateway") do short[name] = value end
+            short.upload = { path = "/uploads", seconds = 1e-9 }
+            local c = service.client(emu, { provider = short })
+            for _ = 1, 2 do assert(c:generate { prompt = "a fox", input_images = { { bytes = PNG } } }) end
+            assert.same({ URL .. 2 }, emu:ledger()[2].input_urls)
+        end)
+
+        it("and repeats an upload that failed, or reports it unpaid", function()
+            emu:fault { method = "POST", path = "/uploads", times = 1, reset = "after" }
+            take_uploads(1)
+            assert(client():generate { prompt = "a fox", input_images = { { bytes = PNG } } })
+            emu:fault { method = "POST", path = "/uploads", times = 1, status = 413,
+                body = '{"error":{"code":413,"message":"the request body is too large","type":"invalid_request"}}' }
+            local c = client { budget = 10 }
+            local _, err = c:submit { prompt = "a fox", input_images = { { bytes = PNG } } }
+            assert.same({ "invalid_request", "input_images", 1 }, { err.kind, err.field, err.index })
+            assert.matches("^input_images%[1%] was not uploaded: .*too large", err.message)
+            assert.same({ 0, 0 }, { c:spent() })
+            emu:fault { method = "POST", path = "/uploads", times = 1, status = 200, body = '{"data":{}}' }
+            _, err = c:submit { prompt = "a fox", input_images = { { bytes = PNG } } }
+            assert.matches("^protocol: input_images%[1%] was not uploaded: .* neither a status nor an image", tostring(err))
+            assert.equal(1, #emu:ledger())
+        end)
     end)
 
     it("checks the name of the header in a provider", function()

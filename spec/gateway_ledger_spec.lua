@@ -9,6 +9,7 @@ local place = require "flux2.gateway.place"
 local schema = require "flux2.gateway.schema"
 local service = require "support.service"
 local tokens = require "flux2.gateway.tokens"
+local uploads = require "flux2.gateway.uploads"
 
 describe("a ledger", function()
     local dir, db, clock, last
@@ -279,5 +280,57 @@ describe("a ledger", function()
         for _, wrong in ipairs { "", "Basic " .. given, given, "Bearer " .. given .. "x", "Bearer f2gw_0_0" } do
             assert.is_nil(tokens.find(db, wrong), wrong)
         end
+    end)
+
+    it("forgets uploads after two hours, and keeps a file that an image or another upload has as well", function()
+        local id, other, last_name = token "arcade", token "other", 0
+        local function upload(owner, sha256, size)
+            last_name = last_name + 1
+            local wanted = { name = "n" .. last_name, sha256 = sha256, content_type = "image/png", size = size or 1 }
+            return write(function() return uploads.take(db, owner, wanted) end)
+        end
+        local name = upload(id, "aa").name
+        assert.equal(name, upload(id, "aa").name)
+        assert.not_equal(name, upload(other, "aa").name)
+        upload(id, "bb")
+        upload(id, "cc")
+        clock = clock + 3600
+        upload(other, "aa")
+        local task = take(id)
+        claim()
+        write(function()
+            ledger.done(db, task, { { name = "i", sha256 = "bb", content_type = "image/png" } }, 10, 1e6)
+        end)
+        clock = clock + 3601
+        assert.same({ "cc" }, write(function() return ledger.expire(db, 1e6) end))
+        clock = clock + 7200
+        assert.same({ "aa" }, write(function() return ledger.expire(db, 1e6) end))
+        assert.not_equal(name, upload(id, "aa", 255 * 2 ^ 20).name)
+        assert.equal(429, upload(id, "dd", 2 ^ 21).refusal.status, "256 MiB for each token")
+        assert.is_nil(upload(other, "dd", 2 ^ 21).refusal)
+        clock = clock + 7201
+        assert.is_nil(upload(id, "dd", 2 ^ 21).refusal)
+    end)
+
+    it("attaches a task of unknown outcome to one of the service, for one gateway", function()
+        local id = token("arcade", { budget = 20 })
+        local first, second = take(id), take(id)
+        claim()
+        local function attach(task, upstream) return write(function() return ledger.attach(db, task, upstream) end) end
+        local function adopt(name) return write(function() return ledger.adopt(db, name) end) end
+        assert.matches("is no task of unknown outcome", attach(first, "u1"))
+        write(function()
+            ledger.unknown(db, first, "x")
+            ledger.unknown(db, second, "x")
+        end)
+        assert.same({}, adopt "g")
+        assert.is_nil(attach(first, "u1"))
+        assert.matches("u1 already belongs to task " .. first, attach(second, "u1"))
+        assert.equal("unknown", state(second))
+        local rows = adopt "g"
+        assert.same({ 1, first, "u1" }, { #rows, rows[1].id, rows[1].upstream })
+        assert.same({}, adopt "h")
+        assert.equal(first, ledger.accepted_of(db, "g")[1].id)
+        assert.equal(20, ledger.spent(db, id))
     end)
 end)

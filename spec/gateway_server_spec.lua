@@ -19,7 +19,8 @@ describe("the gateway's server", function()
     local function start(options)
         local given = {
             address = "127.0.0.1", port = 0, max_connections = 100, max_per_address = 100, max_headers = 16384,
-            max_body = 1000, receive_seconds = bound(20), send_seconds = bound(20),
+            max_body = 1000, upload_target = "/uploads", max_upload = 50000, max_uploads = 120000,
+            receive_seconds = bound(20), send_seconds = bound(20),
         }
         for name, value in pairs(options or {}) do given[name] = value end
         server = assert(core.serve(given))
@@ -128,6 +129,25 @@ describe("the gateway's server", function()
         assert.matches("^HTTP/1.1 4%d%d", serve_until(curl("/" .. ("x"):rep(17000)), nothing))
     end)
 
+    it("allows larger bodies of uploads, so many at the same time as their sum allows", function()
+        start()
+        service.write(dir .. "/50000", ("x"):rep(50000))
+        service.write(dir .. "/50001", ("x"):rep(50001))
+        local function post(path, size) return curl(path, "-H Expect: --data-binary @" .. dir .. "/" .. size) end
+        local held = {}
+        local function hold(id) held[#held + 1] = id end
+        local outputs = { post("/uploads", 50000), post("/uploads?x=1", 50000) }
+        serve_until(function() return #held == 2 end, hold)
+        assert.matches("^HTTP/1.1 503 .*too many uploads", serve_until(post("/uploads", 50000), nothing))
+        assert.matches("^HTTP/1.1 413", serve_until(post("/uploads", 50001), nothing))
+        assert.matches("^HTTP/1.1 413", serve_until(post("/uploads/", 50000), nothing))
+        assert.matches("^HTTP/1.1 200", serve_until(curl("/other", "-d small"), function() return 200 end))
+        for _, id in ipairs(held) do assert(server:respond(id, 200, {}, "")) end
+        for _, output in ipairs(outputs) do assert.matches("^HTTP/1.1 200", serve_until(output, nothing)) end
+        local output = serve_until(post("/uploads", 50000), function(_, _, _, _, _, body) return 200, {}, tostring(#body) end)
+        assert.matches("50000$", output)
+    end)
+
     it("ends a connection that does not send its request in time", function()
         start { receive_seconds = 0.5 }
         local slow = ("exec 3<>/dev/tcp/127.0.0.1/%d; printf 'GET / HTTP/1.1\\r\\n' >&3; " ..
@@ -191,7 +211,7 @@ describe("the gateway's server", function()
         start()
         local options = {
             address = "127.0.0.1", port = port, max_connections = 1, max_per_address = 1, max_headers = 9000,
-            max_body = 1, receive_seconds = 1, send_seconds = 1,
+            max_body = 1, upload_target = "/", max_upload = 1, max_uploads = 1, receive_seconds = 1, send_seconds = 1,
         }
         local second, reason = core.serve(options)
         assert.is_nil(second)

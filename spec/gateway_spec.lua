@@ -12,6 +12,8 @@ local flux2 = require "flux2"
 local program = require "support.program"
 local service = require "support.service"
 
+local PNG = "\137PNG\r\n\26\n" .. ("\0\1\2\255pixels"):rep(3000)
+
 describe("a gateway", function()
     local emu, dir
     service.around_each(before_each, function(fn)
@@ -172,6 +174,51 @@ describe("a gateway", function()
         assert.equal(5, #emu:ledger())
     end)
 
+    it("keeps uploads of a token for a while, under names that cannot be guessed", function()
+        local gw = start()
+        local token, other = gw:token("arcade", { per_minute = 1 }), gw:token "other"
+        local function upload(bytes, given)
+            service.write(dir .. "/upload", bytes)
+            return gw:request("POST", "/uploads", given, { args = { "--data-binary", "@" .. dir .. "/upload" } })
+        end
+        assert.equal(401, upload(PNG).status)
+        assert.equal(415, upload("<html>", token).status)
+        assert.equal(413, upload(PNG .. ("x"):rep(16 * 2 ^ 20), token).status)
+        assert.equal(405, gw:request("GET", "/uploads", token).status)
+        local url = upload(PNG, token).json.data.url
+        local name = url:match("^" .. gw.url:gsub("%W", "%%%0") .. "/uploads/([%w_-]+)$")
+        assert.is_true(#name >= 24, url)
+        local got = gw:request("GET", "/uploads/" .. name)
+        assert.equal(PNG, got.body)
+        assert.equal("image/png", got.headers["content-type"])
+        assert.equal("nosniff", got.headers["x-content-type-options"])
+        assert.equal(404, gw:request("GET", "/images/" .. name).status)
+        assert.equal(404, gw:request("GET", "/uploads/" .. ("x"):rep(24)).status)
+        assert.equal(url, upload(PNG, token).json.data.url, "the same content of the same token")
+        assert.not_equal(url, upload(PNG, other).json.data.url)
+        for i = 1, 7 do assert.equal(200, upload(PNG .. i, token).status) end
+        local refused = upload(PNG .. 8, token)
+        assert.equal(429, refused.status, "eight uploads count as one submission")
+        assert.equal("60", refused.headers["retry-after"])
+        assert.is_nil(service.read(gw.dir .. "/.stdout"):find(name, 1, true))
+        assert.equal(0, gw:metric "credits_spent")
+    end)
+
+    it("passes the local images of a client on as URLs", function()
+        local gw = start()
+        local token = gw:token "arcade"
+        service.write(dir .. "/fox.png", PNG)
+        local client = assert(flux2.new { provider = "gateway", api_key = token, base_url = gw.url })
+        assert(client:generate({ prompt = "a fox in winter", input_images = { dir .. "/fox.png", { bytes = PNG .. "!" } } }))
+        assert.equal(0, (program.run({ url = gw.url, api_key = token }, dir, { "generate", "a fox at night", "-q", "--input",
+            dir .. "/fox.png", "-o", dir .. "/night.png" }, { env = { FLUX2_PROVIDER = "gateway" } })))
+        local first, second = emu:ledger()[1].input_urls, emu:ledger()[2].input_urls
+        assert.equal(PNG, gw:request("GET", first[1]:match "(/uploads/.*)$").body)
+        assert.equal(PNG .. "!", gw:request("GET", first[2]:match "(/uploads/.*)$").body)
+        assert.same({ first[1] }, second)
+        assert.is_true(service.exists(dir .. "/night.png"))
+    end)
+
     it("queues what exceeds the active tasks, fairly among tokens", function()
         emu:set { duration = 60 }
         local gw = start("--active", "1")
@@ -219,6 +266,29 @@ describe("a gateway", function()
         local _, _, none = gw:run("serve", "--unknown")
         assert.matches("No submissions", none)
         assert.equal(0, gw:metric "credits_spent")
+    end)
+
+    it("fetches a task of unknown outcome that a person has found at the service", function()
+        emu:fault { method = "POST", reset = "after", accept = true }
+        local gw = start()
+        local token = gw:token "arcade"
+        local id = gw:accepted(token, "a red fox")
+        assert.equal("unknown_outcome", gw:finish(token, id).error.type)
+        local upstream = emu:ledger()[1].task_id
+        local function attach(words) return gw:run("serve", "--attach", words) end
+        assert.equal(2, (attach(id)))
+        local code, _, message = attach(id .. "=nothing")
+        assert.equal(7, code, message)
+        assert.equal(7, (attach("00=" .. upstream)))
+        assert.equal(0, (attach(id .. "=" .. upstream)))
+        program.until_(function() return gw:poll(token, id).json.data.status == "SUCCESS" end)
+        local url = gw:poll(token, id).json.data.output.image_url
+        assert.equal("\137PNG", gw:request("GET", url:match "(/images/.*)$").body:sub(1, 4))
+        code, _, message = attach(id .. "=" .. upstream)
+        assert.equal(7, code)
+        assert.matches("already belongs to task " .. id, message)
+        assert.equal(1, #emu:ledger())
+        assert.equal(10, gw:metric "credits_spent")
     end)
 
     it("tells the reason of a failure, and what is the operator's business only the operator", function()

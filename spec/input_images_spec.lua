@@ -157,7 +157,8 @@ describe("input_images, with a provider that takes URLs only,", function()
         local task, err = client:submit { prompt = "a fox", input_images = { dir .. "/fox.png" } }
         assert.is_nil(task)
         assert.equal("invalid_request: input_images[1] is a local image, but provider apiin takes URLs only: " ..
-            "publish it and give its URL, or let flux2.new { upload = function(file) return url end } do that", tostring(err))
+            "publish it and give its URL, let flux2.new { upload = function(file) return url end } do that, or use a " ..
+            "gateway: flux2 serve", tostring(err))
         assert.equal(0, #emu:requests())
     end)
 

@@ -19,6 +19,7 @@ struct gateway {
     struct flux2_request_server *server; /* NULL: stopped */
     unsigned forks;                      /* flux2_process_forks() of the process that has the thread */
     const char *exempt[MAX_EXEMPT + 1];  /* owned copies, ended by NULL */
+    char *upload_target;                 /* owned */
 };
 
 static struct gateway *check_gateway(lua_State *L)
@@ -47,6 +48,8 @@ static int server_stop(lua_State *L)
     for (i = 0; g->exempt[i]; i++)
         free((void *)(uintptr_t)g->exempt[i]);
     memset(g->exempt, 0, sizeof g->exempt);
+    free(g->upload_target);
+    g->upload_target = NULL;
     return 0;
 }
 
@@ -59,6 +62,14 @@ static double get_number(lua_State *L, const char *name)
     return n;
 }
 
+static char *copy_text(lua_State *L, const char *text)
+{
+    char *copy = strdup(text);
+    if (!copy)
+        luaL_error(L, "not enough memory");
+    return copy;
+}
+
 static void read_exempt(lua_State *L, struct gateway *g)
 {
     size_t i, n;
@@ -67,9 +78,7 @@ static void read_exempt(lua_State *L, struct gateway *g)
     luaL_argcheck(L, n <= MAX_EXEMPT, 1, "too many exempt addresses");
     for (i = 0; i < n; i++) {
         lua_rawgeti(L, -1, (int)i + 1);
-        g->exempt[i] = strdup(luaL_checkstring(L, -1));
-        if (!g->exempt[i])
-            luaL_error(L, "not enough memory");
+        g->exempt[i] = copy_text(L, luaL_checkstring(L, -1));
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
@@ -84,8 +93,8 @@ static struct gateway *new_gateway(lua_State *L)
     return g;
 }
 
-/* serve{address, port, max_connections, max_per_address, exempt, max_headers, max_body, receive_seconds, send_seconds}
- * -> server | nil, reason */
+/* serve{address, port, max_connections, max_per_address, exempt, max_headers, max_body, upload_target, max_upload,
+ * max_uploads, receive_seconds, send_seconds} -> server | nil, reason */
 static int serve(lua_State *L)
 {
     char err[256] = "";
@@ -99,15 +108,23 @@ static int serve(lua_State *L)
         .max_per_address = (unsigned)get_number(L, "max_per_address"),
         .max_headers = (size_t)get_number(L, "max_headers"),
         .max_body = (size_t)get_number(L, "max_body"),
+        .max_large_body = (size_t)get_number(L, "max_upload"),
+        .max_large_bodies = (size_t)get_number(L, "max_uploads"),
         .receive_seconds = get_number(L, "receive_seconds"),
         .send_seconds = get_number(L, "send_seconds"),
         .too_large = {413, "application/json",
                       "{\"error\":{\"code\":413,\"message\":\"the request body is too large\","
                       "\"type\":\"invalid_request\"}}"},
+        .crowded = {503, "application/json",
+                    "{\"error\":{\"code\":503,\"message\":\"too many uploads at the same time; try again later\","
+                    "\"type\":\"server_error\"}}"},
     };
     struct gateway *g = new_gateway(L);
     read_exempt(L, g);
     c.exempt = g->exempt;
+    lua_getfield(L, 1, "upload_target");
+    c.large_target = g->upload_target = copy_text(L, luaL_checkstring(L, -1));
+    lua_pop(L, 1);
     g->server = flux2_request_server_start(&c, err, sizeof err);
     if (g->server)
         return 1;

@@ -297,13 +297,19 @@ static int sync_directory(const char *path)
     return rc;
 }
 
+#if defined(__linux__) && !defined(FLUX2_GENERIC_POSIX)
+/* Returns the error of a file that was written to the disk. */
+static int check_written(int fd)
+{
+    return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WAIT_BEFORE);
+}
+
 int flux2_file_sync_all(const char *const *paths, size_t count)
 {
-    size_t i;
-    int rc = 0;
-#if defined(__linux__) && !defined(FLUX2_GENERIC_POSIX)
     struct stat st;
     dev_t synced = 0; /* the file system of the last call of syncfs, which is one wait for all paths on it */
+    size_t i;
+    int rc = 0;
     for (i = 0; rc == 0 && i < count; i++) {
         if (stat(paths[i], &st) != 0)
             return errno;
@@ -311,12 +317,21 @@ int flux2_file_sync_all(const char *const *paths, size_t count)
             rc = sync_path(paths[i], syncfs);
         synced = st.st_dev;
     }
-#else
+    /* syncfs may have reported the error of a file to another caller. */
     for (i = 0; rc == 0 && i < count; i++)
-        rc = sync_path(paths[i], fsync);
-#endif
+        rc = sync_path(paths[i], check_written);
     return rc;
 }
+#else
+int flux2_file_sync_all(const char *const *paths, size_t count)
+{
+    size_t i;
+    int rc = 0;
+    for (i = 0; rc == 0 && i < count; i++)
+        rc = sync_path(paths[i], fsync);
+    return rc;
+}
+#endif
 
 /* Replaces the content of OUT by that of IN. */
 static int copy_all(int in, int out)

@@ -38,7 +38,8 @@ struct pending {
     char method[16];
     struct flux2_bytes headers, body;
     struct flux2_refusal refusal; /* status 0: none */
-    size_t received;
+    size_t received, limit;       /* bytes of the body */
+    size_t large_bytes;           /* its share of the server's */
     bool has_head;
 
     /* Guarded by the lock. */
@@ -67,7 +68,8 @@ struct flux2_request_server {
     struct flux2_connection_list connections;
     bool is_quiescing, is_closed;
 
-    double swept_at; /* used by the responding thread */
+    double swept_at;    /* used by the responding thread */
+    size_t large_bytes; /* of the bodies that max_large_bodies limits; used by the server's thread */
 };
 
 /* --- slots; under the lock ------------------------------------------------------------------------- */
@@ -183,6 +185,14 @@ static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *
     return p;
 }
 
+/* Frees the body. */
+static void drop_body(struct pending *p)
+{
+    flux2_bytes_free(&p->body);
+    p->server->large_bytes -= p->large_bytes;
+    p->large_bytes = 0;
+}
+
 static void on_completed(void *cls, struct MHD_Connection *connection, void **context,
                          enum MHD_RequestTerminationCode code)
 {
@@ -194,7 +204,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
     if (p->response)
         MHD_destroy_response(p->response);
     flux2_bytes_free(&p->headers);
-    flux2_bytes_free(&p->body);
+    drop_body(p);
     free(p->uri);
     free(p);
     *context = NULL;
@@ -233,7 +243,15 @@ static bool sends_short_body(const struct pending *p, unsigned long long length)
     const char *coding = MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Transfer-Encoding");
     if (MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Expect"))
         return false;
-    return coding || (length > 0 && length <= p->server->config.max_body + DISCARDED_BYTES);
+    return coding || (length > 0 && length <= p->limit + DISCARDED_BYTES);
+}
+
+/* Returns how large the body of a request for TARGET may be. */
+static size_t limit_of(const struct flux2_request_server_config *c, const char *target)
+{
+    size_t size = strcspn(target, "?");
+    bool is_large = c->large_target && size == strlen(c->large_target) && !memcmp(target, c->large_target, size);
+    return is_large ? c->max_large_body : c->max_body;
 }
 
 static enum MHD_Result read_head(struct pending *p, const char *method)
@@ -242,25 +260,40 @@ static enum MHD_Result read_head(struct pending *p, const char *method)
     const char *text = MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Content-Length");
     unsigned long long length = text ? strtoull(text, NULL, 10) : 0;
     p->has_head = true;
+    p->limit = limit_of(c, p->uri);
     snprintf(p->method, sizeof p->method, "%s", method);
     flux2_server_copy_headers(p->connection, &p->headers);
     if (c->check)
         p->refusal = c->check(c->context, p->connection, p->uri, method);
-    if (!p->refusal.status && length > c->max_body)
+    if (!p->refusal.status && length > p->limit)
         p->refusal = c->too_large;
     return p->refusal.status && !sends_short_body(p, length) ? refuse(p, true) : MHD_YES;
 }
 
+static void keep_body(struct pending *p, const char *data, size_t size)
+{
+    struct flux2_request_server *s = p->server;
+    if (p->limit > s->config.max_body) {
+        if (size > s->config.max_large_bodies - s->large_bytes) {
+            p->refusal = s->config.crowded;
+            drop_body(p);
+            return;
+        }
+        p->large_bytes += size;
+        s->large_bytes += size;
+    }
+    flux2_bytes_append(&p->body, data, size);
+}
+
 static enum MHD_Result read_body(struct pending *p, const char *data, size_t *size)
 {
-    size_t limit = p->server->config.max_body;
     p->received += *size;
-    if (p->received > limit && !p->refusal.status)
+    if (p->received > p->limit && !p->refusal.status)
         p->refusal = p->server->config.too_large;
     if (!p->refusal.status)
-        flux2_bytes_append(&p->body, data, *size);
+        keep_body(p, data, *size);
     *size = 0;
-    return p->received <= limit + DISCARDED_BYTES ? MHD_YES : MHD_NO;
+    return p->received <= p->limit + DISCARDED_BYTES ? MHD_YES : MHD_NO;
 }
 
 /* Passes a complete request to the responding thread. */

@@ -36,6 +36,10 @@ struct flux2_request_server_config {
     double receive_seconds;         /* from the start of a connection, or the last response, to the end of a request */
     double send_seconds;            /* for a response */
     struct flux2_refusal too_large; /* of a body above max_body */
+    const char *large_target;       /* a path whose requests may have larger bodies; must live as long as the server */
+    size_t max_large_body;          /* of one of them */
+    size_t max_large_bodies;        /* of all of them together, until they have their responses */
+    struct flux2_refusal crowded;   /* of a body that would exceed max_large_bodies */
     void *context;                  /* of the functions, which may be NULL */
     /* Called with the port before any request. Returns 0 or an errno value, which ends the start. */
     int (*prepare)(void *context, int port);

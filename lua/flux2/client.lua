@@ -97,7 +97,7 @@ end
 local function submit(self, given, opts, level, prefetch)
     local images
     if type(given) == "table" and given.input_images ~= nil then
-        given, images = input_images.place(self._config, given)
+        given, images = input_images.place(self._config, given, opts.timeout or self._config.timeout)
         if not given then return nil, images end
     end
     local payload, err = request.build(self._config.provider, given, level + 1)
@@ -137,7 +137,9 @@ local function generate(self, given, opts, level)
     return image
 end
 
---- Submits a request and returns at once. The request is checked before anything is sent.
+--- Submits a request and returns at once. The request is checked before anything is sent. Only the upload of
+--- local `input_images`, to a gateway or by the option `upload`, is waited for: yields in a coroutine, blocks outside
+--- one.
 ---@param given string|flux2.Request a prompt, or a table with prompt, type, resolution, aspect_ratio, input_urls, extra
 ---@param opts? { timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function?,
 ---  on_request: (fun(task: flux2.Task, info: flux2.RequestInfo))? } timeout in seconds for the whole task, by default

@@ -259,23 +259,23 @@ local function read_headers(given, provider)
 end
 
 --- Returns the headers of a request without a body, and of one with a body.
-local function headers_of(provider, key, more)
+local function headers_of(provider, key, more, content_type)
     local headers = { "Accept: application/json" }
     for _, line in ipairs(more) do headers[#headers + 1] = line end
     for _, line in ipairs(provider.headers) do
         headers[#headers + 1] = line:gsub("{key}", function() return key end)
     end
     -- "Expect:" without a value disables 100-continue: libcurl would repeat a request that was refused with 417.
-    local body_headers = { "Content-Type: application/json", "Expect:" }
+    local body_headers = { "Content-Type: " .. content_type, "Expect:" }
     for _, line in ipairs(headers) do body_headers[#body_headers + 1] = line end
     return headers, body_headers
 end
 
-local function service_profile(o, service)
+local function service_profile(o, service, content_type)
     local p, key = common(o, service), service.key
     -- The service counts by key: all clients with the same key share the limits.
     p.limit_group = service.base .. "\n" .. key
-    p.headers, p.body_headers = headers_of(service.provider, key, service.headers)
+    p.headers, p.body_headers = headers_of(service.provider, key, service.headers, content_type)
     p.compressed = true
     p.max_body = o.max_response_bytes
     p.poll_rate = math.min(o.poll and (o.poll.per_second or o.poll.interval and 0) or POLL_RATE, MAX)
@@ -350,7 +350,7 @@ local function complete(o, service, submit_url, opened)
         log = service.log,
         upload = o.upload,
         metadata = o.metadata or false,
-        uploads = {}, -- digest of an image -> its URL
+        uploads = {}, -- digest of an image -> the URL from `upload`, or an upload of flux2.transport
         reported_prices = {}, -- the lines of flux2.price_report, as keys
         base_url = base,
         host = service.host,
@@ -370,7 +370,10 @@ local function complete(o, service, submit_url, opened)
         },
         max_tasks = o.max_tasks,
         tasks = 0, -- the number of unfinished tasks of this client
-        service = service_profile(o, service),
+        service = service_profile(o, service, "application/json"),
+        -- Of a service that takes input images.
+        upload_url = provider.upload and base .. provider.upload.path,
+        uploader = provider.upload and service_profile(o, service, "application/octet-stream"),
         images = image_profile(o, service),
     }
 end

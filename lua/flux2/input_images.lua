@@ -2,11 +2,13 @@
 -- takes that, Base64 in the body, which the engine's thread reads and encodes.
 
 local core = require "flux2.core"
+local error_mapping = require "flux2.error_mapping"
 local errors = require "flux2.errors"
 local Image = require "flux2.image"
 local image_signature = require "flux2.image_signature"
 local json = require "flux2.json"
 local text = require "flux2.text"
+local transport = require "flux2.transport"
 
 local input_images = {}
 
@@ -92,29 +94,65 @@ local function digest(bytes)
     return core.digest(bytes) .. "-" .. #bytes
 end
 
---- Returns the URL of a local image. An image with the same content is uploaded once.
-local function upload(config, index, entry)
-    local bytes, reason = entry.bytes, nil
-    if entry.path then bytes, reason = core.read_file(entry.path, config.max_image_bytes) end
-    if not bytes then return invalid(index, "cannot be read: " .. reason, "io") end
-    local hash = digest(bytes)
-    if config.uploads[hash] then return { url = config.uploads[hash] } end
-    local url
-    url, reason = config.upload { bytes = bytes, content_type = entry.content_type, path = entry.path }
+--- Publishes an image by the option `upload`.
+local function call_upload(config, index, file, hash)
+    if config.uploads[hash] then return config.uploads[hash] end
+    local url, reason = config.upload(file)
     if type(url) ~= "string" then
         return invalid(index, "was not uploaded: " .. tostring(reason or "upload gave no URL"), "io")
     end
     config.uploads[hash] = url
-    return { url = url }
+    return url
+end
+
+--- Returns the upload of an image with this content: one that goes on or whose URL is alive, or a new one.
+local function find_upload(config, hash, bytes, timeout)
+    local known = config.uploads[hash]
+    if known and core.now() < known.until_ then return known end
+    local upload, err = transport.upload(config, bytes, timeout)
+    if not upload then return nil, err end
+    upload.until_ = core.now() + config.provider.upload.seconds
+    config.uploads[hash] = upload
+    return upload
+end
+
+--- Uploads an image to the service.
+local function upload_to_service(config, index, bytes, hash, timeout)
+    local event
+    local upload, err = find_upload(config, hash, bytes, timeout)
+    if upload then event, err = transport.uploaded(upload) end
+    local image = event and event.images and event.images[1]
+    if image and image.url then return image.url end
+    if event then
+        if config.uploads[hash] == upload then config.uploads[hash] = nil end
+        err = event.error and error_mapping.of(event, transport.context(config))
+            or errors.new("protocol", "the response contains no URL")
+    end
+    err.message = "input_images[" .. index .. "] was not uploaded: " .. err.message
+    err.field, err.index = "input_images", index
+    return nil, err
+end
+
+--- Returns the URL of a local image. An image with the same content is uploaded once.
+local function upload(config, index, entry, timeout)
+    local bytes, reason = entry.bytes, nil
+    if entry.path then bytes, reason = core.read_file(entry.path, config.max_image_bytes) end
+    if not bytes then return invalid(index, "cannot be read: " .. reason, "io") end
+    local hash = digest(bytes)
+    if not config.upload then return upload_to_service(config, index, bytes, hash, timeout) end
+    return call_upload(config, index, { bytes = bytes, content_type = entry.content_type, path = entry.path }, hash)
 end
 
 --- Makes an entry usable by the provider.
-local function adapt(config, field, index, entry)
+local function adapt(config, field, index, entry, timeout)
     if entry.url or field.base64 then return entry end
-    if config.upload then return upload(config, index, entry) end
+    if config.upload or config.uploader then
+        local url, err = upload(config, index, entry, timeout)
+        return url and { url = url }, err
+    end
     local name = config.provider.name
     return invalid(index, "is a local image, but provider " .. name .. " takes URLs only: publish it and give its " ..
-        "URL, or let flux2.new { upload = function(file) return url end } do that")
+        "URL, let flux2.new { upload = function(file) return url end } do that, or use a gateway: flux2 serve")
 end
 
 -- Placing -------------------------------------------------------------------------------------------------------------
@@ -128,9 +166,10 @@ InputImages.__index = InputImages
 --- Replaces `input_images` of a request by values in the provider's field of URLs. A local image has a marker there.
 ---@param config table the client's
 ---@param given table a request with `input_images`
+---@param timeout number seconds for each upload
 ---@return table? request a copy without `input_images`
 ---@return flux2.InputImages|flux2.Error images or, after nil, the error
-function input_images.place(config, given)
+function input_images.place(config, given, timeout)
     local field, list = field_of(config.provider), given.input_images
     if type(list) ~= "table" or not field then
         local reason = field and "must be a list of files and images, got " .. text.show(list)
@@ -143,7 +182,7 @@ function input_images.place(config, given)
     local token = core.token()
     for i = 1, #list do
         local entry, err = read(config, i, list[i])
-        if entry then entry, err = adapt(config, field, i, entry) end
+        if entry then entry, err = adapt(config, field, i, entry, timeout) end
         if not entry then return nil, err end
         local marker = not entry.url and ("https://flux2-input.invalid/%s/%d"):format(token, i)
         urls[#urls + 1] = entry.url or marker

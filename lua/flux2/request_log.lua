@@ -9,7 +9,8 @@ local url = require "flux2.url"
 local request_log = {}
 
 ---@class flux2.RequestInfo One HTTP request and its response, for `on_request`.
----@field kind "submission"|"poll"|"download" the purpose of the request; `on_request` gets no downloads
+---@field kind "submission"|"poll"|"download"|"upload" the purpose of the request; `on_request` gets no downloads and
+---  no uploads
 ---@field number integer the number of the attempt of this submission or download, or of the poll
 ---@field method "GET"|"POST" the HTTP method
 ---@field url string the URL, without a user name and password

@@ -25,26 +25,34 @@ local function await(id, latch, timeout, task_id)
 end
 
 --- Returns the handler of a transfer: it logs requests, and calls `on_end` at the end.
-local function handler_of(config, kind, url, on_end)
+local function handler_of(config, kind, spec, on_end)
     return function(name, event)
         if name == "ended" then return on_end(event) end
-        local sent = { kind = kind, method = "GET", url = url, size = 0 }
+        local body = spec.body
+        local sent = { kind = kind, method = body and "POST" or "GET", url = spec.url, size = body and #body or 0 }
         if config.log then request_log.write(config.log, request_log.info(event, sent, config.get_key())) end
     end
 end
 
---- Makes a request and waits for its end. Yields in a coroutine, blocks outside one.
-local function request(config, kind, spec, task_id)
-    local latch, event = scheduler.latch(), nil
-    local profile = kind == "download" and config.images or config.service
-    local id, reason = scheduler.transfer(profile, spec, handler_of(config, kind, spec.url, function(ended)
-        event = ended
-        scheduler.open(latch)
+--- Starts a request with a profile of the client. `event` is set, and the latch opens, at its end.
+local function begin(config, kind, profile, spec, task_id)
+    local started = { latch = scheduler.latch() }
+    local id, reason = scheduler.transfer(profile, spec, handler_of(config, kind, spec, function(ended)
+        started.event = ended
+        scheduler.open(started.latch)
     end))
     if not id then return nil, errors.new("io", "the engine could not start: " .. reason, { task_id = task_id }) end
-    local _, err = await(id, latch, nil, task_id)
-    if err then return nil, err end
-    return event
+    started.id = id
+    return started
+end
+
+--- Makes a request and waits for its end. Yields in a coroutine, blocks outside one.
+local function request(config, kind, profile, spec, task_id)
+    local started, err = begin(config, kind, profile, spec, task_id)
+    if not started then return nil, err end
+    local _, cancelled = await(started.id, started.latch, nil, task_id)
+    if cancelled then return nil, cancelled end
+    return started.event
 end
 
 --- Whether a poll URL may receive the key.
@@ -78,7 +86,7 @@ end
 ---@return table? event the "ended" event, also of a failure
 ---@return flux2.Error? err the request was not started, or was cancelled with the waiting coroutine
 function transport.download(config, spec, task_id)
-    return request(config, "download", spec, task_id)
+    return request(config, "download", config.images, spec, task_id)
 end
 
 --- Polls a task once. Yields in a coroutine, blocks outside one.
@@ -89,7 +97,29 @@ end
 ---@return table? event
 ---@return flux2.Error? err
 function transport.poll_once(config, id, url, timeout)
-    return request(config, "poll", { url = url, deadline = timeout, kind = "task" }, id)
+    return request(config, "poll", config.service, { url = url, deadline = timeout, kind = "task" }, id)
+end
+
+--- Starts to upload an image to a service that takes them. Several callers may wait for it.
+---@param config table the client's
+---@param bytes string
+---@param timeout number seconds
+---@return table? upload for transport.uploaded
+---@return flux2.Error? err
+function transport.upload(config, bytes, timeout)
+    return begin(config, "upload", config.uploader, {
+        url = config.upload_url, body = bytes, deadline = timeout,
+        kind = "task", -- the response has the URL of an image
+    })
+end
+
+--- Waits for the end of an upload. Yields in a coroutine, blocks outside one.
+---@param upload table
+---@return table? event
+---@return flux2.Error? err kind "cancelled": the upload goes on, for others
+function transport.uploaded(upload)
+    if scheduler.await(upload.latch) then return upload.event end
+    return nil, errors.new("cancelled", "the coroutine that waited for an upload was cancelled")
 end
 
 --- Returns the context of errors about requests to the service.
@@ -124,7 +154,7 @@ end
 ---@param id integer of the job
 ---@param url string the URL of the image
 function Prefetch:begin(id, url)
-    scheduler.adopt(id, handler_of(self._config, "download", url, function(ended)
+    scheduler.adopt(id, handler_of(self._config, "download", { url = url }, function(ended)
         self._event = ended
         scheduler.open(self._latch)
     end))

@@ -15,7 +15,7 @@ local values = require "flux2.cli.values"
 local serve = { name = "serve", summary = "Serve many clients with one API key: a gateway." }
 
 local PORT, DAY = 8787, 24 * 3600
-local MAX_HEADERS, MAX_BODY = 16 * 1024, 256 * 1024 -- bytes
+local MAX_HEADERS, MAX_BODY, MAX_UPLOADS = 16 * 1024, 256 * 1024, 256 * 2 ^ 20 -- bytes; uploads at the same time
 local RECEIVE_SECONDS, SEND_SECONDS = 30, 300
 local AT_ONCE = 100 -- tasks in one transaction
 local LEASE = 30 -- seconds
@@ -86,6 +86,8 @@ function serve.describe(command)
     command:flag("--unknown", "List submissions of unknown outcome, and exit.")
     add(command, "--release", "Decide that the service did not accept a task of --unknown, and exit.")
         :argname "<task>"
+    add(command, "--attach", "Decide that a task of --unknown is this one of the service, so that a gateway fetches " ..
+        "it, and exit."):argname "<task=id>"
     arguments.connection(command)
     arguments.output(command)
     command:epilog [[
@@ -119,7 +121,8 @@ local function list_unknown(db, out)
     if #list == 0 then
         out:say "No submissions of unknown outcome."
     else
-        out:say("Compare them with the tasks of your account. If the service has none: flux2 serve --release TASK")
+        out:say("Compare them with the tasks of your account. If the service has it: flux2 serve --attach TASK=ID\n" ..
+            "If it has none: flux2 serve --release TASK")
     end
     return exit.OK
 end
@@ -132,6 +135,25 @@ local function release(db, id, out)
         return exit.OK
     end
     return error_output.print(out, errors.new("not_found", text.show(id) .. " is no task of unknown outcome"))
+end
+
+--- Asks the service for the task before: a wrong id would be polled in vain.
+local function attach(db, args, out)
+    local id, upstream = args.attach:match "^(%x+)=(.+)$"
+    if not id then
+        return error_output.print(out, errors.new("invalid_request", "--attach must be TASK=ID, the task of the " ..
+            "gateway and the id at the service, not " .. text.show(args.attach)))
+    end
+    local client, status, err
+    client, err = session.client(args)
+    if client then status, err = client:status(upstream) end
+    if not status then return error_output.print(out, err) end
+    local done, reason = db:transaction(function()
+        return require("flux2.gateway.ledger").attach(db, id, upstream)
+    end)
+    if reason then return error_output.print(out, errors.new(done and "not_found" or "io", text.clean(reason, 300))) end
+    out:say(id .. " has been accepted: a gateway that runs fetches it within seconds, else the next one.")
+    return exit.OK
 end
 
 -- Starting ------------------------------------------------------------------------------------------------------------
@@ -152,7 +174,9 @@ local function listen(args)
     local server, reason = require("flux2.gateway.core").serve {
         address = address, port = tonumber(port), max_connections = args.connections or 10000,
         max_per_address = args.per_address or 100, exempt = args.trusted or {}, max_headers = MAX_HEADERS,
-        max_body = MAX_BODY, receive_seconds = RECEIVE_SECONDS, send_seconds = SEND_SECONDS,
+        max_body = MAX_BODY, upload_target = providers.resolve("gateway").upload.path,
+        max_upload = require("flux2.gateway.uploads").MAX_BYTES, max_uploads = MAX_UPLOADS,
+        receive_seconds = RECEIVE_SECONDS, send_seconds = SEND_SECONDS,
     }
     if not server then return nil, errors.new("io", "cannot listen: " .. reason) end
     return server, address:find ":" and "[" .. address .. "]" or address
@@ -232,6 +256,7 @@ function serve.run(args, out)
     if not db then return error_output.print(out, directory) end
     if args.unknown then return list_unknown(db, out) end
     if args.release then return release(db, args.release, out) end
+    if args.attach then return attach(db, args, out) end
     return run(args, out, db, directory)
 end
 

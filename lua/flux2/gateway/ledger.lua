@@ -29,18 +29,10 @@ local ledger = {}
 ---@field credits? number according to the service
 ---@field error? string JSON: kind, message
 
----@class flux2.gateway.Refusal why a submission is not taken
----@field status integer of the response
----@field type string
----@field message string
----@field retry_after? number seconds
-
 local ACTIVE = "('queued', 'submitting', 'accepted')"
 local MINUTE = 60
 
-local function refusal(status, kind, message, retry_after)
-    return { refusal = { status = status, type = kind, message = message, retry_after = retry_after } }
-end
+local refusal = tokens.refusal
 
 -- Reading -------------------------------------------------------------------------------------------------------------
 
@@ -161,10 +153,8 @@ end
 ---@return { tasks: flux2.gateway.Task[]?, is_repeated: boolean?, refusal: flux2.gateway.Refusal? }
 function ledger.take(db, token_id, wanted)
     local now = db:now()
-    local token = db:first("SELECT * FROM tokens WHERE id = ?" .. db.lock_row, token_id)
-    if not token or not tokens.is_valid(token, now) then
-        return refusal(401, "authentication_error", "the token is not valid")
-    end
+    local token, refused = tokens.lock(db, token_id)
+    if not token then return refused end
     return repeated(db, token_id, wanted) or check_budget(db, token, wanted) or check_rate(db, token, wanted, now)
         or check_concurrency(db, token, wanted) or check_queue(db, wanted) or insert(db, token, wanted, now)
 end
@@ -375,18 +365,55 @@ function ledger.release(db, id)
         problem, id) == 1
 end
 
+--- A person has found a task of unknown outcome at the service: a gateway polls it from now on, see `ledger.adopt`.
+---@param db flux2.gateway.Database
+---@param id string
+---@param upstream string the id at the service
+---@return string? reason why it was not attached
+function ledger.attach(db, id, upstream)
+    local other = db:first("SELECT id FROM tasks WHERE upstream = ?", upstream)
+    if other then return upstream .. " already belongs to task " .. other.id end
+    local changed = db:execute("UPDATE tasks SET state = 'accepted', gateway = NULL, upstream = ?, error = NULL, " ..
+        "ended = NULL WHERE id = ? AND state = 'unknown'", upstream, id)
+    return changed == 0 and id .. " is no task of unknown outcome" or nil
+end
+
+--- Takes the tasks that were attached.
+---@param db flux2.gateway.Database
+---@param gateway string the id of the caller, which polls them
+---@return flux2.gateway.Task[] accepted
+function ledger.adopt(db, gateway)
+    local found = db:query("SELECT * FROM tasks WHERE state = 'accepted' AND gateway IS NULL" .. db.skip_locked)
+    for _, row in ipairs(found) do db:execute("UPDATE tasks SET gateway = ? WHERE id = ?", gateway, row.id) end
+    return found
+end
+
 -- Retention -----------------------------------------------------------------------------------------------------------
 
---- Forgets expired images and the requests of their tasks. The tasks stay: they are what was spent.
+--- Forgets the expired rows of a table of files. Returns the SHA-256 of their files, as keys.
+local function forget_files(db, files, now)
+    local contents = {}
+    for _, row in ipairs(db:query("SELECT name, sha256 FROM " .. files .. " WHERE expires < ? LIMIT 1000", now)) do
+        db:execute("DELETE FROM " .. files .. " WHERE name = ?", row.name)
+        contents[row.sha256] = true
+    end
+    return contents
+end
+
+local function is_used(db, sha256)
+    return db:first("SELECT name FROM images WHERE sha256 = ? LIMIT 1", sha256)
+        or db:first("SELECT name FROM uploads WHERE sha256 = ? LIMIT 1", sha256)
+end
+
+--- Forgets expired images and uploads, and the requests of tasks. The tasks stay: they are what was spent.
 ---@param db flux2.gateway.Database
 ---@param retention number seconds
----@return string[] contents SHA-256 of the files that no image refers to any more
+---@return string[] contents SHA-256 of the files that no row refers to any more
 function ledger.expire(db, retention)
     local now, contents = db:now(), {}
-    for _, image in ipairs(db:query("SELECT name, sha256 FROM images WHERE expires < ? LIMIT 1000", now)) do
-        db:execute("DELETE FROM images WHERE name = ?", image.name)
-        if not db:first("SELECT name FROM images WHERE sha256 = ? LIMIT 1", image.sha256) then
-            contents[#contents + 1] = image.sha256
+    for _, files in ipairs { "images", "uploads" } do
+        for sha256 in pairs(forget_files(db, files, now)) do
+            if not is_used(db, sha256) then contents[#contents + 1] = sha256 end
         end
     end
     db:execute("UPDATE tasks SET request = '', idempotency = NULL WHERE ended < ? AND request <> '' AND state IN " ..

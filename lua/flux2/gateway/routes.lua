@@ -8,10 +8,12 @@ local openai_request = require "flux2.openai_request"
 local policy = require "flux2.gateway.policy"
 local flux2_request = require "flux2.request"
 local http = require "flux2.gateway.http"
+local image_signature = require "flux2.image_signature"
 local responses = require "flux2.gateway.responses"
 local secrets = require "flux2.gateway.secrets"
 local text = require "flux2.text"
 local tokens = require "flux2.gateway.tokens"
+local uploads = require "flux2.gateway.uploads"
 
 local routes = {}
 
@@ -79,9 +81,20 @@ local function key_of(request)
     return key
 end
 
+--- Runs a write that may be refused, and waits for its commit. Returns its result, or nil and a response.
+local function commit(self, fn)
+    if self.is_stopping then return nil, responses.error(503, "server_error", "the gateway is stopping", 5) end
+    local ok, result = self:write(fn)
+    if not ok then
+        self.warn("the database failed: " .. tostring(result))
+        return nil, responses.error(503, "server_error", "the ledger of the gateway is not available", 5)
+    end
+    if result.refusal then return nil, responses.refusal(result.refusal) end
+    return result
+end
+
 --- Reserves and queues `count` tasks. Waits for the commit.
 local function take(self, request, token, payload, count)
-    if self.is_stopping then return nil, responses.error(503, "server_error", "the gateway is stopping", 5) end
     local key, wrong = key_of(request)
     if wrong then return nil, wrong end
     local wanted = {
@@ -90,12 +103,8 @@ local function take(self, request, token, payload, count)
         digest = secrets.hash(request.path .. "\n" .. request.body),
     }
     for i = 1, count do wanted.ids[i] = secrets.hex(16) end
-    local ok, result = self:write(function(db) return ledger.take(db, token.id, wanted) end)
-    if not ok then
-        self.warn("the database failed: " .. tostring(result))
-        return nil, responses.error(503, "server_error", "the ledger of the gateway is not available", 5)
-    end
-    if result.refusal then return nil, responses.refusal(result.refusal) end
+    local result, refused = commit(self, function(db) return ledger.take(db, token.id, wanted) end)
+    if not result then return nil, refused end
     self.may_claim = true
     return result.tasks
 end
@@ -130,10 +139,15 @@ local function settled(self, id, token, until_)
     return task
 end
 
+--- The address of the gateway for its clients.
+local function base_of(self, request)
+    return self.public_url or http.own_url(request, self.trusted)
+end
+
 local function urls_of(self, request, task)
     local urls = {}
     if task.state ~= "done" then return urls end
-    local base = self.public_url or http.own_url(request, self.trusted)
+    local base = base_of(self, request)
     for i, image in ipairs(ledger.images(self.db, task.id)) do urls[i] = base .. "/images/" .. image.name end
     return urls
 end
@@ -202,20 +216,48 @@ local function generate(self, request)
     return response
 end
 
--- The rest ------------------------------------------------------------------------------------------------------------
+-- Files -----------------------------------------------------------------------------------------------------------
 
---- The name is looked up in the ledger; the path of the file is made of the hash there.
-local function show_image(self, _, name)
-    local image = name:find "^[%w_-]+$" and #name <= 64
-        and self.db:first("SELECT * FROM images WHERE name = ? AND expires > ?", name, self.db:now())
-    if not image then return responses.error(404, "not_found", "there is no such image, or it has expired") end
-    return {
-        status = 200, path = self.store:path(image.sha256), headers = {
-            ["Content-Type"] = image.content_type, ["Cache-Control"] = "private, max-age=86400, immutable",
-            ["X-Content-Type-Options"] = "nosniff", ["Content-Security-Policy"] = "default-src 'none'",
-        },
-    }
+--- Returns the handler for the files of a table: the name is looked up in the ledger; the path of the file is made of
+--- the hash there.
+local function show_files(files)
+    local sql = "SELECT * FROM " .. files .. " WHERE name = ? AND expires > ?"
+    return function(self, _, name)
+        local file = name:find "^[%w_-]+$" and #name <= 64 and self.db:first(sql, name, self.db:now())
+        if not file then return responses.error(404, "not_found", "there is no such image, or it has expired") end
+        return {
+            status = 200, path = self.store:path(file.sha256), headers = {
+                ["Content-Type"] = file.content_type, ["Cache-Control"] = "private, max-age=86400, immutable",
+                ["X-Content-Type-Options"] = "nosniff", ["Content-Security-Policy"] = "default-src 'none'",
+            },
+        }
+    end
 end
+
+--- Stores an input image. The bytes determine its type; no name comes from the client.
+local function upload(self, request)
+    local token, refused = authenticate(self, request)
+    if not token then return refused end
+    local content_type = image_signature.type(request.body:sub(1, image_signature.size))
+    if not content_type then
+        return responses.error(415, "invalid_request", "the body must be an image: PNG, JPEG, WEBP, GIF or AVIF")
+    end
+    local wanted = {
+        name = secrets.name(18), sha256 = secrets.hash(request.body), content_type = content_type, size = #request.body,
+    }
+    local result
+    result, refused = commit(self, function(db) return uploads.take(db, token.id, wanted) end)
+    if not result then return refused end
+    local ok, reason = self.store:add(request.body, wanted.sha256)
+    if not ok then
+        self.warn("an upload cannot be stored: " .. reason)
+        return responses.error(503, "server_error", "the upload cannot be stored", 5)
+    end
+    local url = base_of(self, request) .. self.contract.upload.path .. "/" .. result.name
+    return responses.json(200, { code = 200, message = "success", data = { url = url } })
+end
+
+-- The operator -------------------------------------------------------------------------------------------------------
 
 local function show_health(self)
     if self.is_stopping then return responses.json(503, { status = "stopping" }) end
@@ -245,7 +287,9 @@ function routes.list(provider)
         { method = "POST", path = provider.root .. provider.routes.submit, handler = submit },
         { method = "GET", path = task_route, handler = show_task },
         { method = "POST", path = OPENAI_ROUTE, handler = generate },
-        { method = "GET", path = "/images/", handler = show_image },
+        { method = "POST", path = provider.upload.path, handler = upload },
+        { method = "GET", path = "/images/", handler = show_files "images" },
+        { method = "GET", path = provider.upload.path .. "/", handler = show_files "uploads" },
         { method = "GET", path = "/healthz", handler = show_health },
         { method = "GET", path = "/metrics", handler = show_metrics },
     }, task_route

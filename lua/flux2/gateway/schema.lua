@@ -31,6 +31,14 @@ local MIGRATIONS = {
         "CREATE INDEX images_by_expiry ON images (expires)",
         "CREATE TABLE gateways (id TEXT PRIMARY KEY, seen " .. NUMBER .. " NOT NULL)",
     },
+    {
+        "CREATE TABLE uploads (name TEXT PRIMARY KEY, token TEXT NOT NULL REFERENCES tokens(id), sha256 TEXT " ..
+            "NOT NULL, content_type TEXT NOT NULL, size " .. NUMBER .. " NOT NULL, created " .. NUMBER ..
+            " NOT NULL, expires " .. NUMBER .. " NOT NULL)",
+        "CREATE INDEX uploads_by_token ON uploads (token, sha256)",
+        "CREATE INDEX uploads_by_content ON uploads (sha256)",
+        "CREATE INDEX uploads_by_expiry ON uploads (expires)",
+    },
 }
 
 --- The newest version.

@@ -148,10 +148,12 @@ local function beat(self)
         self.must_reclaim = false
         self.writer:add(function(db) self.upstream:reclaim(db) end, function(ok) self.must_reclaim = not ok end)
     end
-    if not self.db.is_shared then return end
-    self.writer:add(function(db) return ledger.take_over(db, self.gateway, self.lease) end, function(ok, rows)
+    local function resume_all(ok, rows)
         for _, row in ipairs(ok and rows or {}) do self.upstream:resume(row) end
-    end)
+    end
+    self.writer:add(function(db) return ledger.adopt(db, self.gateway) end, resume_all)
+    if not self.db.is_shared then return end
+    self.writer:add(function(db) return ledger.take_over(db, self.gateway, self.lease) end, resume_all)
 end
 
 local function expire(self)
@@ -179,6 +181,7 @@ local function turn(self, seconds)
     self.server:wait(self.descriptor, self.writer:has_work() and core.now() >= self.flush_at and 0 or seconds)
     flux2.update(UPDATE)
     take_requests(self)
+    self.upstream:turn() -- before files are removed that it refers to by now
     local now = core.now()
     for _, regular in ipairs(REGULAR) do
         local name, interval, fn = regular[1], regular[2], regular[3]
@@ -188,7 +191,6 @@ local function turn(self, seconds)
             if not ok then self.warn(tostring(fault)) end
         end
     end
-    self.upstream:turn()
     claim(self, now)
     flush(self, now)
     self.waiters:expire(now)

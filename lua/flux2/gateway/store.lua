@@ -1,6 +1,6 @@
 --- The images of a gateway: files named after their contents, in a directory. No name comes from a client.
 --
---     incoming-<gateway>/<task>-<number>   downloaded, not referred to by the ledger yet
+--     incoming-<gateway>/<task>-<number>   downloaded or uploaded, not complete yet
 --     <2 digits>/<SHA-256>                 an image
 
 local core = require "flux2.core"
@@ -36,7 +36,7 @@ function store.open(directory, gateway)
 end
 
 --- The file into which an image is downloaded.
----@param task string
+---@param task string or another unique name
 ---@param number integer
 ---@return string path
 function Store:incoming(task, number)
@@ -50,6 +50,15 @@ function Store:path(sha256)
     return ("%s/%s/%s"):format(self.directory, sha256:sub(1, 2), sha256)
 end
 
+--- Moves a file to the place of its content. Returns the directory of that place.
+local function put(self, path, sha256)
+    local directory = self.directory .. "/" .. sha256:sub(1, 2)
+    local ok, reason = core.directory(directory)
+    if ok then ok, reason = core.rename(path, self:path(sha256)) end
+    if not ok then return nil, reason end
+    return directory
+end
+
 --- Moves a downloaded image to its place. It may be lost until the next `sync`.
 ---@param path string
 ---@return { name: string, sha256: string, content_type: string }? image with a new name that cannot be guessed
@@ -58,14 +67,25 @@ function Store:keep(path)
     local bytes, reason = core.read_file(path, MAX_BYTES)
     if not bytes then return nil, reason end
     local sha256 = secrets.hash(bytes)
-    local directory = self.directory .. "/" .. sha256:sub(1, 2)
-    local ok
-    ok, reason = core.directory(directory)
-    if ok then ok, reason = core.rename(path, self:path(sha256)) end
-    if not ok then return nil, reason end
+    local directory, why = put(self, path, sha256)
+    if not directory then return nil, why end
     self.unsynced[self:path(sha256)], self.unsynced[directory], self.unsynced[self.directory] = true, true, true
     local content_type = image_signature.type(bytes:sub(1, image_signature.size)) or "application/octet-stream"
     return { name = secrets.name(18), sha256 = sha256, content_type = content_type }
+end
+
+--- Stores bytes, so that they survive a power failure.
+---@param bytes string
+---@param sha256 string of the bytes
+---@return boolean? ok
+---@return string? reason
+function Store:add(bytes, sha256)
+    local path = self:incoming("upload-" .. secrets.hex(8), 1)
+    local ok, reason = core.write_file(path, bytes)
+    local directory = ok
+    if ok then directory, reason = put(self, path, sha256) end
+    if not directory then return nil, reason end
+    return gateway_core.sync { self:path(sha256), directory, self.directory }
 end
 
 --- Makes all images that were moved to their places survive a power failure. One wait for the disk serves many.

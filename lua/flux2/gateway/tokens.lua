@@ -19,6 +19,12 @@ local tokens = {}
 ---@field revoked? number seconds since 1970
 ---@field created number seconds since 1970
 
+---@class flux2.gateway.Refusal why a request is not taken
+---@field status integer of the response
+---@field type string
+---@field message string
+---@field retry_after? number seconds
+
 --- The beginning of each token.
 tokens.prefix = providers.resolve("gateway").key_prefix
 
@@ -77,6 +83,28 @@ end
 ---@return boolean
 function tokens.is_valid(token, now)
     return token.revoked == nil and (token.expires == nil or token.expires > now)
+end
+
+--- Makes the result of a request that is not taken.
+---@param status integer
+---@param kind string
+---@param message string
+---@param retry_after? number seconds
+---@return { refusal: flux2.gateway.Refusal }
+function tokens.refusal(status, kind, message, retry_after)
+    return { refusal = { status = status, type = kind, message = message, retry_after = retry_after } }
+end
+
+--- Locks the row of a token until the end of the transaction, so that no other request spends what is left of its
+--- limits.
+---@param db flux2.gateway.Database
+---@param id string
+---@return table? row of a valid token
+---@return { refusal: flux2.gateway.Refusal }? refused
+function tokens.lock(db, id)
+    local row = db:first("SELECT * FROM tokens WHERE id = ?" .. db.lock_row, id)
+    if row and tokens.is_valid(row, db:now()) then return row end
+    return nil, tokens.refusal(401, "authentication_error", "the token is not valid")
 end
 
 --- Finds the token of a request.

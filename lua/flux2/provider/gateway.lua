@@ -1,4 +1,5 @@
---- A gateway, `flux2 serve`: the contract of the default service, and a header that makes submissions repeatable.
+--- A gateway, `flux2 serve`: the contract of the default service, a header that makes submissions repeatable, and
+-- uploads of input images.
 
 local apiin = require "flux2.provider.apiin"
 
@@ -9,5 +10,6 @@ gateway.name = "gateway"
 gateway.base_url = "http://127.0.0.1:8787"
 gateway.key_prefix = "f2gw_"
 gateway.idempotency_header = "Idempotency-Key"
+gateway.upload = { path = "/uploads", seconds = 3600 }
 
 return gateway

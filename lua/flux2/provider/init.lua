@@ -34,6 +34,8 @@ local providers = {}
 ---@field response? table<string, table> lists of the response schema, instead of those in flux2.provider.common
 ---@field idempotency_header? string the name of a request header with a random key for each submission. Only for a
 ---  service that returns the same task for the same key: a submission of unknown outcome is then sent again
+---@field upload? { path: string, seconds: number } where the service takes an image of `input_images`: a path after the
+---  base URL for a POST with its bytes. The response contains its URL, which is used again for so many seconds
 ---@field trace_headers? string[] the response headers with a request id, for err.request_id
 
 ---@class flux2.ProviderField One field of a request.
@@ -124,6 +126,7 @@ local MEMBERS = {
     base_url = { function(v) return (url.check(v)) ~= nil end, "an http(s) URL", true },
     root = { is_path, "a path such as '/v1'" },
     environment = TABLE, routes = required(TABLE), fields = required(TABLE), prices = TABLE, response = TABLE,
+    upload = TABLE,
     headers = { is_headers, "a list of headers such as 'x-key: {key}', one of them with {key}", true },
     key_prefix = { function(v) return type(v) == "string" and #v >= 3 and not v:find "[^%w_-]" end,
         "at least 3 letters, digits, '-' or '_'" },
@@ -141,6 +144,11 @@ local ROUTES = {
         true },
     task = { function(v) return is_path(v) and v:find("{id}", 1, true) ~= nil end,
         "a path with {id}, such as '/tasks/{id}'" },
+}
+
+local UPLOAD = {
+    path = required { is_path, "a path such as '/uploads'" },
+    seconds = required { function(v) return is_number(v) and v > 0 end, "a number of seconds" },
 }
 
 local FIELD = {
@@ -240,6 +248,7 @@ local function check(given)
     local wrong = check_members("provider", given, MEMBERS)
         or check_members("provider.environment", given.environment or {}, ENVIRONMENT)
         or check_members("provider.routes", given.routes, ROUTES)
+        or given.upload and check_members("provider.upload", given.upload, UPLOAD)
         or check_members("provider.response", given.response or {}, RESPONSE)
         or check_fields(given.fields)
     if wrong then return wrong end
