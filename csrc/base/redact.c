@@ -48,32 +48,45 @@ static size_t match_secret(const char *text, size_t size, const char *secret)
 static size_t match_any(const char *text, size_t size, const struct flux2_string_list *secrets)
 {
     size_t i, n = 0;
-    for (i = 0; n == 0 && i < secrets->count; i++) {
-        const char *secret = secrets->at[i];
-        if ((*text == *secret || *text == '\\' || *text == '%') && strlen(secret) >= FLUX2_SECRET_MIN)
-            n = match_secret(text, size, secret);
-    }
+    for (i = 0; n == 0 && i < secrets->count; i++)
+        if (strlen(secrets->at[i]) >= FLUX2_SECRET_MIN)
+            n = match_secret(text, size, secrets->at[i]);
+    return n;
+}
+
+/* Marks the bytes at which a secret may begin: its first character, or that of an escape. */
+static void mark_beginnings(bool begins[256], const struct flux2_string_list *secrets)
+{
+    size_t i;
+    begins['\\'] = begins['%'] = secrets->count > 0;
+    for (i = 0; i < secrets->count; i++)
+        begins[(unsigned char)*secrets->at[i]] = true;
+}
+
+/* Returns the number of bytes of TEXT before the next one at which a secret may begin, and at least 1. Every poll's
+ * body passes through here. */
+static size_t skip(const char *text, size_t size, const bool begins[256])
+{
+    size_t n = 1;
+    while (n < size && !begins[(unsigned char)text[n]])
+        n++;
     return n;
 }
 
 size_t flux2_redact(char *out, size_t room, const char *text, size_t size, const struct flux2_string_list *secrets)
 {
+    bool begins[256] = {false};
     size_t at = 0, made = 0;
-    if (secrets->count == 0) {
-        made = size < room ? size : room;
-        memmove(out, text, made);
-        return made;
-    }
+    mark_beginnings(begins, secrets);
     while (at < size && made < room) {
-        size_t n = match_any(text + at, size - at, secrets);
-        if (n == 0) {
-            out[made++] = text[at++];
-            continue;
-        }
-        size_t marked = room - made < sizeof mark - 1 ? room - made : sizeof mark - 1;
-        memcpy(out + made, mark, marked);
-        made += marked;
-        at += n;
+        size_t left = size - at, free = room - made;
+        size_t matched = begins[(unsigned char)text[at]] ? match_any(text + at, left, secrets) : 0;
+        const char *source = matched > 0 ? mark : text + at;
+        size_t n = matched > 0 ? sizeof mark - 1 : skip(text + at, left, begins);
+        n = n < free ? n : free;
+        memmove(out + made, source, n);
+        made += n;
+        at += matched > 0 ? matched : n;
     }
     return made;
 }

@@ -270,6 +270,16 @@ static void set_shape(struct flux2_transfer *t, unsigned shape)
     t->shape = shape;
 }
 
+/* Sets the URL in parsed form: of a text libcurl makes a normalized copy for each request, which is a twelfth of all
+ * instructions. If it cannot be parsed, libcurl says so when the request begins. */
+static CURLcode set_url(struct flux2_transfer *t)
+{
+    const char *url = t->request.url;
+    bool is_parsed = curl_url_set(t->url, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME | CURLU_PATH_AS_IS) == CURLUE_OK;
+    curl_easy_setopt(t->easy, CURLOPT_CURLU, is_parsed ? t->url : NULL);
+    return curl_easy_setopt(t->easy, CURLOPT_URL, url);
+}
+
 static CURLcode set_request(struct flux2_transfer *t)
 {
     const struct flux2_request *r = &t->request;
@@ -282,7 +292,7 @@ static CURLcode set_request(struct flux2_transfer *t)
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, r->body);
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_size);
     }
-    return curl_easy_setopt(t->easy, CURLOPT_URL, r->url);
+    return set_url(t);
 }
 
 /* --- life ------------------------------------------------------------------------------------------- */
@@ -292,13 +302,13 @@ struct flux2_transfer *flux2_transfer_new(void)
     struct flux2_transfer *t = calloc(1, sizeof *t);
     if (!t)
         return NULL;
-    t->easy = curl_easy_init();
-    if (!t->easy) {
-        free(t);
-        return NULL;
-    }
     flux2_sink_init(&t->sink);
-    return t;
+    t->easy = curl_easy_init();
+    t->url = curl_url();
+    if (t->easy && t->url)
+        return t;
+    flux2_transfer_free(t);
+    return NULL;
 }
 
 void flux2_transfer_free(struct flux2_transfer *t)
@@ -307,6 +317,7 @@ void flux2_transfer_free(struct flux2_transfer *t)
         return;
     flux2_transfer_clear(t);
     curl_easy_cleanup(t->easy);
+    curl_url_cleanup(t->url);
     flux2_http_config_release(t->config);
     free(t);
 }

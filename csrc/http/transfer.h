@@ -31,6 +31,7 @@ struct flux2_request {
 /* A transfer. The worker reads its members; only transfer.c changes them, except `owner` and `turn`. */
 struct flux2_transfer {
     CURL *easy;                       /* owned */
+    CURLU *url;                       /* the URL of the request, parsed; owned */
     struct flux2_http_config *config; /* the configuration of the easy handle; one reference */
     unsigned shape;                   /* HAS_BODY etc. of the last request, see transfer.c */
     struct flux2_request request;     /* the current request */

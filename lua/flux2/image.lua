@@ -40,15 +40,15 @@ end
 ---@private
 ---@param config table
 ---@param given table url or buffer, content_type
----@param origin? { task_id: string?, task_url: string?, index: integer?, record: flux2.Record?,
----  prefetch: flux2.Prefetch?, made: table? } its task, the poll URL of that, and its place among the images; the
----  record of the task in the spool; the started download; what its metadata is made of, nil: it has none
+---@param origin? { task_id: string?, poll_url: string?, index: integer?, record: flux2.Record?,
+---  prefetch: flux2.Prefetch?, made: table? } its task, the poll URL of that, if any, and its place among the images;
+---  the record of the task in the spool; the started download; what its metadata is made of, nil: it has none
 ---@return flux2.Image
 function Image.new(config, given, origin)
     origin = origin or {}
     local self = setmetatable({
         url = given.url, content_type = given.content_type, _config = config, _task_id = origin.task_id,
-        _task_url = origin.task_url, _index = origin.index, _record = origin.record, _made = origin.made,
+        _poll_url = origin.poll_url, _index = origin.index, _record = origin.record, _made = origin.made,
         _born = core.now(),
     }, Image)
     if given.buffer then
@@ -108,8 +108,8 @@ end
 
 --- Polls the task for a fresh URL. Returns whether the URL changed.
 local function refresh(self, timeout)
-    local event = self._task_url
-        and transport.poll_once(self._config, self._task_id, self._task_url, math.max(timeout, 0.001))
+    local url = self._task_id and transport.task_url(self._config, self._task_id, self._poll_url)
+    local event = url and transport.poll_once(self._config, self._task_id, url, math.max(timeout, 0.001))
     local fresh = event and event.images and event.images[self._index]
     local has_changed = fresh and fresh.url and fresh.url ~= self.url or false
     if has_changed then self.url = fresh.url end
@@ -257,7 +257,7 @@ end
 -- Example: `assert(image:save "garden.png")`
 function Image:save(path, timeout)
     validate.receiver(self, Image, "image:save")
-    if type(path) ~= "string" or path == "" or path:find("%z") then
+    if type(path) ~= "string" or path == "" or path:find("\0", 1, true) then
         error("image:save: path must be a string that is not empty, not " .. text.show(path), 2)
     end
     validate.timeout("image:save", timeout)

@@ -39,16 +39,22 @@ end
 -- nil if the value is valid.
 local CHECKS = {}
 
-function CHECKS.word(field, value)
+local function word_message(field, value)
     local list = "'" .. table.concat(field.allowed, "' or '") .. "'"
     local message = must_be(field.name, list, value)
     if type(value) ~= "string" then return message end
     for _, word in ipairs(field.allowed) do
-        if value == word then return nil end
         if value:lower() == word:lower() then return message .. ": did you mean '" .. word .. "'?" end
     end
     local near = suggest.nearest(value, field.allowed)
     return near and message .. ": did you mean '" .. near .. "'?" or message
+end
+
+function CHECKS.word(field, value)
+    for _, word in ipairs(field.allowed) do
+        if value == word then return nil end
+    end
+    return word_message(field, value)
 end
 
 local function range(field)
@@ -56,11 +62,13 @@ local function range(field)
 end
 
 function CHECKS.text(field, value)
-    local rule = range(field) .. " characters"
-    if type(value) ~= "string" then return must_be(field.name, "a string of " .. rule, value) end
+    if type(value) ~= "string" then
+        return must_be(field.name, "a string of " .. range(field) .. " characters", value)
+    end
     local count, position = text.length(value)
     if not count then return field.name .. " is not valid UTF-8: byte " .. position .. " does not belong there" end
-    if count < field.min or count > field.max then return field.name .. " must have " .. rule .. ", has " .. count end
+    if count >= field.min and count <= field.max then return nil end
+    return field.name .. " must have " .. range(field) .. " characters, has " .. count
 end
 
 function CHECKS.ratio(field, value, given)
@@ -294,6 +302,7 @@ end
 function request.path(provider, payload)
     local submit = provider.routes.submit
     if type(submit) ~= "function" then
+        if not submit:find("{", 1, true) then return submit end
         return (submit:gsub("{(.-)}", function(name)
             return core.escape(payload[name] or provider.by_name[name].default)
         end))

@@ -140,12 +140,11 @@ end
 
 local function succeed(self, event)
     local images = {}
-    local url = self.id and transport.task_url(self._config, self.id, self.poll_url) or nil
     if self._record then self._record:expect(#event.images) end
     for i, given in ipairs(event.images) do
         local prefetch = i == 1 and self._prefetch and self._prefetch:has_begun() and self._prefetch or nil
         images[i] = Image.new(self._config, given, {
-            task_id = self.id, task_url = url, index = i, record = self._record, prefetch = prefetch,
+            task_id = self.id, poll_url = self.poll_url, index = i, record = self._record, prefetch = prefetch,
             made = self._made,
         })
     end
