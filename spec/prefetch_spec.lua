@@ -1,4 +1,5 @@
--- client:generate starts the download of an image as soon as its task has ended, even while the host does not pump.
+-- client:generate, and client:submit with `save`, start the download of an image as soon as its task has ended, even
+-- while the host does not pump.
 local bound = require "support.bound"
 local core = require "flux2.core"
 local flux2 = require "flux2"
@@ -72,7 +73,7 @@ describe("the image of client:generate", function()
             local ended = false
             local handle = flux2.spawn(function()
                 return client:generate("a red fox", {
-                    save = dir .. "/fox.png", on_done = function(_, result) ended = result ~= nil end,
+                    save = dir .. "/fox.png", on_progress = function(task) ended = task.progress == 1 end,
                 })
             end)
             if knows_end then service.pump_until(function() return ended end) end
@@ -127,5 +128,107 @@ describe("the image of client:generate", function()
         service.pump_until(function() return other end)
         assert.equal("timeout", other.kind)
         assert.equal(PNG, assert(image:bytes()):sub(1, 8))
+    end)
+end)
+
+describe("client:submit with save", function()
+    local emu, client, dir, path
+    service.around_each(before_each, after_each, nil, function(...)
+        emu, dir = ...
+        path = dir .. "/fox.png"
+        client = service.client(emu, { spool = dir .. "/spool", poll = { interval = 0.02, patience = bound(20) } })
+    end)
+
+    local function records()
+        local n = 0
+        for _, name in ipairs(service.list(dir .. "/spool")) do n = n + (name:find "^task" and 1 or 0) end
+        return n
+    end
+
+    local function is_saved() return service.exists(path) and service.read(path):sub(1, 8) == PNG end
+
+    it("saves while the host is asleep, and is done when the image is saved", function()
+        local states = {}
+        local task = assert(client:submit("a red fox", {
+            save = path,
+            on_progress = function(task) if task.progress == 1 then states[#states + 1] = task.state end end,
+            on_done = function(task, result)
+                states[#states + 1] = task.state
+                states[#states + 1] = result.images[1].path
+                states[#states + 1] = is_saved() and records()
+            end,
+        }))
+        local last = core.now() + bound(10)
+        while not service.exists(path) do
+            assert(core.now() < last)
+            scheduler.block(0.01)
+        end
+        local result = assert(task:wait())
+        assert.same({ "running", "succeeded", path, 0 }, states)
+        assert.equal("image/png", result.images[1].content_type)
+        assert.equal(1, emu:stats().downloads)
+        assert.equal(0, flux2.pending())
+    end)
+
+    it("reports a path that cannot be written before anything is sent", function()
+        local task = assert(client:submit("a red fox", { save = dir .. "/none/fox.png" }))
+        local result, err = task:wait()
+        assert.is_nil(result)
+        assert.same({ "io", "cannot write '" .. dir .. "/none/fox.png': No such file or directory", nil },
+            { err.kind, err.message, err.paid })
+        assert.same({ 0, 0, 0 }, { emu:stats().requests, records(), (client:spent()) })
+        local nothing, why = client:submit("a red fox", { save = "a\0b" })
+        assert.is_nil(nothing)
+        assert.equal("io", why.kind)
+    end)
+
+    it("repeats the download with a fresh URL", function()
+        emu:fault { method = "GET", path = "/images/*", nth = 1, status = 410, body = "gone" }
+        assert(assert(client:submit("a red fox", { save = path })):wait())
+        assert.is_true(is_saved())
+        assert.equal(0, records())
+    end)
+
+    for _, form in ipairs { "url", "b64_json" } do
+        it("saves the image of a service without tasks: " .. form, function()
+            emu:set { sync = form }
+            local result = assert(assert(client:submit("a red fox", { save = path })):wait())
+            assert.equal(path, result.images[1].path)
+            assert.is_true(is_saved())
+            assert.equal(0, records())
+        end)
+    end
+
+    it("fails when the image cannot be saved, which is paid for, and saves it at the next wait", function()
+        emu:fault { method = "GET", path = "/images/*", times = 9, hang = true }
+        local task = assert(client:submit("a red fox", { save = path, timeout = bound(1) }))
+        local result, err = task:wait()
+        assert.is_nil(result)
+        assert.same({ "timeout", true, task.id, "failed", 1 }, { err.kind, err.paid, err.task_id, task.state, records() })
+        emu:clear_faults()
+        assert(task:wait())
+        assert.is_true(is_saved())
+        assert.same({ 1, 0 }, { #emu:ledger(), records() })
+    end)
+
+    it("can be cancelled during the download, and during its repetition", function()
+        local function downloads()
+            local n = 0
+            for _, request in ipairs(emu:requests()) do n = n + (request.path:find "^/images/" and 1 or 0) end
+            return n
+        end
+        for most, fault in ipairs { { hang = true }, { status = 410 } } do
+            emu:clear_faults()
+            fault.method, fault.path, fault.times = "GET", "/images/*", 99
+            emu:fault(fault)
+            local before = downloads()
+            local task = assert(client:submit("a red fox", { save = path }))
+            service.pump_until(function() return task.progress == 1 and downloads() >= before + most end)
+            task:cancel()
+            assert.equal("cancelled", select(2, task:wait()).kind)
+            service.pump_until(function() return flux2.stats().jobs == 0 end)
+            assert.equal(0, flux2.pending())
+            assert.is_false(service.exists(path))
+        end
     end)
 end)

@@ -282,12 +282,9 @@ static void push_last(lua_State *L, const struct flux2_event *ev)
     lua_setfield(L, -2, "last");
 }
 
-/* Pushes the result of a request. The response comes first: headers override the body. */
-static void push_end(lua_State *L, const struct flux2_event *ev, struct flux2_image_buffers *buffers)
+/* Adds what only errors and REQUEST events need to the event on top of the stack. */
+static void push_details(lua_State *L, const struct flux2_event *ev)
 {
-    lua_createtable(L, 0, 16);
-    if (ev->response)
-        flux2_core_push_response(L, ev->response, buffers);
     if (ev->outcome.failure != FLUX2_FAILURE_NONE) {
         set_string(L, "failure", flux2_core_failures[ev->outcome.failure]);
         set_integer(L, "polls", ev->polls);
@@ -300,17 +297,34 @@ static void push_end(lua_State *L, const struct flux2_event *ev, struct flux2_im
         set_number(L, "retry_after", ev->outcome.retry_after);
     if (ev->outcome.sent)
         set_true(L, "sent");
-    if (ev->submission)
-        set_true(L, "submission");
     set_integer(L, "attempts", ev->attempts);
-    if (ev->signature >= 0)
-        set_integer(L, "signature", (uint64_t)ev->signature + 1);
     if (ev->obstacle != FLUX2_OBSTACLE_NONE)
         set_string(L, "obstacle", obstacles[ev->obstacle]);
-    set_string(L, "message", ev->texts.message);
     set_string(L, "content_type", ev->texts.content_type);
     set_string(L, "location", ev->texts.location);
     set_string(L, "request_id", ev->texts.trace);
+}
+
+static bool is_success(const struct flux2_event *ev)
+{
+    return ev->kind == FLUX2_EVENT_ENDED && ev->outcome.failure == FLUX2_FAILURE_NONE &&
+           ev->response->error == FLUX2_ERROR_NONE;
+}
+
+/* Pushes the result of a request; of a success only what Lua uses, to save time in a frame. The response comes first:
+ * headers override the body. */
+static void push_end(lua_State *L, const struct flux2_event *ev, struct flux2_image_buffers *buffers)
+{
+    lua_createtable(L, 0, is_success(ev) ? 8 : 16);
+    if (ev->response)
+        flux2_core_push_response(L, ev->response, buffers);
+    if (!is_success(ev))
+        push_details(L, ev);
+    if (ev->submission)
+        set_true(L, "submission");
+    if (ev->signature >= 0)
+        set_integer(L, "signature", (uint64_t)ev->signature + 1);
+    set_string(L, "message", ev->texts.message);
     if (ev->fetch > 0)
         set_integer(L, "fetch", ev->fetch);
     if (ev->body && ev->signature < 0) {
@@ -348,7 +362,8 @@ static void move_body(lua_State *L, struct flux2_event *ev, const struct flux2_i
 
 /* engine:next() -> id, kind, event | nothing. An event is removed only after Lua has all of it. Only members with a
  * value are set, to save time in a frame. "accepted": id, poll_url, message, credits; "accepted" and "changed": status,
- * progress. A body with an accepted signature is a `buffer`, any other the string `body`. "request": all members. */
+ * progress. A body with an accepted signature is a `buffer`, any other the string `body`. An "ended" without an `error`
+ * has nothing about the HTTP response. "request": all members. */
 static int engine_next(lua_State *L)
 {
     static const char *const kinds[] = {"accepted", "changed", "request", "ended"};

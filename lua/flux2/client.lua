@@ -24,20 +24,17 @@ local TASK_OPTIONS = {
     on_done = "function", on_request = "function", on_progress = "function", on_status = "function",
     timeout = "seconds",
 }
-local SUBMIT_OPTIONS = { price = "credits" }
+local SUBMIT_OPTIONS = { price = "credits", save = "string" }
 local RECOVER_OPTIONS = { timeout = "seconds" }
 local STATUS_OPTIONS = { poll_url = "string", timeout = "seconds" }
 local ADOPT_OPTIONS = { poll_url = "string" }
-local GENERATE_OPTIONS = { save = "string" }
-local MAP_OPTIONS = { concurrency = "positive", ordered = "boolean", save = "function" }
+local MAP_OPTIONS = { concurrency = "positive", ordered = "boolean" }
 for name, kind in pairs(TASK_OPTIONS) do
     SUBMIT_OPTIONS[name] = kind
     ADOPT_OPTIONS[name] = kind
 end
-for name, kind in pairs(SUBMIT_OPTIONS) do
-    GENERATE_OPTIONS[name] = kind
-    MAP_OPTIONS[name] = kind
-end
+for name, kind in pairs(SUBMIT_OPTIONS) do MAP_OPTIONS[name] = kind end
+MAP_OPTIONS.save = "function"
 
 --- Makes a client, for flux2.new.
 ---@private
@@ -80,7 +77,7 @@ local function send(self, payload, body, images, opts, prefetch)
         images = parts, size = size or #body, kind = kind,
         url = url, body = body, request = payload, price = price, is_estimated = not opts.price,
         timeout = opts.timeout, reservation = reservation,
-        on_request = opts.on_request, prefetch = prefetch,
+        on_request = opts.on_request, prefetch = prefetch, save = opts.save,
     }
     local task
     if self._config.spool then submission.record, err = self._config.spool:record(self._config, payload, price) end
@@ -96,6 +93,10 @@ end
 
 local function submit(self, given, opts, level, prefetch)
     local images
+    if opts.save and opts.save:find "%z" then
+        local message = "cannot write " .. text.show(opts.save) .. ": a file name must not contain a NUL byte"
+        return nil, errors.new("io", message)
+    end
     if type(given) == "table" and given.input_images ~= nil then
         given, images = input_images.place(self._config, given, opts.timeout or self._config.timeout)
         if not given then return nil, images end
@@ -110,11 +111,7 @@ end
 
 local function generate(self, given, opts, level)
     local until_ = core.now() + (opts.timeout or self._config.timeout)
-    if opts.save and opts.save:find "%z" then
-        local message = "cannot write " .. text.show(opts.save) .. ": a file name must not contain a NUL byte"
-        return nil, errors.new("io", message)
-    end
-    local task, err = submit(self, given, opts, level + 1, transport.prefetch(opts.save, until_, self._config))
+    local task, err = submit(self, given, opts, level + 1, true)
     if not task then return nil, err end
     local result
     result, err = task:wait()
@@ -122,27 +119,21 @@ local function generate(self, given, opts, level)
         if err.kind == "cancelled" then task:cancel() end -- no other code has a reference to this task
         return nil, err
     end
-    local image, left = result.images[1], math.max(until_ - core.now(), 0.001)
+    local image, fetched = result.images[1], opts.save
     image.result = result
-    local fetched
-    if opts.save then
-        fetched, err = image:save(opts.save, left)
-    else
-        fetched, err = image:buffer(left)
-    end
-    if not fetched then
-        err.task_id = err.task_id or task.id
-        return nil, err
-    end
+    if not fetched then fetched, err = image:buffer(math.max(until_ - core.now(), 0.001)) end
+    if not fetched then return nil, err end
     return image
 end
 
 --- Submits a request and returns at once. The request is checked before anything is sent. Only the upload of
 --- local `input_images`, to a gateway or by the option `upload`, is waited for: yields in a coroutine, blocks outside
---- one.
+--- one. With `save` the first image is downloaded into that file as soon as the task has ended, even while the program
+--- is busy; then the task is done.
 ---@param given string|flux2.Request a prompt, or a table with prompt, type, resolution, aspect_ratio, input_urls, extra
----@param opts? { timeout: number?, price: number?, on_status: function?, on_progress: function?, on_done: function?,
----  on_request: (fun(task: flux2.Task, info: flux2.RequestInfo))? } timeout in seconds for the whole task, by default
+---@param opts? { save: string?, timeout: number?, price: number?, on_status: function?, on_progress: function?,
+---  on_done: function?, on_request: (fun(task: flux2.Task, info: flux2.RequestInfo))? } save is the path of a file, and
+---  is checked before anything is sent: task:wait returns the error; timeout in seconds for the whole task, by default
 ---  the client's; price in credits, instead of the published one; the functions as for task:on, but on_request is
 ---  called after every HTTP request for the task, failed and repeated ones included
 ---@return flux2.Task? task
@@ -254,7 +245,7 @@ end
 -- Example: `assert(client:generate("a red fox", { save = "fox.png" }))`
 function Client:generate(given, opts)
     validate.receiver(self, Client, "client:generate")
-    opts = validate.options("client:generate", opts, GENERATE_OPTIONS, 2)
+    opts = validate.options("client:generate", opts, SUBMIT_OPTIONS, 2)
     local image, err = generate(self, given, opts, 2)
     return image, err
 end

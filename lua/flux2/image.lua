@@ -116,6 +116,12 @@ local function refresh(self, timeout)
     return has_changed
 end
 
+--- Sets the type of a downloaded image.
+local function set_type(self, event)
+    local signature = image_signature.list[event.signature]
+    self.content_type = signature and signature.content_type or self.content_type
+end
+
 --- Downloads. An image may be missing because the storage of the service is late, or because its URL has expired.
 --- Therefore the download is repeated for `poll.patience`, with a fresh URL from the task.
 local function fetch(self, path, timeout, as_base64)
@@ -125,9 +131,8 @@ local function fetch(self, path, timeout, as_base64)
     while true do
         local event, reason = download(self, path, math.max(until_ - core.now(), 0.001), as_base64)
         if not event then return nil, reason end
-        if not event.failure and event.http_status < 300 then
-            local signature = image_signature.list[event.signature]
-            self.content_type = signature and signature.content_type or self.content_type
+        if not event.error then
+            set_type(self, event)
             return event
         end
         local err = read_failure(self, event, path)
@@ -156,6 +161,23 @@ local function check(self)
     self.content_type = content_type
     set(self, "buffer", self._data)
     return true
+end
+
+--- The image is in a file.
+local function saved(self, path)
+    self.path = path
+    collected(self)
+    return path
+end
+
+--- Takes over a prefetch that has saved the image.
+---@private
+---@param event table its "ended" event
+---@param path string
+function Image:_prefetched(event, path)
+    set_type(self, event)
+    set(self, "remote")
+    saved(self, path)
 end
 
 --- Whether no download is needed.
@@ -273,9 +295,7 @@ function Image:save(path, timeout)
         local event, err = fetch(self, path, timeout)
         if not event then return nil, paid(self, err) end
     end
-    self.path = path
-    collected(self)
-    return path
+    return saved(self, path)
 end
 
 --- Returns the bytes for an open file, beside which there is no place for metadata.

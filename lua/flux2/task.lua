@@ -10,6 +10,7 @@ local price_report = require "flux2.price_report"
 local request_log = require "flux2.request_log"
 local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
+local spawn = require "flux2.spawn"
 local text = require "flux2.text"
 local transport = require "flux2.transport"
 local validate = require "flux2.validate"
@@ -138,6 +139,38 @@ local function finish(self, state, result, err)
     return ok
 end
 
+--- Finishes a task whose image is where the caller wants it.
+local function finish_saved(self, result)
+    self._settled = true
+    finish(self, "succeeded", result)
+end
+
+--- Saves the first image, with the retries of image:save. It waits, unless the image is in memory.
+local function save_and_finish(self, result)
+    local path, err = result.images[1]:save(self._save, math.max(self._until - core.now(), 0.001))
+    if not ALIVE[self.state] then return end
+    if path then return finish_saved(self, result) end
+    finish(self, "failed", nil, err)
+end
+
+--- The same in a coroutine, because the pump must not wait.
+local function save_in_coroutine(self, result)
+    self._saver = spawn.spawn(save_and_finish, self, result)
+end
+
+--- Finishes a task with `save` once its first image is saved, which the engine has usually begun.
+local function save_first(self, result)
+    local image, prefetch = result.images[1], self._prefetch
+    if image:_is_in_memory() then return save_and_finish(self, result) end
+    if not (prefetch and prefetch:has_begun()) then return save_in_coroutine(self, result) end
+    prefetch:when_ended(function()
+        local event = prefetch:success()
+        if not event then return save_in_coroutine(self, result) end
+        image:_prefetched(event, self._save)
+        finish_saved(self, result)
+    end)
+end
+
 local function succeed(self, event)
     local images = {}
     if self._record then self._record:expect(#event.images) end
@@ -148,12 +181,13 @@ local function succeed(self, event)
             made = self._made,
         })
     end
-    self._settled = true
     set_status(self, event.status, 1)
-    finish(self, "succeeded", setmetatable({
+    local result = setmetatable({
         images = images, elapsed = core.now() - self._began, _body = event.body,
         credits = event.credits or self._credits or self._price,
-    }, Result))
+    }, Result)
+    if self._save then return save_first(self, result) end
+    finish_saved(self, result)
 end
 
 local function error_of(self, event)
@@ -187,7 +221,7 @@ local OBSTACLES = {
     record = function(self)
         return "nothing was sent, because its record could not be written to the spool " .. text.show(self._record.path)
     end,
-    target = function(self) return "cannot write " .. text.show(self._prefetch.path) end,
+    target = function(self) return "cannot write " .. text.show(self._save) end,
 }
 
 --- Returns the error of a submission without a task.
@@ -291,10 +325,20 @@ local function too_many(config)
         "are alive, as many as max_tasks allows; wait for some of them, or raise it", { limit = config.max_tasks })
 end
 
+--- Lets the engine download the first image as soon as the task has ended.
+local function prepare_prefetch(self, spec)
+    local config = self._config
+    self._until = core.now() + spec.deadline
+    self._prefetch = transport.prefetch(self._save, self._until, config)
+    spec.fetch, spec.file, spec.check = config.images, self._save, true
+    spec.metadata = self._save and self._made and metadata.of(config, self._made)
+end
+
 local function start(self, spec)
     local config = self._config
     if config.tasks >= config.max_tasks then return nil, too_many(config) end
     spec.deadline = self._timeout or config.timeout
+    if self._prefetches then prepare_prefetch(self, spec) end
     spec.observe = self._on_request ~= nil
     local id, reason = scheduler.poll(config.service, spec, handler_of(self))
     if not id then return nil, errors.new("io", "the engine could not start: " .. reason) end
@@ -335,26 +379,25 @@ end
 ---@param config table
 ---@param submission { url: string, body: string, images: table[]?, size: integer, kind: string, request: table,
 ---  price: number?, is_estimated: boolean, timeout: number?, reservation: flux2.Reservation, record: flux2.Record?,
----  on_request: function?, prefetch: flux2.Prefetch? } body is JSON, of `size` bytes with the images; price in credits,
----  timeout in seconds; tasks of one kind take about the same time; with a prefetch the first image is downloaded as
----  soon as its URL is known
+---  on_request: function?, prefetch: boolean?, save: string? } body is JSON, of `size` bytes with the images; price in
+---  credits, timeout in seconds; tasks of one kind take about the same time; with `prefetch` or `save`, the path of a
+---  file, the first image is downloaded as soon as its URL is known
 ---@param prepare fun(task: flux2.Task) called before anything is sent; afterwards nothing may fail
 ---@return flux2.Task?
 ---@return flux2.Error?
 function Task.submit(config, submission, prepare)
-    local record, prefetch = submission.record or {}, submission.prefetch
+    local record = submission.record or {}
     local self = new(config, {
         state = "submitting", request = submission.request, submitted = record.submitted,
         _price = submission.price, _is_estimated = submission.is_estimated, _timeout = submission.timeout,
         _reservation = submission.reservation, _record = submission.record, _on_request = submission.on_request,
-        _submit_url = submission.url, _submit_size = submission.size, _prefetch = prefetch,
+        _submit_url = submission.url, _submit_size = submission.size,
+        _save = submission.save, _prefetches = submission.prefetch or submission.save ~= nil,
     })
     prepare(self)
     return start(self, {
         url = config.task_url, submission = submission.url, body = submission.body, images = submission.images,
         idempotency = idempotency(config),
-        fetch = prefetch and config.images, file = prefetch and prefetch.path, check = prefetch ~= nil,
-        metadata = prefetch and prefetch.path and self._made and metadata.of(config, self._made),
         record_path = record.path, record_text = record.text,
         -- The engine measures the durations of tasks of one kind, and polls accordingly.
         durations = config.base_url .. " " .. submission.kind,
@@ -458,6 +501,8 @@ function Task:cancel()
     scheduler.cancel(self._job, cancelled_handler(self))
     local message = "cancelled here; the service may still generate the image and charge for it"
     finish(self, "cancelled", nil, errors.new("cancelled", message, { task_id = self.id }))
+    if self._prefetch then self._prefetch:cancel() end
+    if self._saver then self._saver:cancel() end
     return self
 end
 

@@ -167,6 +167,23 @@ function Prefetch:has_begun()
     return self._job ~= false
 end
 
+--- Returns the "ended" event of a download that succeeded.
+---@return table? event
+function Prefetch:success()
+    return self._event and not self._event.error and self._event or nil
+end
+
+--- Calls `fn` when the download has ended.
+---@param fn function called again if an allocation fails in it
+function Prefetch:when_ended(fn)
+    scheduler.when(self._latch, fn)
+end
+
+--- Cancels the download.
+function Prefetch:cancel()
+    if self._job then scheduler.cancel(self._job) end
+end
+
 --- Waits for the download. To be called once. Yields in a coroutine, blocks outside one.
 ---@param seconds number timeout
 ---@param task_id? string for the error
