@@ -111,6 +111,21 @@ describe("over TLS", function()
         refused(client { max_retries = 0 }, "no alternative certificate subject name matches",
             "peer certificate")
     end)
+    -- libcurl reads it once for each multi handle. A process of its own, because the first CA file of an engine is shared.
+    local openssl = core.libcurl:find "OpenSSL/" and it or pending
+    openssl("submissions and polls read the CA file once", function()
+        begin(nil, { duration = 0.5 })
+        local code, printed = service.run_lua([[
+            local flux2, url, key, ca_file = require "flux2", ...
+            local client = assert(flux2.new { base_url = url, api_key = key, ca_file = ca_file,
+                poll = { interval = 0.5 } })
+            local task = assert(client:submit "a red fox")
+            while not task.id do require("flux2.scheduler").block() flux2.update() end
+            assert(os.remove(ca_file))
+            assert(task:wait(20))
+        ]], ("%s %s %s"):format(front.url, emu.api_key, front.ca_file))
+        assert.equal(0, code, printed)
+    end)
     it("a missing CA file is a tls error that names the file", function()
         begin()
         refused(client { ca_file = "/no/such/bundle.pem", max_retries = 0 }, "/no/such/bundle.pem")

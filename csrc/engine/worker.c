@@ -208,7 +208,7 @@ static void begin_request(struct flux2_worker *w, struct flux2_job *job)
     }
     struct flux2_transfer *t = get_transfer(w, job->profile->http);
     if (t)
-        t->turn = &w->multi.turn;
+        t->multi = &w->multi;
     bool ok = t && flux2_transfer_prepare(t, job->profile->http, &request) &&
               flux2_multi_add(&w->multi, t->easy, job->dedicated);
     if (!ok) {

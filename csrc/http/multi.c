@@ -39,6 +39,7 @@ void flux2_multi_close(struct flux2_multi *l)
     curl_multi_cleanup(l->shared);
     curl_multi_cleanup(l->dedicated);
     l->shared = l->dedicated = NULL;
+    flux2_ca_store_clear(&l->ca);
 }
 
 bool flux2_multi_add(struct flux2_multi *l, CURL *easy, bool is_dedicated)
@@ -78,25 +79,42 @@ CURLMsg *flux2_multi_next(struct flux2_multi *l)
     return message || l->dedicated_count == 0 ? message : curl_multi_info_read(l->dedicated, &left);
 }
 
-/* Sets WAIT to the descriptors of `dedicated`, and lowers *MS to its time-out. Returns their number. */
-static unsigned watch_dedicated(struct flux2_multi *l, struct curl_waitfd *wait, int *ms)
+/* Sets WAIT to descriptors of MULTI, at most MOST_DEDICATED. Returns their number. */
+#if LIBCURL_VERSION_NUM >= 0x080800
+static unsigned find_descriptors(CURLM *multi, struct curl_waitfd *wait)
+{
+    unsigned n = 0;
+    curl_multi_waitfds(multi, wait, MOST_DEDICATED, &n);
+    return n < MOST_DEDICATED ? n : MOST_DEDICATED;
+}
+#else
+/* A set has no place for descriptors from FD_SETSIZE on. */
+static unsigned find_descriptors(CURLM *multi, struct curl_waitfd *wait)
 {
     struct flux2_interest list[MOST_DEDICATED];
     fd_set in, out, other;
     int last = -1;
-    long due = -1;
     FD_ZERO(&in);
     FD_ZERO(&out);
     FD_ZERO(&other);
-    curl_multi_fdset(l->dedicated, &in, &out, &other, &last);
-    curl_multi_timeout(l->dedicated, &due);
+    curl_multi_fdset(multi, &in, &out, &other, &last);
     unsigned i, n = flux2_socket_interests(&in, &out, last, list, MOST_DEDICATED);
     for (i = 0; i < n; i++)
         wait[i] = (struct curl_waitfd){
             .fd = (curl_socket_t)list[i].descriptor,
             .events = (short)((list[i].input ? CURL_WAIT_POLLIN : 0) | (list[i].output ? CURL_WAIT_POLLOUT : 0)),
         };
-    /* Some descriptors are unknown: the resolver's, or those that do not fit into the set. */
+    return n;
+}
+#endif
+
+/* Sets WAIT to the descriptors of `dedicated`, and lowers *MS to its time-out. Returns their number. */
+static unsigned watch_dedicated(struct flux2_multi *l, struct curl_waitfd *wait, int *ms)
+{
+    long due = -1;
+    unsigned n = find_descriptors(l->dedicated, wait);
+    curl_multi_timeout(l->dedicated, &due);
+    /* Some descriptors are unknown: the resolver's, or those without a place in the set. */
     if (l->dedicated_count > n && *ms > SOON_MS)
         *ms = SOON_MS;
     if (due >= 0 && due < *ms)

@@ -12,11 +12,14 @@
 #include <curl/curl.h>
 #include <stdbool.h>
 
+#include "http/ca_store.h"
+
 struct flux2_multi {
     CURLM *shared, *dedicated; /* owned */
     unsigned dedicated_count;  /* easy handles in `dedicated` */
     long limit;                /* maximum of shared connections per host; 0: unlimited */
     unsigned turn;             /* number of calls of flux2_multi_perform */
+    struct flux2_ca_store ca;  /* the trusted certificates of both */
 };
 
 /* Opens MULTI, which is zeroed memory. Returns 0 or an errno value; after a failure nothing is open. */

@@ -46,6 +46,15 @@ static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_so
     return t->system_error == 0 ? (curl_socket_t)socket : CURL_SOCKET_BAD;
 }
 
+/* Called before each TLS handshake. */
+static CURLcode on_tls_context(CURL *easy, void *context, void *arg)
+{
+    struct flux2_transfer *t = arg;
+    (void)easy;
+    flux2_ca_store_use(&t->multi->ca, context);
+    return CURLE_OK;
+}
+
 /* Returns whether a header line announces a chunked body. */
 static bool is_chunked(const char *line, size_t n)
 {
@@ -77,8 +86,8 @@ static void watch_framing(struct flux2_transfer *t)
  * arrives: it calls on_progress for each byte. Returns whether there were too many in one turn. */
 static bool is_flooded(struct flux2_transfer *t)
 {
-    if (t->seen_turn != *t->turn) {
-        t->seen_turn = *t->turn;
+    if (t->seen_turn != t->multi->turn) {
+        t->seen_turn = t->multi->turn;
         t->calls = 0;
     }
     return ++t->calls > t->config->max_headers;
@@ -171,12 +180,21 @@ static bool set_security(CURL *e, const struct flux2_http_config *p)
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, p->max_redirects > 0 ? 1L : 0L);
     curl_easy_setopt(e, CURLOPT_MAXREDIRS, p->max_redirects);
     curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    if (p->ca_file) {
-        /* With a CApath libcurl would parse the bundle for every connection. */
-        ok = ok && set_text(e, CURLOPT_CAINFO, p->ca_file);
-        curl_easy_setopt(e, CURLOPT_CAPATH, NULL);
-    }
     return ok;
+}
+
+/* Sets the trusted certificates. Those of a proxy are separate, but libcurl calls on_tls_context for it, too. */
+static bool set_certificates(struct flux2_transfer *t, bool has_tls)
+{
+    const struct flux2_http_config *p = t->config;
+    if (!p->ca_file)
+        return true;
+    bool is_shared = has_tls && p->direct && flux2_ca_store_load(&t->multi->ca, p->ca_file);
+    curl_easy_setopt(t->easy, CURLOPT_SSL_CTX_FUNCTION, is_shared ? on_tls_context : NULL);
+    curl_easy_setopt(t->easy, CURLOPT_SSL_CTX_DATA, t);
+    /* With a CApath libcurl would parse the bundle for every connection. */
+    curl_easy_setopt(t->easy, CURLOPT_CAPATH, NULL);
+    return set_text(t->easy, CURLOPT_CAINFO, is_shared ? NULL : p->ca_file);
 }
 
 /* Rounds up: 0 would mean unlimited, or libcurl's default. */
@@ -249,7 +267,8 @@ static unsigned shape_of(const struct flux2_request *r)
            (strncmp(r->url, "https:", 6) == 0 ? HAS_TLS : 0) | (r->header ? HAS_HEADER : 0);
 }
 
-static void set_shape(struct flux2_transfer *t, unsigned shape)
+/* Returns false if out of memory. */
+static bool set_shape(struct flux2_transfer *t, unsigned shape)
 {
     CURL *e = t->easy;
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION,
@@ -267,7 +286,8 @@ static void set_shape(struct flux2_transfer *t, unsigned shape)
         curl_easy_setopt(e, CURLOPT_HTTPGET, 1L);
         curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->config->headers);
     }
-    t->shape = shape;
+    t->shape = set_certificates(t, shape & HAS_TLS) ? shape : 0;
+    return t->shape;
 }
 
 /* Sets the URL in parsed form: of a text libcurl makes a normalized copy for each request, which is a twelfth of all
@@ -286,8 +306,8 @@ static CURLcode set_request(struct flux2_transfer *t)
     unsigned shape = shape_of(r);
     if (r->header)
         t->own_header = (struct curl_slist){.data = r->header, .next = t->config->body_headers};
-    if (t->shape != shape)
-        set_shape(t, shape);
+    if (t->shape != shape && !set_shape(t, shape))
+        return CURLE_OUT_OF_MEMORY;
     if (r->body) {
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, r->body);
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_size);

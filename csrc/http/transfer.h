@@ -12,6 +12,7 @@
 #include "http/decoder.h"
 #include "http/headers.h"
 #include "http/http_config.h"
+#include "http/multi.h"
 #include "http/outcome.h"
 #include "http/sink.h"
 
@@ -28,7 +29,7 @@ struct flux2_request {
     bool check_signature;               /* the body of a success must match an accepted signature */
 };
 
-/* A transfer. The worker reads its members; only transfer.c changes them, except `owner` and `turn`. */
+/* A transfer. The worker reads its members; only transfer.c changes them, except `owner` and `multi`. */
 struct flux2_transfer {
     CURL *easy;                       /* owned */
     CURLU *url;                       /* the URL of the request, parsed; owned */
@@ -37,7 +38,7 @@ struct flux2_transfer {
     struct flux2_request request;     /* the current request */
     struct curl_slist own_header;     /* the header of the request, before those of the configuration */
     void *owner;                      /* the job that started it; set by the worker */
-    const unsigned *turn;             /* that of the multi handle; set by the worker */
+    struct flux2_multi *multi;        /* that it is added to; set by the worker */
 
     struct flux2_decoder decoder; /* decompresses the body for the sink */
     struct flux2_sink sink;       /* takes the body */
