@@ -36,7 +36,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     profile->schema = &schema;
     static char *origins[] = {(char *)ORIGIN};
     profile->origins = (struct flux2_string_list){origins, 1};
-    profile->poll_patience = 4;
+    profile->patience = 4;
     profile->max_attempts = 3;
     transfer->sink.limit = (size_t)1 << 20;
     return 0;

@@ -370,7 +370,7 @@ end)
 describe("a profile", function()
     local seconds = {
         "connect_timeout", "request_timeout", "poll_interval", "silence_timeout", "max_attempts", "max_in_flight",
-        "poll_patience", "max_redirects",
+        "patience", "max_redirects",
         "submission_rate", "poll_rate",
     }
     local bytes = { "max_body", "max_headers", "max_queued" }
@@ -443,7 +443,7 @@ describe("a profile", function()
         local ended = jobs.fetch(core.profile { poll_interval = 0.001 }, emu.url .. "/x")
         assert.equal("ok", ended.body)
         emu:fault { path = "/y", times = 100, status = 500, body = "x" }
-        ended = jobs.join(jobs.poll(core.profile { poll_interval = 0.0001, poll_patience = 0.02 }, emu.url .. "/y"))
+        ended = jobs.join(jobs.poll(core.profile { poll_interval = 0.0001, patience = 0.02 }, emu.url .. "/y"))
         assert.equal("x", ended.body)
         emu:fault { path = "/hang", times = 100, hang = true }
         local ids, p = {}, core.profile {}

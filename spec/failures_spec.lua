@@ -11,7 +11,7 @@ describe("an error has attempts, last status and retryable for", function()
     before_each(function() emu = service.start() end)
     after_each(service.stop_all)
 
-    -- path, fault, kind, attempts, status, retryable
+    -- path, fault, kind, attempts (nil: for poll.patience), status, retryable
     local cases = {
         { SUBMIT, { status = 429, retry_after = 0, body = "no" }, "rate_limited", 3, 429, true },
         { SUBMIT, { status = 503, retry_after = 0, body = "no" }, "server", 3, 503, true },
@@ -19,29 +19,29 @@ describe("an error has attempts, last status and retryable for", function()
         { SUBMIT, { status = 500, body = "no" }, "unknown_outcome", 1, 500, false },
         { SUBMIT, { status = 402, body = "no" }, "credits", 1, 402, false },
         { SUBMIT, { reset = "after" }, "unknown_outcome", 1, nil, false },
-        { TASKS, { status = 401, body = "no" }, "auth", 3, 401, false },
-        { TASKS, { status = 404, body = "no" }, "not_found", 3, 404, false },
-        { IMAGES, { status = 500, body = "no" }, "server", 3, 500, true },
-        { IMAGES, { status = 408, body = "no" }, "timeout", 3, 408, true },
-        { IMAGES, { status = 418, body = "no" }, "rejected", 1, 418, false },
-        { IMAGES, { status = 404, body = "no" }, "not_found", 1, 404, false },
-        { IMAGES, { cut = 50 }, "network", 3, 200, true },
-        { IMAGES, { reset = "before" }, "network", 3, nil, true },
+        { TASKS, { status = 401, body = "no" }, "auth", nil, 401, false },
+        { TASKS, { status = 404, body = "no" }, "not_found", nil, 404, false },
+        { IMAGES, { status = 500, body = "no" }, "server", nil, 500, true },
+        { IMAGES, { status = 408, body = "no" }, "timeout", nil, 408, true },
+        { IMAGES, { status = 418, body = "no" }, "rejected", nil, 418, false },
+        { IMAGES, { status = 404, body = "no" }, "not_found", nil, 404, false },
+        { IMAGES, { cut = 50 }, "network", nil, 200, true },
+        { IMAGES, { reset = "before" }, "network", nil, nil, true },
     }
     for _, case in ipairs(cases) do
         local path, fault, kind, attempts, status, retryable = case[1], case[2], case[3], case[4], case[5], case[6]
         it(("%s to %s"):format(fault.status or next(fault), path), function()
             -- A response that does not report the end of the task does not end the wait before the time-out.
-            local poll = { interval = 0.02, patience = path == TASKS and 0.1 or 0.01 }
+            local poll = { interval = 0.02, patience = 0.1 }
             local copy = { path = path, times = 1000 }
             for name, value in pairs(fault) do copy[name] = value end
             emu:fault(copy)
             local image, err = service.client(emu, { max_retries = 2, poll = poll }):generate "a fox"
             assert.is_nil(image)
             assert.same({ kind, status, retryable }, { err.kind, err.status, err.retryable }, tostring(err))
-            if path == TASKS then return assert.is_true(err.attempts > 1) end
-            assert.equal(attempts, err.attempts)
             if path ~= SUBMIT then assert.equal(emu:ledger()[1].task_id, err.task_id) end
+            if not attempts then return assert.is_true(err.attempts > 1, err.attempts) end
+            assert.equal(attempts, err.attempts)
             if attempts > 1 then assert.truthy(tostring(err):find("after 3 attempts", 1, true), tostring(err)) end
         end)
     end
@@ -49,10 +49,11 @@ describe("an error has attempts, last status and retryable for", function()
     it("several failures, with the last status", function()
         emu:fault { path = IMAGES, nth = 1, status = 500, body = "first" }
         emu:fault { path = IMAGES, nth = 2, status = 502, body = "second" }
-        emu:fault { path = IMAGES, nth = 3, status = 504, body = "third" }
-        local client = service.client(emu, { max_retries = 2, poll = { interval = 0.02, patience = 0.01 } })
+        emu:fault { path = IMAGES, times = 1000, status = 504, body = "third" }
+        local client = service.client(emu, { poll = { interval = 0.02, patience = bound(0.3) } })
         local _, err = client:generate "a fox"
-        assert.same({ 504, 3 }, { err.status, err.attempts })
+        assert.equal(504, err.status)
+        assert.is_true(err.attempts > 2, err.attempts)
     end)
 
     it("polls that fail for a long time, and can be resumed", function()

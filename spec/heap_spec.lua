@@ -78,7 +78,7 @@ describe("there is no leak in", function()
         url = service.read(dir .. "/url")
         p = core.profile {
             max_attempts = 2, poll_interval = 1e-6, max_in_flight = 100, signatures = { "\137PNG\r\n\26\n" },
-            traces = { "x-id" }, poll_patience = 0.001, response = core.response_schema {
+            traces = { "x-id" }, patience = 0.001, response = core.response_schema {
                 task_id = { "id" }, status = { "status" }, progress = { "progress" }, succeeded = { "done" },
                 image_places = { "output" }, bytes_keys = { "b64_json" }, refused = { "error" },
             },

@@ -145,7 +145,7 @@ describe("an image", function()
         for _, body in ipairs { "<!DOCTYPE html><html>sorry</html>", "", "\137PN", "BM......" } do
             emu:clear_faults()
             emu:fault { method = "GET", path = "/images/*", times = 100, status = 200, body = body }
-            local image = finished(service.client(emu, { poll = { interval = 0.02, patience = 0.3 } }))
+            local image = finished(service.client(emu, { poll = { interval = 0.02, patience = 0.1 } }))
             local saved, err = image:save(dir .. "/a.png")
             assert.is_nil(saved)
             assert.equal("not_an_image", err.kind)
@@ -177,19 +177,20 @@ describe("an image", function()
             emu:fault { method = "GET", path = "/images/*", nth = 1, body = whole:sub(1, keep) }
             emu:fault { method = "GET", path = "/images/*", times = 9, body = whole }
             local image = finished()
-            local before = emu:stats().requests
+            local before = emu:stats()
             assert(image:save(dir .. "/a.png"))
             assert.equal(whole, service.read(dir .. "/a.png"))
-            assert.equal(2, emu:stats().requests - before)
+            assert.same({ 3, 1 }, { emu:stats().requests - before.requests, emu:stats().polls - before.polls })
         end
         os.remove(dir .. "/a.png")
         emu:clear_faults()
         emu:fault { method = "GET", path = "/images/*", times = 1000, body = whole:sub(1, 100) }
-        local saved, err = finished():save(dir .. "/a.png")
+        local hasty = service.client(emu, { poll = { interval = 0.02, patience = 0.1 } })
+        local saved, err = finished(hasty):save(dir .. "/a.png")
         assert.is_nil(saved)
         assert.matches("^not_an_image: the data from 127.0.0.1 is not a whole image: the image is truncated after 100 bytes",
             tostring(err))
-        assert.equal(3, err.attempts)
+        assert.is_true(err.attempts > 1)
         assert.same({}, service.list(dir))
     end)
 
@@ -207,7 +208,8 @@ describe("an image", function()
         ["202"] = { status = 202, body = '{"status":"uploading"}' }, ["204"] = { status = 204 },
         ["an empty 200"] = { body = "" }, ["an HTML page"] = { body = "<html>please wait</html>" },
         ["425"] = { status = 425, body = "early" },
-        ["the beginning of an image"] = { body = PNG .. "\0\0\0\rIHDR" },
+        ["the beginning of an image"] = { body = PNG .. "\0\0\0\rIHDR" }, ["503"] = { status = 503, body = "" },
+        ["no response"] = { reset = "before" }, ["half of its body"] = { cut = 50 },
     } do
         it("whose URL first returns " .. name .. " is downloaded when it becomes available", function()
             for _, in_memory in ipairs { true, false } do
@@ -245,8 +247,8 @@ describe("an image", function()
         local polls = emu:stats().polls
         local err = select(2, image:bytes())
         assert.equal("not_found", err.kind)
-        -- One poll at once, one after 0.25 s; the next pause would exceed the remaining time.
-        assert.is_true(emu:stats().polls - polls <= 3, emu:stats().polls - polls)
+        -- The second attempt follows at once, then the pauses grow: 0.02 s, 0.04 s, ...
+        assert.is_true(emu:stats().polls - polls <= 20, emu:stats().polls - polls)
     end)
 
     it("with a relative URL is resolved against the task's URL", function()
@@ -307,7 +309,7 @@ describe("an image", function()
 
     it("whose URL stays expired fails", function()
         emu:fault { method = "GET", path = "/images/*", times = 20, status = 410, body = "gone" }
-        local image = finished()
+        local image = finished(service.client(emu, { poll = { interval = 0.02, patience = 0.1 } }))
         local downloads = emu:stats().downloads
         local saved, err = image:save(dir .. "/a.png")
         assert.is_nil(saved)
@@ -392,7 +394,8 @@ describe("an image", function()
 
     it("has the task id in its errors", function()
         emu:fault { method = "GET", path = "/images/*", times = 20, status = 404, body = "" }
-        local value, err = client:generate "an image that is gone"
+        local hasty = service.client(emu, { poll = { interval = 0.02, patience = 0.1 } })
+        local value, err = hasty:generate "an image that is gone"
         assert.is_nil(value)
         local ledger = emu:ledger()
         assert.equal(ledger[#ledger].task_id, err.task_id)
@@ -524,9 +527,10 @@ describe("an image", function()
     end)
 
     it("whose URL cannot be renewed reports the first error", function()
+        local hasty = service.client(emu, { poll = { interval = 0.02, patience = 0.1 } })
         for _, fault in ipairs { { status = 500, retry_after = 0, body = "no" },
             { body = '{"data":{"status":"running"}}' }, { body = '{"data":{"status":"SUCCESS","url":"x"}}' } } do
-            local image = finished()
+            local image = finished(hasty)
             emu:fault { path = "/images/*", times = 1000, status = 404, body = "gone" }
             fault.path, fault.times = "/api/v1/tasks/*", 9
             emu:fault(fault)

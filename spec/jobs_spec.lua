@@ -72,7 +72,7 @@ describe("a poll that fails", function()
         for _ = 1, 4 do for _, entry in ipairs { BAD, 500, { body = "12345678", cut = 3 }, RUNNING,
             RUNNING } do list[#list + 1] = entry end end
         list[#list + 1] = DONE
-        local ended, requests = poll({ poll_patience = 10 }, list)
+        local ended, requests = poll({ patience = 10 }, list)
         assert.is_nil(ended.failure)
         assert.equal(DONE, ended.body)
         assert.equal(21, #requests)
@@ -82,8 +82,8 @@ describe("a poll that fails", function()
         end
     end)
     for _, patience in ipairs { 0, 0.03, 0.5 } do
-        it(("ends with the last response after failing for poll_patience, %g s #speed"):format(patience), function()
-            local ended, requests = poll({ poll_patience = patience }, { RUNNING, 502 })
+        it(("ends with the last response after failing for patience, %g s #speed"):format(patience), function()
+            local ended, requests = poll({ patience = patience }, { RUNNING, 502 })
             local n = #requests
             assert.same({ 502, "status 502", n - 1 }, { ended.http_status, ended.body, ended.attempts })
             assert.equal(-1, requests[n].pause or -1)
@@ -94,8 +94,8 @@ describe("a poll that fails", function()
             assert.is_true(patience < 0.5 or n > 2)
         end)
     end
-    it("with text that has no status ends after poll_patience", function()
-        local ended, requests = poll({ poll_patience = 0.03 }, { BAD })
+    it("with text that has no status ends after patience", function()
+        local ended, requests = poll({ patience = 0.03 }, { BAD })
         assert.is_nil(ended.failure)
         assert.same({ #requests, 200, BAD }, { ended.attempts, ended.http_status, ended.body })
     end)
@@ -103,7 +103,7 @@ describe("a poll that fails", function()
         local list = {}
         for i = 1, 10 do list[i] = { status = 429, body = "slow down", retry_after = i % 2 == 0 and 0 or nil } end
         list[11] = DONE
-        local ended, requests = poll({ poll_patience = 0 }, list)
+        local ended, requests = poll({ patience = 0 }, list)
         assert.equal(DONE, ended.body)
         assert.equal(11, #requests)
     end)
@@ -125,25 +125,25 @@ describe("a poll that fails", function()
             list[#list + 1] = RUNNING
         end
         list[#list + 1] = DONE
-        local ended, requests = poll({ poll_patience = 10, max_body = 100, max_headers = 2000 }, list)
+        local ended, requests = poll({ patience = 10, max_body = 100, max_headers = 2000 }, list)
         assert.same({ #list, DONE }, { #requests, ended.body })
     end)
-    it("with any response ends after poll_patience", function()
+    it("with any response ends after patience", function()
         local lasting = { { 403, "auth" }, { 404, "not_found" }, { 400, "invalid_request" },
             { '{"status":"done"}', "protocol" } }
         for _, case in ipairs(lasting) do
             emu:clear_faults()
-            local ended, requests = poll({ poll_patience = 0.03 }, { RUNNING, case[1] })
+            local ended, requests = poll({ patience = 0.03 }, { RUNNING, case[1] })
             assert.equal(case[2], ended.error)
             assert.is_true(requests[#requests].elapsed - requests[1].elapsed >= 0.03)
         end
     end)
     it("with the status of a failed task ends", function()
-        local ended, requests = poll({ poll_patience = 10 }, { RUNNING, '{"status":"failed"}' })
+        local ended, requests = poll({ patience = 10 }, { RUNNING, '{"status":"failed"}' })
         assert.same({ 2, "task_failed" }, { #requests, ended.error })
     end)
     it("for an unknown task ends soon if the error is not retryable, but not if it is", function()
-        local ended, requests = poll({ poll_patience = 1000, poll_interval = 0.2 }, { 404 }, nil, 20)
+        local ended, requests = poll({ patience = 1000, poll_interval = 0.2 }, { 404 }, nil, 20)
         assert.equal("not_found", ended.error)
         assert.is_true(requests[#requests].elapsed >= 3 and #requests > 2)
     end)
@@ -152,16 +152,16 @@ describe("a poll that fails", function()
     local function open_and_poll(list, options)
         emu:fault { path = "/open", times = 1000, body = '{"id":"x","status":"queued"}' }
         script("/task/x", list)
-        local id = jobs.poll(profile(options or { poll_patience = 10 }),
+        local id = jobs.poll(profile(options or { patience = 10 }),
             { url = emu.url .. "/task/{id}", submission = emu.url .. "/open", body = "{}", observe = true })
         return jobs.join(id), jobs.events(id, "request"), id
     end
-    it("with 404 right after the submission does not end within poll_patience", function()
+    it("with 404 right after the submission does not end within patience", function()
         local ended, requests = open_and_poll({ 404, 404, 404, 404, 404, RUNNING, 404, 404, 404, 404, DONE },
-            { poll_patience = 3 })
+            { patience = 3 })
         assert.same({ 12, DONE }, { #requests, ended.body })
         emu:clear_faults()
-        ended, requests = open_and_poll({ 404, 404, DONE }, { poll_patience = 0 })
+        ended, requests = open_and_poll({ 404, 404, DONE }, { patience = 0 })
         assert.same({ 2, 404 }, { #requests, ended.http_status })
     end)
 end)
@@ -258,7 +258,7 @@ describe("the pause before the next poll", function()
     end
     it("doubles with each failure in a row, and is reset by a good poll", function()
         -- Jitter ranges from none to all of the pause, so sums of many pauses are compared.
-        local options = { poll_interval = 0.0001, poll_patience = 10 }
+        local options = { poll_interval = 0.0001, patience = 10 }
         local sums = {}
         local list = {}
         for _ = 1, 12 do for _, entry in ipairs { 500, 500, 500, 500, 500, RUNNING } do list[#list + 1] = entry end end
@@ -674,7 +674,7 @@ describe("the events of a poll", function()
                 ["Content-Type"] = "text/x" } }, 500,
             { body = "12345678", cut = 3 }, DONE,
         })
-        local p = profile { traces = { "x-request-id" }, poll_patience = 10 }
+        local p = profile { traces = { "x-request-id" }, patience = 10 }
         local id = jobs.poll(p, { url = emu.url .. "/task", observe = true })
         jobs.join(id)
         local e = jobs.events(id, "request")
@@ -707,7 +707,7 @@ describe("the download after a poll that ends with a URL", function()
     local PNG = require "support.png".holding "0123456789"
     local images
     before_each(function()
-        images = core.profile { signatures = { "\137PNG\r\n\26\n" }, max_attempts = 1, poll_interval = 0.001,
+        images = core.profile { signatures = { "\137PNG\r\n\26\n" }, patience = 0, poll_interval = 0.001,
             request_timeout = 0 }
     end)
     local function response() return ('{"status":"done","output":{"url":"%s/image"}}'):format(emu.url) end

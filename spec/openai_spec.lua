@@ -259,7 +259,7 @@ describe("flux2.openai", function()
         end)
 
         it("reports an image that cannot be downloaded, with its valid URL", function()
-            local strict = service.client(emu, { max_retries = 0, poll = { interval = 0.02, patience = 0.001 } })
+            local strict = service.client(emu, { poll = { interval = 0.02, patience = 1e-9 } })
             local one = assert(openai.new(strict))
             emu:fault { method = "GET", path = "/images/*", nth = 1, status = 500 }
             local response, err = one.images:generate { prompt = "a red fox", n = 2, response_format = "b64_json" }

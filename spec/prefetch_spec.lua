@@ -54,11 +54,20 @@ describe("the image of client:generate", function()
         assert.equal(0, flux2.pending())
     end)
 
-    it("is downloaded again when its URL has expired", function()
-        emu:fault { method = "GET", path = "/images/*", nth = 1, status = 410, body = "gone" }
-        local path = dir .. "/fox.png"
-        assert(client:generate("a red fox", { save = path }))
+    it("is downloaded again, from a fresh URL, while the host is asleep", function()
+        local lines, path = {}, dir .. "/fox.png"
+        local own = service.client(emu, { log = function(line) lines[#lines + 1] = line end })
+        emu:fault { path = "/api/v1/tasks/*", nth = 1, status = 200,
+            body = ('{"data":{"status":"SUCCESS","url":"%s/images/expired.png"}}'):format(emu.url) }
+        emu:fault { method = "GET", path = "/images/*", nth = { 1, 2 }, status = 410, body = "gone" }
+        local handle = flux2.spawn(function() return own:generate("a red fox", { save = path }) end)
+        sleep_until(function() return service.exists(path) end)
         assert.equal(PNG, service.read(path):sub(1, 8))
+        local image = assert(handle:join())
+        assert.is_nil(image.url:find("expired", 1, true))
+        local ways = {}
+        for i, line in ipairs(lines) do ways[i] = line:match "^%u+ %S+:%d+(/%a+)" end
+        assert.same({ "/api", "/api", "/images", "/api", "/images", "/api", "/images" }, ways)
     end)
 
     it("is not downloaded for a task that is only submitted", function()

@@ -594,7 +594,8 @@ describe("the tester's session", function()
         assert.is_nil(described.limit)
         assert.is_nil(described.cause)
         emu:set { duration = 60 }
-        s = session.new(service.client(emu, { timeout = bound(0.4) }), require "flux2.core".now)
+        local hasty = { timeout = bound(0.4), poll = { interval = 0.02, patience = 0.05 } }
+        s = session.new(service.client(emu, hasty), require "flux2.core".now)
         local id = assert(s:submit "a red fox")
         for _, verb in ipairs { "resume" } do
             local ok, refused = s[verb](s, id)

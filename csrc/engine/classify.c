@@ -280,3 +280,10 @@ bool flux2_classify_may_retry(enum flux2_request_kind kind, const struct flux2_o
     bool may_wait = r->status_code == 429 || (o->status == 503 && o->retry_after >= 0);
     return r->acceptance == FLUX2_ACCEPTANCE_REFUSED && may_wait && r->retryable;
 }
+
+bool flux2_classify_may_appear(const struct flux2_outcome *o, const struct flux2_response *r)
+{
+    if (o->failure == FLUX2_FAILURE_NONE)
+        return !is_success(o->status);
+    return o->failure == FLUX2_FAILURE_SIGNATURE || flux2_classify_may_retry(FLUX2_REQUEST_DOWNLOAD, o, r);
+}

@@ -45,4 +45,8 @@ enum flux2_error_kind flux2_classify_hint(const struct flux2_hint_list *hints, c
 bool flux2_classify_may_retry(enum flux2_request_kind kind, const struct flux2_outcome *outcome,
                               const struct flux2_response *response);
 
+/* Returns whether the image of a failed download may be there later, perhaps at another URL: storage may be late with
+ * it, and links expire. */
+bool flux2_classify_may_appear(const struct flux2_outcome *outcome, const struct flux2_response *response);
+
 #endif

@@ -36,6 +36,7 @@ struct flux2_event_texts {
     const char *message;      /* what failed, in words */
     const char *content_type; /* the Content-Type of the response */
     const char *location;     /* the Location of a redirect */
+    const char *url;          /* of a download, or of its query */
     const char *trace;        /* the service's request id */
     const char *id;           /* ACCEPTED: the id of the task */
     const char *poll_url;     /* ACCEPTED: the poll URL in the response; NULL: none */
@@ -62,6 +63,7 @@ struct flux2_event {
     char status[FLUX2_STATUS_MAX]; /* the task's status, "": none */
     struct flux2_event_texts texts;
     bool submission; /* the event is about the submission */
+    bool query;      /* REQUEST: the request queried the task */
     bool has_progress;
     double progress;   /* 0 to 1, if has_progress */
     double credits;    /* ACCEPTED: what the task costs; below 0: unknown */

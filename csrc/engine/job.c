@@ -75,11 +75,13 @@ static struct flux2_event *observe(struct flux2_job *j, const struct flux2_input
     struct flux2_transfer *t = in->transfer;
     if (!in->observe || !(j->observed || j->profile->observed))
         return NULL;
-    struct flux2_event_texts texts = {.message = t ? t->error : in->message, .trace = t ? t->headers.trace : NULL};
+    struct flux2_event_texts texts = {
+        .message = t ? t->error : in->message, .trace = t ? t->headers.trace : NULL, .url = j->url};
     struct flux2_event *e = flux2_job_event(j, FLUX2_EVENT_REQUEST, &texts, in);
     if (!e)
         return NULL;
     e->seconds = in->now - j->sent_at;
+    e->query = j->kind == FLUX2_REQUEST_TASK;
     e->received = t ? t->sink.received : 0;
     if (t && j->observed)
         copy_body(e, &t->sink);
@@ -151,10 +153,11 @@ void flux2_job_wait_until(struct flux2_job *j, double when)
     j->phase = FLUX2_PHASE_WAITING;
 }
 
-void flux2_job_back_off(struct flux2_job *j, const struct flux2_input *in)
+void flux2_job_back_off(struct flux2_job *j, const struct flux2_input *in, double until)
 {
-    double pause = flux2_schedule_pause(&j->profile->poll_policy, j->attempts, in->outcome->retry_after, in->random);
-    flux2_job_wait_until(j, in->now + pause);
+    double asked = in->outcome->retry_after;
+    double when = in->now + flux2_schedule_pause(&j->profile->poll_policy, j->attempts, asked, in->random);
+    flux2_job_wait_until(j, asked < 0 ? fmin(when, until) : when);
 }
 
 /* --- for the types: responses ------------------------------------------------------------------- */
@@ -232,7 +235,7 @@ struct flux2_event *flux2_job_event(struct flux2_job *j, enum flux2_event_kind k
     return e;
 }
 
-static struct flux2_event_texts texts_of(const struct flux2_input *in)
+static struct flux2_event_texts texts_of(const struct flux2_job *j, const struct flux2_input *in)
 {
     const struct flux2_transfer *t = in->transfer;
     const char *message = in->outcome && in->outcome->failure == FLUX2_FAILURE_MEMORY ? strerror(ENOMEM) : in->message;
@@ -242,6 +245,7 @@ static struct flux2_event_texts texts_of(const struct flux2_input *in)
         .message = t->error[0] ? t->error : message,
         .content_type = t->headers.content_type,
         .location = t->headers.location,
+        .url = j->kind == FLUX2_REQUEST_DOWNLOAD ? j->url : NULL,
         .trace = t->headers.trace,
     };
 }
@@ -249,7 +253,7 @@ static struct flux2_event_texts texts_of(const struct flux2_input *in)
 bool flux2_job_end(struct flux2_job *j, const struct flux2_input *in, struct flux2_response *response,
                    struct flux2_output *out)
 {
-    struct flux2_event_texts texts = texts_of(in);
+    struct flux2_event_texts texts = texts_of(j, in);
     struct flux2_event *e = flux2_job_event(j, FLUX2_EVENT_ENDED, &texts, in);
     if (!e)
         return false;

@@ -126,8 +126,8 @@ bool flux2_job_copy_body(char **out, const char *data, size_t size);
 void flux2_job_begin(struct flux2_job *job, double now);
 /* Makes JOB wait until WHEN. */
 void flux2_job_wait_until(struct flux2_job *job, double when);
-/* Makes JOB wait for the back-off before the next attempt. */
-void flux2_job_back_off(struct flux2_job *job, const struct flux2_input *input);
+/* Makes JOB wait for the back-off before the next attempt: until UNTIL at most, unless the service asks for more. */
+void flux2_job_back_off(struct flux2_job *job, const struct flux2_input *input, double until);
 
 /* Creates an event of JOB, which the caller owns. Returns NULL if out of memory. */
 struct flux2_event *flux2_job_event(struct flux2_job *job, enum flux2_event_kind kind,

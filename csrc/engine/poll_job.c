@@ -79,7 +79,7 @@ static void note_last(struct poll_job *p, const struct flux2_input *in, enum flu
 /* Returns for how many seconds polls may fail like RESPONSE. */
 static double patience(const struct poll_job *p, const struct flux2_response *r)
 {
-    double seconds = p->base.profile->poll_patience;
+    double seconds = p->base.profile->patience;
     bool is_final = r->verdict == FLUX2_VERDICT_REFUSED && !r->retryable;
     return is_final && !p->is_known ? fmin(seconds, UNKNOWN_TASK_PATIENCE) : seconds;
 }
@@ -93,7 +93,7 @@ static bool tolerate(struct poll_job *p, const struct flux2_input *in, const str
         p->heard_at = in->now;
     else if (in->now - p->heard_at >= patience(p, r))
         return false;
-    flux2_job_back_off(&p->base, in);
+    flux2_job_back_off(&p->base, in, p->heard_at + patience(p, r));
     return true;
 }
 
@@ -250,7 +250,7 @@ static bool submitted(struct poll_job *p, const struct flux2_input *in, struct f
     bool may_retry = is_repeatable(p, in, r) || is_unprocessed;
     abandon(j, in->outcome->sent && !is_unprocessed);
     if (may_retry && j->attempts < j->profile->max_attempts) {
-        flux2_job_back_off(j, in);
+        flux2_job_back_off(j, in, INFINITY);
         return true;
     }
     if (r->poll_url && !flux2_spool_record_note_url(&p->record, r->poll_url))
@@ -291,6 +291,9 @@ static void prepare_fetch(struct poll_job *p, double now, struct flux2_output *o
         .metadata = p->metadata,
         .kind = FLUX2_REQUEST_DOWNLOAD,
         .check_signature = p->check_signature,
+        .patient = true,
+        .task_url = p->base.url,
+        .task_profile = p->base.profile,
         .deadline = isinf(p->base.deadline) ? 0 : fmax(p->base.deadline - now, 0.001),
     };
     out->next = flux2_transfer_job_new(p->fetch_id, p->fetch_profile, &spec);

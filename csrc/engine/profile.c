@@ -20,7 +20,7 @@ struct flux2_profile *flux2_profile_new(void)
     p->max_attempts = 3;
     p->max_in_flight = 8;
     p->max_queued = (size_t)256 << 20;
-    p->poll_patience = 120;
+    p->patience = 120;
     p->poll_policy.thrift = 0.007;
     return p;
 }

@@ -51,7 +51,7 @@ struct flux2_profile {
     struct flux2_http_config *http; /* owned */
 
     unsigned max_attempts; /* sends of one request, including the first */
-    double poll_patience;  /* seconds during which polls may fail without a success */
+    double patience;       /* seconds during which polls, or attempts of a patient download, may fail */
     struct flux2_poll_policy poll_policy;
     struct flux2_response_schema *schema; /* one reference */
 

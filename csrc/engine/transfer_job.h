@@ -1,4 +1,7 @@
-/* transfer_job.h - a job with one request, sent again if it may be: a download, or one query of a task. */
+/* transfer_job.h - a job with one request, sent again if it may be: a download, or one query of a task.
+ *
+ * A download may fail because its image is not there yet, or because its URL has expired. Before it is repeated, its
+ * task is queried for a fresh URL. */
 #ifndef FLUX2_ENGINE_TRANSFER_JOB_H
 #define FLUX2_ENGINE_TRANSFER_JOB_H
 
@@ -14,6 +17,10 @@ struct flux2_transfer_spec {
     enum flux2_request_kind kind;         /* the kind of request */
     bool check_signature;                 /* the body must match an accepted signature */
     bool base64;                          /* return the body of a success as Base64 */
+    bool patient;                         /* repeat for the profile's patience, not `max_attempts` times */
+    const char *task_url;                 /* queried for a fresh URL before a repetition; NULL: none is */
+    struct flux2_profile *task_profile;   /* for `task_url`; gets a reference */
+    size_t image;                         /* index of the image among those of the task */
     double deadline;                      /* seconds for the whole job; 0: unlimited */
 };
 

@@ -105,7 +105,20 @@ static void push_metadata(lua_State *L, struct flux2_image_metadata *metadata)
     flux2_core_push_metadata(L, lua_gettop(L), metadata);
 }
 
-/* engine:transfer(id, profile, { url, body, file, metadata, base64, kind, check, deadline }) -> true | nil, message */
+/* Reads the query before a repetition: where, with which profile, and the number of the image. */
+static void read_query(lua_State *L, struct flux2_transfer_spec *spec)
+{
+    spec->task_url = push_text(L, "task_url", NULL);
+    if (!spec->task_url)
+        return;
+    lua_getfield(L, 4, "task_profile");
+    spec->task_profile = flux2_core_check_profile(L, lua_gettop(L));
+    lua_getfield(L, 4, "index");
+    spec->image = (size_t)luaL_checknumber(L, -1) - 1;
+}
+
+/* engine:transfer(id, profile, { url, body, file, metadata, base64, kind, check, patient, task_url,
+ *   task_profile, index, deadline }) -> true | nil, message */
 static int engine_transfer(lua_State *L)
 {
     struct flux2_transfer_spec spec = {0};
@@ -120,6 +133,8 @@ static int engine_transfer(lua_State *L)
     spec.kind = get_request_kind(L);
     spec.check_signature = get_flag(L, "check");
     spec.base64 = get_flag(L, "base64");
+    spec.patient = get_flag(L, "patient");
+    read_query(L, &spec);
     spec.deadline = get_deadline(L);
     return start_job(L, e, flux2_transfer_job_new(check_id(L), profile, &spec));
 }
@@ -325,6 +340,7 @@ static void push_end(lua_State *L, const struct flux2_event *ev, struct flux2_im
     if (ev->signature >= 0)
         set_integer(L, "signature", (uint64_t)ev->signature + 1);
     set_string(L, "message", ev->texts.message);
+    set_string(L, "url", ev->texts.url);
     if (ev->fetch > 0)
         set_integer(L, "fetch", ev->fetch);
     if (ev->body && ev->signature < 0) {
@@ -345,6 +361,8 @@ static void push_request(lua_State *L, const struct flux2_event *ev, struct flux
     set_number(L, "seconds", ev->seconds);
     set_integer(L, "polls", ev->polls);
     set_integer(L, "received", ev->received);
+    if (ev->query)
+        set_true(L, "query");
 }
 
 /* Moves images to buffers without a copy. Nothing that can raise may follow. */

@@ -43,7 +43,7 @@ static const struct field fields[] = {
     HTTP_FIELD("max_redirects", INTEGER, max_redirects),
     FIELD("observed", FLAG, observed),
     FIELD("poll_interval", SECONDS, poll_policy.interval),
-    FIELD("poll_patience", SECONDS, poll_patience),
+    FIELD("patience", SECONDS, patience),
     FIELD("poll_rate", NUMBER, rates.polls),
     HTTP_FIELD("silence_timeout", SECONDS, silence_timeout),
     FIELD("submission_rate", NUMBER, rates.submissions),

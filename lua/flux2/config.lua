@@ -27,7 +27,7 @@ local MIB = 2 ^ 20
 ---@field connect_timeout? number seconds, default 15
 ---@field silence_timeout? number seconds without a byte after which a request fails, default 60
 ---@field request_timeout? number seconds for one request that is not a download, default 180
----@field max_retries? integer the number of repetitions of a download or a refused submission, default 2
+---@field max_retries? integer the number of repetitions of a refused submission or of client:status, default 2
 ---@field max_connections? integer the number of concurrent requests of this client, default 8
 ---@field max_tasks? integer the number of unfinished tasks of this client, default 10,000
 ---@field max_submissions_per_second? number submissions per second, after a burst of as many; further ones wait;
@@ -60,8 +60,8 @@ local MIB = 2 ^ 20
 ---@field interval? number seconds between two polls; default: polls at the likely end of a task, by the durations of
 ---  earlier tasks in this process. Also the longest pause before the first repetition of a failed request, if it is
 ---  less than 0.5
----@field patience? number seconds for which all polls may fail, or a finished image may be missing, before the wait
----  ends with an error, default 120. A task from client:task that the service never reported fails after 3 s
+---@field patience? number seconds for which all polls, or all attempts of a download, may fail before the wait ends
+---  with an error, default 120. A task from client:task that the service never reported fails after 3 s
 ---@field per_second? number polls per second of all tasks of the client, default 20; unlimited with an interval
 
 -- The largest values that the engine accepts.
@@ -81,7 +81,7 @@ config.known = {
 
 config.known_of_poll = { interval = SECONDS, patience = SECONDS, per_second = "rate" }
 
-local POLL_PATIENCE, POLL_RATE = 120, 20 -- defaults of poll.patience and poll.per_second
+local PATIENCE, POLL_RATE = 120, 20 -- defaults of poll.patience and poll.per_second
 
 --- The other defaults, in seconds and bytes.
 config.defaults = {
@@ -197,10 +197,6 @@ local function find_ca_file(given)
     return given or from_environment "SSL_CERT_FILE" or core.ca_file()
 end
 
-local function patience_of(o)
-    return o.poll and o.poll.patience or POLL_PATIENCE
-end
-
 --- The members of both profiles. `service`: see read_service.
 local function common(o, service)
     return {
@@ -214,7 +210,7 @@ local function common(o, service)
         request_timeout = o.request_timeout,
         max_headers = o.max_header_bytes,
         max_attempts = o.max_retries + 1,
-        poll_patience = patience_of(o),
+        patience = o.poll and o.poll.patience or PATIENCE,
         poll_interval = o.poll and o.poll.interval,
         max_in_flight = math.max(1, o.max_connections),
         max_queued = o.max_event_bytes,
@@ -360,7 +356,6 @@ local function complete(o, service, submit_url, opened)
         -- With {id} in it; nil if only the response to a submission contains the poll URL.
         task_url = provider.routes.task and base .. provider.root .. provider.routes.task,
         timeout = o.timeout,
-        patience = patience_of(o),
         max_response_bytes = o.max_response_bytes,
         max_image_bytes = o.max_image_bytes,
         max_redirects = o.max_redirects,

@@ -6,7 +6,6 @@ local errors = require "flux2.errors"
 local metadata = require "flux2.metadata"
 local transport = require "flux2.transport"
 local image_signature = require "flux2.image_signature"
-local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
 local validate = require "flux2.validate"
 
@@ -18,12 +17,6 @@ local validate = require "flux2.validate"
 local Image = {}
 Image.__index = Image
 Image.__name = "flux2.Image"
-
--- Failures of a download that received something other than a whole image.
-local NO_IMAGE = { signature = true, truncated = true }
-
--- The first and the longest pause, in seconds, before a download is repeated that received no image.
-local FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8
 
 -- `_state`, the place of the bytes, and the type of `_data`:
 --   "remote"     at `url`; nil
@@ -79,17 +72,19 @@ local function describe(self)
     }) or nil
 end
 
---- Downloads once, or waits for the prefetch. With a path the engine streams into that file; with `as_base64` it
---- encodes the bytes on its own thread.
+--- Starts the download, or takes the prefetch, and waits for it. With a path the engine streams into that file; with
+--- `as_base64` it encodes the bytes on its own thread.
 local function download(self, path, seconds, as_base64)
     local prefetch = self._state == "arriving" and self._data
     if prefetch and prefetch.path == path and not as_base64 then
         set(self, "remote")
         return prefetch:take(seconds, self._task_id)
     end
+    local task_url = self._task_id and transport.task_url(self._config, self._task_id, self._poll_url) or nil
     local spec = {
         url = self.url, file = path, metadata = path and describe(self), base64 = as_base64, check = true,
-        deadline = seconds,
+        deadline = seconds, patient = true, task_url = task_url, task_profile = self._config.service,
+        index = self._index,
     }
     return transport.download(self._config, spec, self._task_id)
 end
@@ -106,16 +101,6 @@ local function read_failure(self, event, path)
     return err
 end
 
---- Polls the task for a fresh URL. Returns whether the URL changed.
-local function refresh(self, timeout)
-    local url = self._task_id and transport.task_url(self._config, self._task_id, self._poll_url)
-    local event = url and transport.poll_once(self._config, self._task_id, url, math.max(timeout, 0.001))
-    local fresh = event and event.images and event.images[self._index]
-    local has_changed = fresh and fresh.url and fresh.url ~= self.url or false
-    if has_changed then self.url = fresh.url end
-    return has_changed
-end
-
 --- Sets the type of a downloaded image.
 local function set_type(self, event)
     local signature = image_signature.list[event.signature]
@@ -123,28 +108,14 @@ local function set_type(self, event)
 end
 
 --- Downloads. An image may be missing because the storage of the service is late, or because its URL has expired.
---- Therefore the download is repeated for `poll.patience`, with a fresh URL from the task.
+--- Therefore the engine repeats the download for `poll.patience`, with a fresh URL from the task.
 local function fetch(self, path, timeout, as_base64)
-    local began, pause, is_first = core.now(), FIRST_PAUSE, true
-    local until_ = began + (timeout or self._config.timeout)
-    local patient_until = self._task_id and math.min(until_, began + self._config.patience) or began
-    while true do
-        local event, reason = download(self, path, math.max(until_ - core.now(), 0.001), as_base64)
-        if not event then return nil, reason end
-        if not event.error then
-            set_type(self, event)
-            return event
-        end
-        local err = read_failure(self, event, path)
-        if event.failure and not NO_IMAGE[event.failure] then return nil, err end
-        local is_fresh = refresh(self, until_ - core.now())
-        -- Only the first fresh URL is tried at once: a service may make a new URL for each poll.
-        if not (is_fresh and is_first) then
-            if core.now() + pause > patient_until or not scheduler.sleep(pause) then return nil, err end
-            pause = math.min(2 * pause, LONGEST_PAUSE)
-        end
-        is_first = false
-    end
+    local event, reason = download(self, path, timeout or self._config.timeout, as_base64)
+    if not event then return nil, reason end
+    self.url = event.url or self.url
+    if event.error then return nil, read_failure(self, event, path) end
+    set_type(self, event)
+    return event
 end
 
 --- Checks an embedded image, at its first use.

@@ -264,7 +264,7 @@ local function submission_ended(self, event)
 end
 
 local function polling_ended(self, event)
-    if event.fetch then self._prefetch:begin(event.fetch, event.images[1].url) end
+    if event.fetch then self._prefetch:begin(event.fetch) end
     if event.images or error_mapping.states[event.verdict] == "failed" then return settle(self, event) end
     if event.failure == "timeout" then
         local context = transport.context(self._config, self.id)

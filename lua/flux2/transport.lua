@@ -25,11 +25,13 @@ local function await(id, latch, timeout, task_id)
 end
 
 --- Returns the handler of a transfer: it logs requests, and calls `on_end` at the end.
-local function handler_of(config, kind, spec, on_end)
+local function handler_of(config, kind, body, on_end)
     return function(name, event)
         if name == "ended" then return on_end(event) end
-        local body = spec.body
-        local sent = { kind = kind, method = body and "POST" or "GET", url = spec.url, size = body and #body or 0 }
+        local sent = {
+            kind = kind == "download" and event.query and "poll" or kind, method = body and "POST" or "GET",
+            url = event.url, size = body and #body or 0,
+        }
         if config.log then request_log.write(config.log, request_log.info(event, sent, config.get_key())) end
     end
 end
@@ -37,7 +39,7 @@ end
 --- Starts a request with a profile of the client. `event` is set, and the latch opens, at its end.
 local function begin(config, kind, profile, spec, task_id)
     local started = { latch = scheduler.latch() }
-    local id, reason = scheduler.transfer(profile, spec, handler_of(config, kind, spec, function(ended)
+    local id, reason = scheduler.transfer(profile, spec, handler_of(config, kind, spec.body, function(ended)
         started.event = ended
         scheduler.open(started.latch)
     end))
@@ -152,9 +154,8 @@ end
 
 --- The engine has started the download.
 ---@param id integer of the job
----@param url string the URL of the image
-function Prefetch:begin(id, url)
-    scheduler.adopt(id, handler_of(self._config, "download", { url = url }, function(ended)
+function Prefetch:begin(id)
+    scheduler.adopt(id, handler_of(self._config, "download", nil, function(ended)
         self._event = ended
         scheduler.open(self._latch)
     end))

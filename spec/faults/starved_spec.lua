@@ -39,13 +39,13 @@ describe("without memory for libcurl", function()
             assert.equal(1, #emu:ledger())
         end)
 
-        it("to " .. what .. " a download, the download is retried up to max_retries times", function()
+        it("to " .. what .. " a download, the download is retried for poll.patience", function()
             run(([[
-                local image = assert(polled(new { max_retries = 1 }):wait(30)).images[1]
+                local image = assert(polled(new()):wait(30)).images[1]
                 starve("%s", 1)
                 assert(image:save(dir .. "/a.png"))
                 has_struck()
-                image = assert(polled(new { max_retries = 0 }):wait(30)).images[1]
+                image = assert(polled(new { poll = { patience = 1e-9 } }):wait(30)).images[1]
                 starve("%s", 1)
                 local err = fails("io", "out of memory during the request to 127.0.0.1", image:bytes())
                 has_struck()

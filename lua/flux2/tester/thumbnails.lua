@@ -8,6 +8,7 @@ local url = require "flux2.url"
 
 local MAX_BYTES = 16 * 1024 * 1024
 local SECONDS = 15
+local ONCE = { patience = 1e-9 } -- one attempt: the page repeats the request on demand
 local SHARED = { "ca_file", "connect_timeout", "proxy", "user_agent" }
 
 local Thumbnails = {}
@@ -16,7 +17,7 @@ Thumbnails.__index = Thumbnails
 --- Creates a downloader with the network options of the client, without the API key.
 ---@param options table of flux2.new
 function Thumbnails.new(options)
-    local own = { api_key = "none", base_url = "http://127.0.0.1", max_image_bytes = MAX_BYTES, max_retries = 0 }
+    local own = { api_key = "none", base_url = "http://127.0.0.1", max_image_bytes = MAX_BYTES, poll = ONCE }
     for _, name in ipairs(SHARED) do own[name] = options[name] end
     return setmetatable({ settings = assert(Client.new(own, 1))._config }, Thumbnails)
 end
