@@ -16,10 +16,10 @@ static int holds(const char *text, size_t size, const char *secret)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct input in = {data, size};
-    size_t room = (size_t)take_byte(&in) * 16;
+    size_t i, room = (size_t)take_byte(&in) * 16;
     char *secret = text_copy(take_until(&in, '\n')), *text = exact_copy(in), *out = malloc(room ? room : 1);
-    const struct flux2_string_list secrets = {&secret, 1};
-    if (!out)
+    struct flux2_secrets secrets = {.forms = {NULL, 0}};
+    if (!out || !flux2_secrets_add(&secrets, secret))
         abort();
     size_t made = flux2_redact(out, room, text, in.size, &secrets);
     CHECK(made <= room);
@@ -27,6 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(whole <= in.size && made <= whole && memcmp(out, text, made) == 0);
     /* What is left of two halves may meet: of a mark, for instance. */
     CHECK(strlen(secret) < FLUX2_SECRET_MIN || strpbrk(secret, "aio_*\\%") || !holds(text, whole, secret));
+    /* The other forms have no characters of the mark. */
+    for (i = 1; i < secrets.forms.count; i++)
+        CHECK(!holds(text, whole, secrets.forms.at[i]));
+    flux2_secrets_clear(&secrets);
     free(secret);
     free(text);
     free(out);

@@ -53,6 +53,8 @@ describe("a limit", function()
         { "of all headers", { endless_headers = true }, IMAGES, "max_header_bytes", 5000, "too_large" },
         { "of a header line", { garbage = OK .. "X-Long: " .. LONG .. "\r\n\r\n" }, TASKS, "max_header_bytes", 5000,
             "too_large" },
+        { "of a header line", { garbage = OK .. "X-Long: " .. LONG .. "\r\n\r\n" }, IMAGES, "max_header_bytes", 5000,
+            "too_large" },
         { "of a status line", { garbage = "HTTP/1.1 200 " .. LONG .. "\r\n\r\n" }, TASKS, "max_header_bytes", 5000,
             "too_large" },
         { "of a chunk's extension", { garbage = CHUNKED .. "2;" .. LONG .. "\r\n{}\r\n0\r\n\r\n" }, TASKS,
@@ -80,6 +82,7 @@ describe("a limit", function()
             assert.equal(kind, err.kind, tostring(err))
             assert.truthy(tostring(err):find(option, 1, true), tostring(err))
             assert.truthy(tostring(err):find(("%d"):format(limit), 1, true), tostring(err))
+            if path == IMAGES then assert.equal(1, err.attempts, "it would be as large again") end
             assert.is_true(rss() - before < 30 * 2 ^ 20, "grew")
         end)
     end

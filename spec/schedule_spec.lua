@@ -14,7 +14,7 @@ describe("which requests are retried", function()
         { "network", 0, true, nil, false, true },
         { "network", 200, true, nil, false, true },
         { "too_large", 200, true, nil, false, false },
-        { "headers_too_large", 200, true, nil, false, true },
+        { "headers_too_large", 200, true, nil, false, false },
         { "io", 0, false, nil, false, false },
         { "io", 200, true, nil, false, false },
         { "memory", 0, false, nil, false, true },

@@ -260,7 +260,6 @@ static bool may_repeat_failure(bool is_submission, const struct flux2_outcome *o
         return true;
     case FLUX2_FAILURE_MEMORY:
         /* Memory may become available for polls of a paid task. Whether to submit again is the caller's decision. */
-    case FLUX2_FAILURE_HEADERS_TOO_LARGE: /* libcurl reports a long header line and a lack of memory alike */
         return !is_submission;
     default:
         return false;

@@ -30,8 +30,8 @@ struct flux2_event *flux2_event_new(uint64_t job, enum flux2_event_kind kind, co
     static const struct flux2_event_texts none;
     const struct flux2_event_texts *t = texts ? texts : &none;
     size_t head = kind == FLUX2_EVENT_ENDED ? sizeof(struct last_event) : sizeof(struct flux2_event);
-    size_t extra = size_of(t->message) + size_of(t->content_type) + size_of(t->location) + size_of(t->url) + size_of(t->trace) +
-                   size_of(t->id) + size_of(t->poll_url);
+    size_t extra = size_of(t->message) + size_of(t->content_type) + size_of(t->location) + size_of(t->url) +
+                   size_of(t->trace) + size_of(t->id) + size_of(t->poll_url);
     struct flux2_event *e = malloc(head + extra);
     if (!e)
         return NULL;

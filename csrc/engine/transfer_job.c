@@ -23,8 +23,8 @@ struct transfer_job {
     struct flux2_profile *other_profile; /* one reference; NULL: the task is not queried */
     bool is_query;                       /* the current request is the query of the task */
     bool takes_turns;                    /* the other request is the next one */
-    struct flux2_last_poll last; /* the last attempt, before another one */
-    double last_at;              /* time at which it ended; INFINITY: there is no other attempt */
+    struct flux2_last_poll last;         /* the last attempt, before another one */
+    double last_at;                      /* time at which it ended; INFINITY: there is no other attempt */
 };
 
 static struct transfer_job *self(struct flux2_job *job)

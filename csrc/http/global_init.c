@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "http/curl_memory.h"
 #include "platform/clock.h"
 #include "platform/process.h"
 #include "platform/thread.h"
@@ -86,7 +87,7 @@ bool flux2_global_init(void)
     if (!ready) {
         keep_freed_heap();
         keep_openssl_at_exit();
-        ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
+        ready = flux2_curl_memory_init();
         /* Again, after the handlers of the TLS library, so that it runs before them. */
         if (ready)
             flux2_process_at_exit(stop_members);

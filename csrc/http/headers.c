@@ -7,7 +7,6 @@
 
 #include "base/ascii.h"
 #include "base/parse_number.h"
-#include "base/redact.h"
 
 void flux2_headers_clear(struct flux2_headers *h)
 {
@@ -26,7 +25,7 @@ static void begin_response(struct flux2_headers *h)
 }
 
 /* Copies a header's value without SECRETS and surrounding white space, truncated to the size of OUT. */
-static void copy_value(char *out, size_t size, const char *value, size_t n, const struct flux2_string_list *secrets)
+static void copy_value(char *out, size_t size, const char *value, size_t n, const struct flux2_secrets *secrets)
 {
     while (n > 0 && (*value == ' ' || *value == '\t'))
         value++, n--;
@@ -42,7 +41,7 @@ static bool is_header(const char *line, size_t name_size, const char *name)
 }
 
 void flux2_headers_read(struct flux2_headers *h, const struct flux2_string_list *traces,
-                        const struct flux2_string_list *secrets, const char *line, size_t n)
+                        const struct flux2_secrets *secrets, const char *line, size_t n)
 {
     h->bytes += n;
     if (n >= 5 && memcmp(line, "HTTP/", 5) == 0) {

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "base/redact.h"
 #include "base/string_list.h"
 
 enum { FLUX2_HEADER_MAX = 160, FLUX2_LOCATION_MAX = 640 };
@@ -30,7 +31,7 @@ void flux2_headers_clear(struct flux2_headers *headers);
  * first; SECRETS are removed from values. A status line clears the values, because it starts the next response: after
  * 1xx or a followed redirect. */
 void flux2_headers_read(struct flux2_headers *headers, const struct flux2_string_list *traces,
-                        const struct flux2_string_list *secrets, const char *line, size_t size);
+                        const struct flux2_secrets *secrets, const char *line, size_t size);
 
 /* Parses the value of a Retry-After header: seconds, or an HTTP date that is compared with the server's clock
  * (SERVER_DATE, or (time_t)-1 to use NOW). Returns false if it is neither. *SECONDS is never negative. Any thread. */

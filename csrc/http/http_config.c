@@ -100,7 +100,7 @@ void flux2_http_config_release(struct flux2_http_config *c)
     free(c->proxy);
     free(c->ca_file);
     free(c->no_proxy);
-    flux2_string_list_free(&c->secrets);
+    flux2_secrets_clear(&c->secrets);
     flux2_string_list_free(&c->traces);
     free(c);
 }

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "base/image_signature.h"
+#include "base/redact.h"
 #include "base/string_list.h"
 
 enum { FLUX2_ACCEPT_MAX = 16 };
@@ -23,8 +24,8 @@ struct flux2_http_config {
     char *proxy;                     /* NULL: from the environment */
     char *ca_file;                   /* NULL: libcurl's default */
     char *no_proxy; /* hosts without a proxy, if the proxy comes from the environment; set by ..._complete */
-    struct flux2_string_list secrets; /* removed from error texts and text bodies */
-    struct flux2_string_list traces;  /* names of headers that hold a request id, best first */
+    struct flux2_secrets secrets;    /* removed from error texts and text bodies */
+    struct flux2_string_list traces; /* names of headers that hold a request id, best first */
 
     double connect_timeout; /* seconds for name resolution, connection and handshake */
     double silence_timeout; /* seconds without a byte */

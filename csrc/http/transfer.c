@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/redact.h"
+#include "http/curl_memory.h"
 #include "platform/socket.h"
 
 enum {
@@ -17,7 +17,6 @@ enum {
     BUFFER_FOR_FILES = 131072,    /* for images */
     BUFFER_FOR_MEMORY = 16384,    /* for responses of a few hundred bytes */
     FRAMING_MAX = 16,             /* chunk header bytes per body byte; chunks of one byte need 5 */
-    LONG_LINE = 128 * 1024,       /* libcurl reports a header line of 100 KiB as out of memory */
 };
 
 /* --- callbacks of libcurl ------------------------------------------------------------------------ */
@@ -363,6 +362,7 @@ bool flux2_transfer_prepare(struct flux2_transfer *t, struct flux2_http_config *
         curl_easy_setopt(t->easy, CURLOPT_VERBOSE, 0L);
     t->is_framed = false;
     t->failure = FLUX2_FAILURE_NONE;
+    t->memory_failures = flux2_curl_memory_failures();
     t->error[0] = '\0';
     flux2_headers_clear(&t->headers);
     return set_request(t) != CURLE_OUT_OF_MEMORY;
@@ -428,16 +428,14 @@ static void append_cause(struct flux2_transfer *t)
 }
 
 /* Returns whether a limit of libcurl on header lines caused RESULT. There is no separate code for it. */
-static bool is_long_line(struct flux2_transfer *t, CURLcode result)
+static bool is_long_line(const struct flux2_transfer *t, CURLcode result)
 {
-    if (strncmp(t->error, "Too large response headers", 26) == 0 ||
-        strncmp(t->error, "Out of memory in chunked", 24) == 0)
+    if (result == (CURLcode)100) /* CURLE_TOO_LARGE, since 8.6 */
         return true;
-    if (result != CURLE_OUT_OF_MEMORY || t->sends == 0 || t->started_body)
-        return result == (CURLcode)100; /* CURLE_TOO_LARGE, since 8.6 */
-    void *memory = malloc(LONG_LINE);   /* if this succeeds, memory was not the cause */
-    free(memory);
-    return memory != NULL;
+    if (result == CURLE_OUT_OF_MEMORY && !t->started_body)
+        return flux2_curl_memory_is_watched() && t->memory_failures == flux2_curl_memory_failures();
+    return strncmp(t->error, "Too large response headers", 26) == 0 ||
+           strncmp(t->error, "Out of memory in chunked", 24) == 0;
 }
 
 /* libcurl's message contains the proxy's address with its password. */
@@ -526,7 +524,7 @@ static struct flux2_outcome outcome_of(struct flux2_transfer *t)
 /* Removes secrets from the error text and from text bodies. */
 static void redact(struct flux2_transfer *t)
 {
-    const struct flux2_string_list *secrets = &t->config->secrets;
+    const struct flux2_secrets *secrets = &t->config->secrets;
     size_t n = strlen(t->error);
     t->error[flux2_redact(t->error, n, t->error, n, secrets)] = '\0';
     if (t->sink.data && !t->sink.accept) {

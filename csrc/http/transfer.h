@@ -49,6 +49,7 @@ struct flux2_transfer {
     unsigned seen_turn;           /* the turn of the last call of on_progress */
     size_t calls;                 /* of on_progress in that turn */
     unsigned sends;               /* how often sending began */
+    unsigned memory_failures;     /* see curl_memory.h, before the request */
     enum flux2_failure failure;   /* why the transfer was stopped; NONE: it was not */
     int system_error;             /* errno value of a failed socket(); 0: none */
     bool stopped;                 /* libcurl tried to send the request again and was stopped */

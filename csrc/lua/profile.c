@@ -111,6 +111,18 @@ static void set_words(lua_State *L, struct flux2_string_list *out, const char *n
     }
 }
 
+static void set_secrets(lua_State *L, struct flux2_secrets *out, const char *name, int value)
+{
+    luaL_checktype(L, value, LUA_TTABLE);
+    size_t i, n = lua_rawlen(L, value);
+    flux2_secrets_clear(out);
+    for (i = 0; i < n; i++) {
+        if (!flux2_secrets_add(out, push_item(L, name, value, i)))
+            luaL_error(L, "not enough memory");
+        lua_pop(L, 1);
+    }
+}
+
 static void set_headers(lua_State *L, struct curl_slist **out, const char *name, int value)
 {
     luaL_checktype(L, value, LUA_TTABLE);
@@ -173,7 +185,7 @@ static void set_any(lua_State *L, struct flux2_profile *p, const char *name, int
     else if (strcmp(name, "traces") == 0)
         set_words(L, &p->http->traces, name, value);
     else if (strcmp(name, "secrets") == 0)
-        set_words(L, &p->http->secrets, name, value);
+        set_secrets(L, &p->http->secrets, name, value);
     else if (strcmp(name, "origins") == 0)
         set_words(L, &p->origins, name, value);
     else if (strcmp(name, "signatures") == 0)

@@ -174,11 +174,14 @@ static int redact(lua_State *L)
 {
     size_t size;
     const char *text = luaL_checklstring(L, 1, &size);
-    char *secret = (char *)(uintptr_t)luaL_checkstring(L, 2);
-    const struct flux2_string_list secrets = {&secret, 1};
+    struct flux2_secrets secrets = {.forms = {NULL, 0}};
     size_t room = (size_t)luaL_optnumber(L, 3, (lua_Number)size);
     char *out = lua_newuserdata(L, size + 1);
-    lua_pushlstring(L, out, flux2_redact(out, room, text, size, &secrets));
+    if (!flux2_secrets_add(&secrets, luaL_checkstring(L, 2)))
+        return luaL_error(L, "not enough memory");
+    size = flux2_redact(out, room, text, size, &secrets);
+    flux2_secrets_clear(&secrets);
+    lua_pushlstring(L, out, size);
     return 1;
 }
 
