@@ -315,7 +315,7 @@ describe("a transfer", function()
     end
     it("is retried until it succeeds; the event has only what a success needs", function()
         script("/x", { 500, { body = "12345678", cut = 3 }, "good" })
-        assert.same({ body = "good" }, jobs.fetch(profile(), emu.url .. "/x"))
+        assert.same({ body = "good", url = emu.url .. "/x" }, jobs.fetch(profile(), emu.url .. "/x"))
         assert.equal(3, count_requests "/x")
     end)
     it("that is not idempotent is not retried", function()

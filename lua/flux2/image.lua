@@ -101,8 +101,9 @@ local function read_failure(self, event, path)
     return err
 end
 
---- Sets the type of a downloaded image.
-local function set_type(self, event)
+--- Notes the type of a downloaded image, and its URL, which may be a fresh one.
+local function note_download(self, event)
+    self.url = event.url or self.url
     local signature = image_signature.list[event.signature]
     self.content_type = signature and signature.content_type or self.content_type
 end
@@ -112,9 +113,8 @@ end
 local function fetch(self, path, timeout, as_base64)
     local event, reason = download(self, path, timeout or self._config.timeout, as_base64)
     if not event then return nil, reason end
-    self.url = event.url or self.url
+    note_download(self, event)
     if event.error then return nil, read_failure(self, event, path) end
-    set_type(self, event)
     return event
 end
 
@@ -146,7 +146,7 @@ end
 ---@param event table its "ended" event
 ---@param path string
 function Image:_prefetched(event, path)
-    set_type(self, event)
+    note_download(self, event)
     set(self, "remote")
     saved(self, path)
 end
