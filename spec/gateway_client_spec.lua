@@ -2,6 +2,7 @@
 local bound = require "support.bound"
 local flux2 = require "flux2"
 local json = require "flux2.json"
+local program = require "support.program"
 local providers = require "flux2.provider"
 local service = require "support.service"
 
@@ -75,6 +76,71 @@ describe("the provider gateway", function()
         _, unknown = c:recover()
         assert.equal(0, #unknown, "the program has the task")
         assert.equal(1, records())
+    end)
+
+    describe("whose process is killed while it submits", function()
+        local is_windows = package.config:sub(1, 1) == "\\"
+
+        --- Leaves the record of a submission without a response. Returns its spool, a new copy with each call.
+        local function kill_one()
+            emu:fault { method = "POST", hang = true, accept = true, times = 1 }
+            local child = dir .. "/child"
+            os.execute("mkdir -p " .. child)
+            local pid = program.start({ url = emu.url, api_key = emu.api_key }, child, { "generate", "a red fox", "--spool",
+                dir .. "/left" }, { FLUX2_PROVIDER = "gateway" })
+            program.until_(function() return #keys() == 1 end)
+            program.stop(pid, "KILL")
+            local copies = 0
+            return function()
+                copies = copies + 1
+                os.execute(("cp -r %s/left %s/copy%d"):format(dir, dir, copies))
+                return dir .. "/copy" .. copies
+            end
+        end
+
+        it("sends the submission again with the same key and body, for a day, to the same gateway, with the same token", function()
+            if is_windows then return pending "needs kill" end
+            local copy = kill_one()
+            local function recover(options)
+                options.spool = copy()
+                local tasks, unknown = assert(service.client(emu, options):recover())
+                return { #tasks, #unknown }, tasks[1]
+            end
+            assert.same({ 0, 1 }, recover { provider = "apiin" })
+            assert.same({ 0, 1 }, recover { provider = "gateway", api_key = "f2gw_another_token" })
+            assert.same({ 0, 0 }, recover { provider = "gateway", base_url = "http://127.0.0.1:1" })
+            local file
+            for _, name in ipairs(service.list(dir .. "/left")) do file = name:find "%.json$" and name or file end
+            local record = service.read(dir .. "/left/" .. file)
+            service.write(dir .. "/left/" .. file, (record:gsub('"submitted": "%d+', '"submitted": "2020')))
+            assert.same({ 0, 1 }, recover { provider = "gateway" })
+            service.write(dir .. "/left/" .. file, record)
+            assert.is_nil(record:find(emu.api_key, 1, true))
+            local counts, task = recover { provider = "gateway" }
+            assert.same({ 1, 0 }, counts)
+            assert.same({ "submitting", "a red fox" }, { task.state, task.request.prompt })
+            assert.equal(1, #keys())
+            local result = assert(task:wait())
+            assert(result.images[1]:save(dir .. "/fox.png"))
+            assert.same({ keys()[1], keys()[1] }, keys())
+            local posts = {}
+            for _, request in ipairs(emu:requests()) do
+                if request.method == "POST" then posts[#posts + 1] = request.body end
+            end
+            assert.equal(posts[1], posts[2])
+        end)
+
+        it("keeps the record if the gateway refuses it: that proves nothing", function()
+            if is_windows then return pending "needs kill" end
+            local spool = kill_one()()
+            emu:fault { method = "POST", status = 402, times = 1000 }
+            local task = assert(client { spool = spool }:recover())[1]
+            local _, err = task:wait()
+            assert.equal("unknown_outcome", err.kind)
+            local n = 0
+            for _, name in ipairs(service.list(spool)) do n = n + (name:find "^task%-.*json$" and 1 or 0) end
+            assert.equal(1, n)
+        end)
     end)
 
     it("does not take a later refusal for a proof that nothing was accepted", function()

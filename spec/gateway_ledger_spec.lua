@@ -265,7 +265,10 @@ describe("a ledger", function()
         assert.same({ "same" }, write(function() return ledger.expire(db, 50) end))
         assert.equal(1, #ledger.images(db, "t3"))
         assert.equal(30, ledger.spent(db, id))
-        assert.is_truthy(take(id, { key = "k1" }), "a key is forgotten with the request")
+        assert.equal("t1", (take(id, { key = "k1" })), "a key is known for a day")
+        clock = clock + 24 * 3600
+        write(function() return ledger.expire(db, 50) end)
+        assert.not_equal("t1", (take(id, { key = "k1" })))
     end)
 
     it("keeps hashes of tokens only", function()

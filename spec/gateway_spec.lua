@@ -219,6 +219,36 @@ describe("a gateway", function()
         assert.is_true(service.exists(dir .. "/night.png"))
     end)
 
+    it("gives a client that was killed during its submission the same task after its restart", function()
+        emu:set { duration = 60 }
+        local gw = start()
+        local token, child = gw:token "arcade", dir .. "/child"
+        os.execute("mkdir -p " .. child)
+        local pid = program.start({ url = gw.url, api_key = token }, child, { "generate", "a red fox", "--spool",
+            dir .. "/spool" }, { FLUX2_PROVIDER = "gateway" })
+        local file, record
+        program.until_(function()
+            for _, name in ipairs(core.list(dir .. "/spool") or {}) do
+                file = name:find "^task%-.*%.json$" and dir .. "/spool/" .. name or file
+            end
+            record = file and service.read_if_there(file)
+            return record and record:find '"task_id": "%x' and #emu:ledger() == 1
+        end)
+        program.stop(pid, "KILL")
+        local id = record:match '"task_id": "(%x+)"'
+        -- As if it had been killed before the response.
+        service.write(file, (record:gsub('"task_id": "%x+"', '"task_id": ""')))
+        emu:finish(emu:ledger()[1].task_id)
+        local client = assert(flux2.new { provider = "gateway", api_key = token, base_url = gw.url,
+            spool = dir .. "/spool", poll = { interval = 0.05 } })
+        local tasks, unknown = assert(client:recover())
+        assert.same({ 1, 0 }, { #tasks, #unknown })
+        assert(assert(tasks[1]:wait()).images[1]:save(dir .. "/fox.png"))
+        assert.equal(id, tasks[1].id)
+        assert.equal(1, #emu:ledger())
+        assert.equal(10, gw:metric "credits_spent")
+    end)
+
     it("queues what exceeds the active tasks, fairly among tokens", function()
         emu:set { duration = 60 }
         local gw = start("--active", "1")

@@ -512,6 +512,7 @@ static bool copy_spec(struct poll_job *p, const struct flux2_poll_spec *spec)
     p->body_size = spec->body_size;
     p->check_signature = spec->check_signature;
     p->base.observed = spec->observed;
+    p->may_be_accepted = spec->resumed;
     p->fetch_profile = spec->fetch_profile ? flux2_profile_hold(spec->fetch_profile) : NULL;
     p->fetch_id = spec->fetch_id;
     return flux2_job_copy(&p->submission, spec->submission) && flux2_job_copy(&p->path, spec->path) &&

@@ -17,6 +17,7 @@ struct flux2_poll_spec {
     size_t image_count;                     /* of `images` */
     const char *idempotency; /* a header line for which the service accepts the submission once, however often it is
                               * sent; NULL: it is sent at most once */
+    bool resumed;            /* an earlier process may have sent the submission with this header */
     double deadline;         /* seconds for the whole job; 0: unlimited */
     const char *durations;   /* kind of the task, see duration_histogram.h; NULL: unknown */
     const char *record_path; /* file of the spool record, see spool_record.h; NULL: none */

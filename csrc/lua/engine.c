@@ -192,8 +192,8 @@ static void read_images(lua_State *L, struct flux2_poll_spec *spec)
     }
 }
 
-/* engine:poll(id, profile, { url, submission, body, images, idempotency, deadline, record_path, record_text, durations,
- *   observe, fetch, file, metadata, check }) -> true | nil, message */
+/* engine:poll(id, profile, { url, submission, body, images, idempotency, resumed, deadline, record_path, record_text,
+ *   durations, observe, fetch, file, metadata, check }) -> true | nil, message */
 static int engine_poll(lua_State *L)
 {
     struct flux2_poll_spec spec = {0};
@@ -206,6 +206,7 @@ static int engine_poll(lua_State *L)
     luaL_argcheck(L, spec.url || spec.submission, 4, "a url is needed");
     spec.body = push_text(L, "body", &spec.body_size);
     spec.idempotency = push_text(L, "idempotency", NULL);
+    spec.resumed = get_flag(L, "resumed");
     read_images(L, &spec);
     spec.record_path = push_text(L, "record_path", NULL);
     spec.record_text = push_text(L, "record_text", NULL);

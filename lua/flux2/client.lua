@@ -73,14 +73,18 @@ local function send(self, payload, body, images, opts, prefetch)
     if not reservation then return nil, err end
     local kind = request.kind(self._config.provider, payload)
     if images then images:describe(payload) end
+    local key = self._config.provider.idempotency_header and core.token() .. core.token() or nil
     local submission = {
-        images = parts, size = size or #body, kind = kind,
+        idempotency = key, images = parts, size = size or #body, kind = kind,
         url = url, body = body, request = payload, price = price, is_estimated = not opts.price,
         timeout = opts.timeout, reservation = reservation,
         on_request = opts.on_request, prefetch = prefetch, save = opts.save,
     }
     local task
-    if self._config.spool then submission.record, err = self._config.spool:record(self._config, payload, price) end
+    if self._config.spool then
+        local resend = key and not parts and { key = key, body = body } or nil
+        submission.record, err = self._config.spool:record(self._config, payload, price, resend)
+    end
     if not err then
         task, err = Task.submit(self._config, submission, function(fresh) listen(fresh, opts) end)
     end
@@ -309,8 +313,10 @@ function Client:spent()
 end
 
 --- With `spool`: returns the tasks that earlier runs paid for and did not collect, because of a crash or a timeout.
---- They are polled from their first `wait` or `on`; `request` is what was submitted. Tasks of running programs are not
---- included. A record is removed when its image is saved or read, when its task has failed, or by `discard()`.
+--- They are polled from their first `wait` or `on`; `request` is what was submitted. A submission to a gateway without
+--- a known outcome is sent again then, for a day after it: the gateway returns the same task for the same key. Tasks of
+--- running programs are not included. A record is removed when its image is saved or read, when its task has failed, or
+--- by `discard()`.
 ---@param opts? { timeout: number? } timeout in seconds for each task from its first wait, by default the client's
 ---@return flux2.Task[]? tasks oldest first
 ---@return flux2.Record[]|flux2.Error unknown submissions that may have been accepted, with `request`, `submitted` and
@@ -326,7 +332,7 @@ function Client:recover(opts)
     if not spool then
         return nil, errors.new("invalid_request", "this client has no spool: give flux2.new { spool = directory }")
     end
-    local found, unknown, damaged = spool:recover(self._config.base_url)
+    local found, unknown, damaged = spool:recover(self._config)
     if not found then return nil, unknown end
     local tasks = {}
     for i, record in ipairs(found) do tasks[i] = Task.recovered(self._config, record, opts.timeout) end

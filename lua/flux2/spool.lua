@@ -20,6 +20,7 @@ local spool = {}
 
 local TRIES = 8
 local MAX_BYTES = 256 * 2 ^ 20 -- of a record: it may contain images
+local RESEND = 24 * 3600 -- seconds for which a submission may be sent again with its key
 local RECORD, LOCK = "^task%-(%x+)%-%d+%.json$", "^owner%-(%x+)%.lock$"
 local PART = "^%.(task%-(%x+)%-%d+%.json)%.%x+%.part$"
 local DAMAGED = "^task%-%x+%-%d+%.json%.damaged$"
@@ -36,6 +37,7 @@ Spool.__index = Spool
 ---@field submitted string the time, as "2026-01-31T12:00:00Z"
 ---@field price? number credits
 ---@field path string the file
+---@field private resend? { key: string, body: string } of a submission that may be sent again: its key of idempotency
 ---@field is_finished? boolean whether the record contains a response with the images: see finished
 local Record = {}
 Record.__index = Record
@@ -117,30 +119,46 @@ local function encode(value)
     return (assert(json.encode({ value }, "record")):sub(2, -2):gsub("\\/", "/"))
 end
 
---- Prepares the record of a submission. The engine writes `text` to `path`.
----@param config table the client's: get_key, base_url
----@param request table as it is sent
----@param price? number credits
----@return flux2.Record?
----@return flux2.Error? err kind "io"
-function Spool:record(config, request, price)
-    local owner, err = own(self)
-    if not owner then return nil, err end
-    local submitted = os.date "!%Y-%m-%dT%H:%M:%SZ"
+--- Returns the text of a record, with placeholders for what the engine knows later.
+local function compose(base_url, record, resend)
     local lines = {
         -- First, because the engine replaces the first occurrence of each placeholder, and a prompt may contain them.
         '  "task_id": "{id}"',
         '  "poll_url": {poll_url}',
         '  "answer": {answer}',
-        '  "submitted": "' .. submitted .. '"',
-        '  "base_url": ' .. encode(config.base_url),
-        '  "request": ' .. encode(without_key(request, config.get_key())),
+        '  "submitted": "' .. record.submitted .. '"',
+        '  "base_url": ' .. encode(base_url),
     }
-    if price then table.insert(lines, 6, '  "price": ' .. encode(price)) end
-    return keep(self, next_name(self), {
-        request = request, submitted = submitted, price = price,
-        text = "{\n" .. table.concat(lines, ",\n") .. "\n}\n",
-    })
+    if record.price then lines[#lines + 1] = '  "price": ' .. encode(record.price) end
+    if resend then lines[#lines + 1] = '  "resend": ' .. encode(resend) end
+    lines[#lines + 1] = '  "request": ' .. encode(record.request)
+    return "{\n" .. table.concat(lines, ",\n") .. "\n}\n"
+end
+
+--- Returns what a later run needs to send a submission again: only with the same API key, because the service knows the
+--- key of idempotency together with that.
+local function resend_of(config, given)
+    local key = config.get_key()
+    if not given or given.body:find(key, 1, true) then return nil end
+    return { key = given.key, body = given.body, sender = core.digest(given.key .. key) }
+end
+
+--- Prepares the record of a submission. The engine writes `text` to `path`.
+---@param config table the client's: get_key, base_url
+---@param request table as it is sent
+---@param price? number credits
+---@param resend? { key: string, body: string } of a submission that the service accepts once for this key
+---@return flux2.Record?
+---@return flux2.Error? err kind "io"
+function Spool:record(config, request, price, resend)
+    local owner, err = own(self)
+    if not owner then return nil, err end
+    local record = {
+        request = without_key(request, config.get_key()), submitted = os.date "!%Y-%m-%dT%H:%M:%SZ", price = price,
+    }
+    local template = compose(config.base_url, record, resend_of(config, resend))
+    record.request, record.text = request, template
+    return keep(self, next_name(self), record)
 end
 
 --- Removes the record.
@@ -224,6 +242,7 @@ local function parse(bytes)
     if type(said.answer) == "table" then said.answer = encode(said.answer) end
     if type(said.answer) ~= "string" then said.answer = nil end
     if type(said.poll_url) ~= "string" then said.poll_url = nil end
+    if type(said.resend) ~= "table" then said.resend = nil end
     return said
 end
 
@@ -286,6 +305,15 @@ local function put_aside(search, path, reason)
     if rename(search, path, aside) then report(search, aside, reason) end
 end
 
+--- Returns how a submission without a known outcome is sent again, if this client may do that.
+local function find_resend(search, said)
+    local resend, config = said.resend, search.config
+    if not resend or said.task_id ~= "" or not config.provider.idempotency_header then return nil end
+    if type(resend.key) ~= "string" or type(resend.body) ~= "string" then return nil end
+    local is_young = said.submitted > os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() - RESEND)
+    return is_young and resend.sender == core.digest(resend.key .. config.get_key()) and resend or nil
+end
+
 local function take(search, name, owner)
     local self = search.spool
     local path = path_of(self, name)
@@ -293,14 +321,16 @@ local function take(search, name, owner)
     if not bytes then return trouble and report(search, path, trouble) end
     local said, reason = parse(bytes)
     if not said then return put_aside(search, path, reason) end
-    if said.base_url ~= search.base_url then return end
+    if said.base_url ~= search.config.base_url then return end
     if owner ~= self.owner then
         name = next_name(self)
         if not rename(search, path, path_of(self, name)) then return end
     end
     local is_finished = read_response(self, said) ~= nil
-    local list = said.task_id == "" and not is_finished and search.unknown or search.found
+    local resend = not is_finished and find_resend(search, said) or nil
+    local list = said.task_id == "" and not is_finished and not resend and search.unknown or search.found
     list[#list + 1] = keep(self, name, {
+        resend = resend, text = resend and compose(said.base_url, said, resend),
         id = said.task_id ~= "" and said.task_id or nil, poll_url = said.poll_url, is_finished = is_finished,
         request = said.request, submitted = said.submitted, price = said.price,
     })
@@ -331,17 +361,18 @@ local function by_time(a, b)
 end
 
 --- Takes over the records of dead owners.
----@param base_url string of the service
----@return flux2.Record[]? found accepted and not collected, with `id` or `is_finished`; oldest first
+---@param config table the client's: get_key, base_url, provider
+---@return flux2.Record[]? found accepted and not collected, with `id` or `is_finished`, or to be sent again, with
+---  `resend`; oldest first
 ---@return flux2.Record[]|flux2.Error unknown perhaps accepted, without `id`; or, after nil, kind "io"
 ---@return { path: string, reason: string }[]? damaged unreadable records: each may be of a paid image
-function Spool:recover(base_url)
+function Spool:recover(config)
     local owner, err = own(self)
     if not owner then return nil, err end
     local names, reason = core.list(self.directory)
     if not names then return nil, io_error(self, reason) end
     local search = {
-        spool = self, base_url = base_url, names = {}, dead = {}, locks = {}, found = {}, unknown = {}, damaged = {},
+        spool = self, config = config, names = {}, dead = {}, locks = {}, found = {}, unknown = {}, damaged = {},
         doubtful = {}, -- records with a replacement that cannot be used now
     }
     for _, name in ipairs(names) do

@@ -355,7 +355,24 @@ local function read_record(self)
     finish(self, "failed", nil, errors.new("io", message, { task_id = self.id }))
 end
 
+local function idempotency_header(config, key)
+    return key and config.provider.idempotency_header .. ": " .. key
+end
+
+--- Sends the submission of an earlier run again. The service returns the same task for the same key.
+local function resume_submission(self)
+    local config, record = self._config, self._record
+    local resend = record.resend
+    self._submit_url, self._submit_size = config.submit_url(self.request), #resend.body
+    local ok, err = start(self, {
+        url = config.task_url, submission = self._submit_url, body = resend.body, resumed = true,
+        idempotency = idempotency_header(config, resend.key), record_path = record.path, record_text = record.text,
+    })
+    if not ok then finish(self, "failed", nil, err) end
+end
+
 function start_polling(self)
+    if self.state == "submitting" then return resume_submission(self) end
     if self._record and self._record.is_finished then return read_record(self) end
     local url, reason = transport.task_url(self._config, self.id, self.poll_url)
     if not url then
@@ -368,20 +385,15 @@ end
 
 -- Made by the client ------------------------------------------------------------------------------------------------
 
---- Returns the header by which the service recognizes a submission that is sent again.
-local function idempotency(config)
-    local name = config.provider.idempotency_header
-    return name and ("%s: %s%s"):format(name, core.token(), core.token())
-end
-
 --- Submits a request. Used by Client.
 ---@private
 ---@param config table
 ---@param submission { url: string, body: string, images: table[]?, size: integer, kind: string, request: table,
 ---  price: number?, is_estimated: boolean, timeout: number?, reservation: flux2.Reservation, record: flux2.Record?,
----  on_request: function?, prefetch: boolean?, save: string? } body is JSON, of `size` bytes with the images; price in
----  credits, timeout in seconds; tasks of one kind take about the same time; with `prefetch` or `save`, the path of a
----  file, the first image is downloaded as soon as its URL is known
+---  idempotency: string?, on_request: function?, prefetch: boolean?, save: string? } body is JSON, of `size` bytes with
+---  the images; price in credits, timeout in seconds; tasks of one kind take about the same time; idempotency is a key
+---  by which the service recognizes a submission that is sent again; with `prefetch` or `save`, the path of a file, the
+---  first image is downloaded as soon as its URL is known
 ---@param prepare fun(task: flux2.Task) called before anything is sent; afterwards nothing may fail
 ---@return flux2.Task?
 ---@return flux2.Error?
@@ -397,7 +409,7 @@ function Task.submit(config, submission, prepare)
     prepare(self)
     return start(self, {
         url = config.task_url, submission = submission.url, body = submission.body, images = submission.images,
-        idempotency = idempotency(config),
+        idempotency = idempotency_header(config, submission.idempotency),
         record_path = record.path, record_text = record.text,
         -- The engine measures the durations of tasks of one kind, and polls accordingly.
         durations = config.base_url .. " " .. submission.kind,
@@ -407,14 +419,14 @@ end
 --- Makes a task of a record of the spool; it is polled from its first wait. Used by Client.
 ---@private
 ---@param config table
----@param record flux2.Record with an id, or with a response
+---@param record flux2.Record with an id, a response, or a submission that may be sent again
 ---@param timeout number? seconds
 ---@return flux2.Task
 function Task.recovered(config, record, timeout)
     return setmetatable({
-        state = "running", id = record.id, poll_url = record.poll_url, request = record.request,
-        submitted = record.submitted, price = record.price, _price = record.price, _timeout = timeout,
-        _record = record, _config = config, _job = false, _is_counted = false, _latch = false,
+        state = record.resend and "submitting" or "running", id = record.id, poll_url = record.poll_url,
+        request = record.request, submitted = record.submitted, price = record.price, _price = record.price,
+        _timeout = timeout, _record = record, _config = config, _job = false, _is_counted = false, _latch = false,
         _made = describe(config, record.request, record.submitted),
     }, Task)
 end

@@ -47,11 +47,11 @@ function program.run(emu, dir, words, options)
     return code, program.read(out), program.read(err)
 end
 
---- Starts `flux2 WORDS` in the background. Returns its process id.
-function program.start(emu, dir, words)
+--- Starts `flux2 WORDS` in the background, with further variables of the environment. Returns its process id.
+function program.start(emu, dir, words, env)
     local pipe = assert(io.popen(("cd %s && { { %s %s %s </dev/null >.stdout 2>.stderr & } && echo $!; }"):format(
         shell.quote(dir),
-        program.environment(emu, dir), program.command(), shell.join(words))))
+        program.environment(emu, dir, env), program.command(), shell.join(words))))
     local pid = tonumber(pipe:read "*l")
     pipe:close()
     return pid

@@ -77,7 +77,7 @@ local function discard(run, ids)
         if wanted.all or wanted[task.id] then
             task:discard()
             wanted[task.id] = nil
-            run.terminal:say("Removed: " .. text.clean(task.id, 100))
+            run.terminal:say("Removed: " .. text.clean(task.id or "a submission without an id", 100))
         else
             kept[#kept + 1] = task
         end

@@ -31,6 +31,7 @@ local ledger = {}
 
 local ACTIVE = "('queued', 'submitting', 'accepted')"
 local MINUTE = 60
+local KEY_LIFETIME = 24 * 3600 -- seconds: a client that was killed sends its submission again with the same key
 
 local refusal = tokens.refusal
 
@@ -416,8 +417,10 @@ function ledger.expire(db, retention)
             if not is_used(db, sha256) then contents[#contents + 1] = sha256 end
         end
     end
-    db:execute("UPDATE tasks SET request = '', idempotency = NULL WHERE ended < ? AND request <> '' AND state IN " ..
-        "('done', 'failed')", now - retention)
+    local has_ended = " AND state IN ('done', 'failed')"
+    db:execute("UPDATE tasks SET request = '' WHERE ended < ? AND request <> ''" .. has_ended, now - retention)
+    db:execute("UPDATE tasks SET idempotency = NULL WHERE ended < ? AND idempotency IS NOT NULL" .. has_ended,
+        now - math.max(retention, KEY_LIFETIME))
     return contents
 end
 

@@ -38,6 +38,7 @@ local MIGRATIONS = {
         "CREATE INDEX uploads_by_token ON uploads (token, sha256)",
         "CREATE INDEX uploads_by_content ON uploads (sha256)",
         "CREATE INDEX uploads_by_expiry ON uploads (expires)",
+        "CREATE INDEX tasks_by_key ON tasks (ended) WHERE idempotency IS NOT NULL",
     },
 }
 
