@@ -847,8 +847,8 @@ describe("a list of prompts in detail", function()
         assert.equal("file must end in .png, .jpg, .webp, .gif or .avif, not 'a.txt'", wrong(named '"a.txt"'))
         assert.equal(("a"):rep(196) .. ".png", assert(parse(named('"' .. ("a"):rep(196) .. '.png"'), "jsonl"))[1].name)
         local _, list = parse('{"prompt":"one","file":"a.png"}\n{"prompt":"two","file":"b.png"}\n'
-            .. '{"prompt":"two","file":"a.png"}', "jsonl")
-        assert.same({ { line = 3, message = "file 'a.png' is also the file of line 1" }, unit = "line" }, list)
+            .. '{"prompt":"two","file":"A.png"}', "jsonl")
+        assert.same({ { line = 3, message = "file 'A.png' is also the file of line 1" }, unit = "line" }, list)
     end)
 
     it("reports a line that is neither a string nor an object", function()
@@ -1073,12 +1073,12 @@ describe("the plan of a batch", function()
             line { state = "done", prompt = "a fox", task_id = "n1", credits = 10, file = "fox.png" },
             line { state = "failed", prompt = "a hare", task_id = "n2", credits = 6 },
             line { state = "failed", prompt = "an owl", credits = 99 },
-            line { state = "done", prompt = "a fox", copy = 2, task_id = "n3", credits = "7" }, "{ half",
-            '{"state":"done"}', '{"request":{}}', "[]",
+            line { state = "done", prompt = "a fox", copy = 2, task_id = "n3", credits = "7" },
+            '{"state":"done","line":3,"prom', '{"state":"do', ("\0"):rep(20),
             line { state = "done", prompt = "a bear", task_id = "n4" },
         }, "\n"))
         local known = assert(manifest.open(dir))
-        assert.same({ 122, 4 }, { known:spent(), known.spoiled })
+        assert.same({ 122, 3 }, { known:spent(), known.spoiled })
         local fox = known:find(prompts.key({ model = "flux-2", prompt = "a fox" }, 1))
         assert.same({ "done", 4, "n1" }, { fox.state, fox.line, fox.task_id })
         assert.equal("n3", known:find(prompts.key({ model = "flux-2", prompt = "a fox" }, 2)).task_id)
@@ -1106,6 +1106,27 @@ describe("the plan of a batch", function()
         known = assert(manifest.open(dir))
         assert.same({ 123, 0, "owl.png" },
             { known:spent(), known.spoiled, known:find(prompts.key({ model = "flux-2", prompt = "an owl" }, 1)).file })
+        known:close()
+    end)
+
+    it("refuses a manifest with a line that was edited, which may be of a paid image", function()
+        local done = jsonl.encode { state = "done", prompt = "a fox", request = { prompt = "a fox" }, task_id = "n1" }
+        for _, line in ipairs { "{ bad", '{"state":"done"}', '{"request":{}}', "[]", '"x"', "null", '"request": {',
+            (done:gsub('"state":"done"', '"state":7')), (done:gsub('"done"', '"great"')), (done:gsub("^{", "{,")) } do
+            service.write(dir .. "/manifest.jsonl", done .. "\n\n" .. line .. "\n" .. done .. "\n")
+            local known, err = manifest.open(dir)
+            assert.is_nil(known, line)
+            assert.same({ "io", "line 3 of '" .. dir .. "/manifest.jsonl' is no entry of a manifest; it may be of a " ..
+                "paid image: correct or delete it" }, { err.kind, err.message })
+            assert.same({ "manifest.jsonl" }, service.list(dir))
+        end
+    end)
+
+    it("reads a manifest that an editor saved with a byte order mark and CR LF", function()
+        local done = jsonl.encode { state = "done", prompt = "a fox", request = { prompt = "a fox" }, task_id = "n1" }
+        service.write(dir .. "/manifest.jsonl", "\239\187\191" .. done .. "\r\n\r\n")
+        local known = assert(manifest.open(dir))
+        assert.equal("n1", known:find(prompts.key({ prompt = "a fox" }, 1)).task_id)
         known:close()
     end)
 

@@ -142,6 +142,18 @@ describe("an error", function()
     before_each(function() emu = service.start() end)
     after_each(service.stop_all)
 
+    it("of a submission that times out between two attempts reports the last response", function()
+        for _, status in ipairs { 429, 503 } do
+            local own = service.start { api_key = "aio_busy_" .. status } -- a pause after a 429 applies to a key
+            own:fault { path = SUBMIT, times = 1000, status = status, retry_after = 30, body = "slow down" }
+            local _, err = service.client(own, { timeout = bound(0.3) }):generate "a red fox"
+            assert.same({ "timeout", status }, { err.kind, err.status }, tostring(err))
+            assert.is_nil(err.paid)
+            assert.matches(("^timeout: 127.0.0.1 took too long: last response: HTTP %d, %%d+ s ago; the service asked "
+                .. "to wait 30 s %%("):format(status), tostring(err))
+        end
+    end)
+
     it("of a task that times out reports the last poll", function()
         for i, case in ipairs {
             { { body = '{"data":{"status":"weird"}}' }, "; status 'weird' is unknown, and counts as running %(task " },

@@ -62,10 +62,13 @@ describe("with HTTP/2", function()
         end)
     end
 
-    for _, plan in ipairs { "cut 20", "cut 90", "cut open 70" } do
-        it("a submission whose connection ends without a notice of TLS is of unknown outcome: " .. plan, function()
-            local _, err = assert(start(plan):submit "paid for, perhaps"):wait()
+    for _, plan in ipairs { "cut 0", "cut 20", "cut 90", "cut open 70" } do
+        it("a submission whose connection ends without a notice of TLS is of unknown outcome, and counts once: " .. plan,
+            function()
+            local client = start(plan)
+            local _, err = assert(client:submit "paid for, perhaps"):wait()
             assert.equal("unknown_outcome", err.kind, tostring(err))
+            assert.same({ 0, 10 }, { client:spent() })
             has_submitted_once()
         end)
     end

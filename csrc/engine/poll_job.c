@@ -65,8 +65,8 @@ static void note_last(struct poll_job *p, const struct flux2_input *in, enum flu
     if (o->failure == FLUX2_FAILURE_NONE)
         p->reached_at = in->now;
     p->last.asked_pause = o->retry_after;
-    if (p->base.kind != FLUX2_REQUEST_TASK)
-        return;
+    if (p->base.kind == FLUX2_REQUEST_SUBMISSION && verdict == FLUX2_VERDICT_RUNNING)
+        return; /* no poll yet */
     p->last.failure = o->failure;
     p->last.status = o->status;
     p->last.code = code;

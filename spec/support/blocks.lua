@@ -19,7 +19,7 @@ local blocks = {}
 --     ```lua config     a file for a program that is not here: its syntax is checked
 --     ```json           the same
 --     ```js             for Node: not run here, but by a spec that names the file
---     ```sh             a script; `lua`, the project's programs and a file prompts.txt are available
+--     ```sh             a script; `lua` and the project's programs are available
 --     ```sh server      commands, one per line, that run until they are stopped, and print a URL before
 --     ```sh setup       installation commands, not run here: the files and targets they name must exist
 blocks.kinds = {
@@ -148,7 +148,6 @@ MAKE.json = function(folder, block)
 end
 
 MAKE.sh = function(folder, block)
-    service.write(folder .. "/prompts.txt", "a lighthouse in a storm\na paper boat in a gutter\n")
     service.write(folder .. "/block.sh", block.code)
     return "sh -eu block.sh"
 end

@@ -77,7 +77,7 @@ end
 
 --- Iterates over the values of a text. Empty lines are skipped.
 ---@param bytes string
----@return fun(): integer?, any, string? next_line line number, then the value or nil and the reason
+---@return fun(): integer?, any, string?, string? next_line line number, then the value or nil and the reason; the line
 function jsonl.lines(bytes)
     local number = 0
     local next_line = (bytes .. "\n"):gmatch "([^\n]*)\n"
@@ -86,7 +86,7 @@ function jsonl.lines(bytes)
             number = number + 1
             if line:find "[^%s]" then
                 local value, reason = json.decode(line)
-                return number, value, reason
+                return number, value, reason, line
             end
         end
     end

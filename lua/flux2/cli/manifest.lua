@@ -1,6 +1,6 @@
 --- The manifest of a batch directory: manifest.jsonl has one line for each image and its cost.
 -- Owns the file and the lock of the directory. A crash can damage only the last line; its content is recovered from the
--- spool.
+-- spool. Any other line that cannot be read is an error.
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
@@ -12,13 +12,14 @@ local text = require "flux2.text"
 local manifest = {}
 
 local MAX_BYTES = 2 ^ 30 -- of a manifest
+local STATES = { ready = true, done = true, failed = true, unknown = true }
 local LOCK = "^%.flux2%-batch%-%x+%.lock$"
 local CLAIM = "^%..+%.name$"
 local PART = "^%..+%.%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%.part$"
 
 ---@class flux2.cli.Manifest
 ---@field path string
----@field spoiled integer unreadable lines
+---@field spoiled integer lines that a crash cut off
 ---@field by_id table<string, table> task id -> last line about the task
 local Manifest = {}
 Manifest.__index = Manifest
@@ -123,7 +124,7 @@ end
 
 --- Whether a decoded value is a manifest line. Removes fields of a wrong type.
 local function is_line(line)
-    if type(line) ~= "table" or type(line.request) ~= "table" or type(line.state) ~= "string" then return false end
+    if type(line) ~= "table" or type(line.request) ~= "table" or not STATES[line.state] then return false end
     if type(line.task_id) ~= "string" then line.task_id = nil end
     if type(line.earlier) ~= "table" then line.earlier = nil end
     if type(line.submitted) ~= "string" then line.submitted = nil end
@@ -139,19 +140,43 @@ local function is_line(line)
     return true
 end
 
+--- Whether a crash may have cut off a line. Its image is in the spool. A power failure may leave NUL bytes.
+local function is_torn(value, line)
+    return value == nil and (line:find '^{"state":' or line:find "^%z") ~= nil
+end
+
+--- Returns the error about a line that is no entry. It may be of a paid image, which would be paid for again.
+local function line_error(path, number)
+    return errors.new("io", ("line %d of %s is no entry of a manifest; it may be of a paid image: correct or delete it")
+        :format(number, text.show(path)), { advice = false })
+end
+
 --- Reads the lines of earlier runs. A read error is fatal: the images would be paid for again.
 local function read(self)
     local bytes, reason, why = core.read_file(self.path, MAX_BYTES)
-    if not bytes then return why == "missing", reason end
-    for _, line in jsonl.lines(bytes) do
-        if is_line(line) then
-            inherit(self, line)
-            take(self, line)
-        else
+    if not bytes and why == "missing" then return true end
+    if not bytes then return nil, io_error(self.path, reason) end
+    for number, value, _, line in jsonl.lines((bytes:gsub("^\239\187\191", ""))) do
+        if is_line(value) then
+            inherit(self, value)
+            take(self, value)
+        elseif is_torn(value, line) then
             self.spoiled = self.spoiled + 1
+        else
+            return nil, line_error(self.path, number)
         end
     end
     return true
+end
+
+--- Opens the file, which contains prompts and links.
+local function open_file(self)
+    local ok, reason = core.make_private(self.path)
+    if not ok then return nil, io_error(self.path, reason) end
+    local is_read, err = read(self)
+    if not is_read then return nil, err end
+    self.file, reason = jsonl.open(self.path)
+    return self.file and self, not self.file and io_error(self.path, reason) or nil
 end
 
 --- Opens the manifest of an existing directory and locks the directory until `close`.
@@ -165,15 +190,10 @@ function manifest.open(directory)
     local self = setmetatable({
         path = directory .. "/manifest.jsonl", lines = {}, order = {}, by_id = {}, spoiled = 0, lock = held,
     }, Manifest)
-    -- The file contains prompts and links.
-    local ok, reason = core.make_private(self.path)
-    if ok then ok, reason = read(self) end
-    if ok then
-        self.file, reason = jsonl.open(self.path)
-        if self.file then return self end
-    end
-    held:release()
-    return nil, io_error(self.path, reason)
+    local opened
+    opened, err = open_file(self)
+    if not opened then held:release() end
+    return opened, err
 end
 
 --- Returns the last line about an entry.

@@ -53,11 +53,13 @@ local function read_row(list, row)
     local payload, err = request.build(providers.resolve(), merged)
     if not payload then return nil, err.message end
     local reason = name ~= nil and check_name(name)
-    if not reason and name and list.names[name] then
-        reason = ("file %s is also the file of %s %d"):format(text.show(name), list.unit, list.names[name])
+    -- Names that differ only in case are one file on Windows and macOS.
+    local id = type(name) == "string" and name:lower()
+    if not reason and id and list.names[id] then
+        reason = ("file %s is also the file of %s %d"):format(text.show(name), list.unit, list.names[id])
     end
     if reason then return nil, reason end
-    if name then list.names[name] = row.line end
+    if id then list.names[id] = row.line end
     return { line = row.line, payload = payload, name = name }
 end
 
