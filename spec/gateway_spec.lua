@@ -9,6 +9,7 @@ end
 local bound = require "support.bound"
 local core = require "flux2.core"
 local flux2 = require "flux2"
+local json = require "flux2.json"
 local program = require "support.program"
 local service = require "support.service"
 
@@ -217,6 +218,34 @@ describe("a gateway", function()
         assert.equal(PNG .. "!", gw:request("GET", first[2]:match "(/uploads/.*)$").body)
         assert.same({ first[1] }, second)
         assert.is_true(service.exists(dir .. "/night.png"))
+    end)
+
+    it("has Black Forest Labs behind it, with more fields and types, and uploads as files", function()
+        local bfl = service.start { dialect = "bfl", duration = 0.01, image_bytes = 600, log_body_bytes = 2 ^ 20 }
+        local env = { FLUX2_PROVIDER = "bfl", BFL_BASE_URL = bfl.url, BFL_API_KEY = bfl.api_key }
+        local gw = gateway.start(nil, dir .. "/b", env)
+        local token = gw:token "arcade"
+        local client = assert(flux2.new { provider = "gateway", api_key = token, base_url = gw.url, poll = { interval = 0.05 } })
+        assert(client:generate { prompt = "a fox in winter", input_images = { { bytes = PNG }, "https://a.example/2.png" } })
+        local function submission(n)
+            local posts = {}
+            for _, request in ipairs(bfl:requests()) do
+                if request.method == "POST" then posts[#posts + 1] = request end
+            end
+            return json.decode(posts[n].body), posts[n].path
+        end
+        local sent = submission(1)
+        assert.same({ core.base64(PNG), "https://a.example/2.png" }, { sent.input_image, sent.input_image_2 })
+        local task = gw:finish(token, gw:accepted(token, { prompt = "a red fox", type = "max", seed = 7 }))
+        assert.equal("SUCCESS", task.status)
+        local path
+        sent, path = submission(2)
+        assert.same({ "/v1/flux-2-max", 7 }, { path, sent.seed })
+        assert.is_number(task.credits_used)
+        assert.equal(2, #bfl:ledger())
+        gw:stop()
+        gw:restart()
+        assert.equal("SUCCESS", gw:poll(token, task.task_id).json.data.status)
     end)
 
     it("gives a client that was killed during its submission the same task after its restart", function()

@@ -7,6 +7,7 @@ local core = require "flux2.core"
 local flux2 = require "flux2"
 local ledger = require "flux2.gateway.ledger"
 local place = require "flux2.gateway.place"
+local providers = require "flux2.provider"
 local service = require "support.service"
 local store = require "flux2.gateway.store"
 local tokens = require "flux2.gateway.tokens"
@@ -22,7 +23,7 @@ describe("the gateway's work at the service", function()
         warnings = {}
         work = upstream.new {
             client = service.client(emu, { max_submissions_per_second = 1000 }), writer = writer.new(db),
-            store = images, gateway = "g", retention = 60, changed = function() end,
+            store = images, provider = providers.resolve(), gateway = "g", retention = 60, changed = function() end,
             warn = function(message) warnings[#warnings + 1] = message end,
         }
     end)

@@ -24,8 +24,10 @@ local function invalid(index, message, kind)
         { field = "input_images", index = index })
 end
 
---- Returns the field of a provider that takes input images.
-local function field_of(provider)
+--- Returns the field of a provider that takes input images; nil if none does.
+---@param provider table prepared
+---@return flux2.ProviderField?
+function input_images.field_of(provider)
     for _, field in ipairs(provider.fields) do
         if field.type == "urls" then return field end
     end
@@ -170,7 +172,7 @@ InputImages.__index = InputImages
 ---@return table? request a copy without `input_images`
 ---@return flux2.InputImages|flux2.Error images or, after nil, the error
 function input_images.place(config, given, timeout)
-    local field, list = field_of(config.provider), given.input_images
+    local field, list = input_images.field_of(config.provider), given.input_images
     if type(list) ~= "table" or not field then
         local reason = field and "must be a list of files and images, got " .. text.show(list)
             or "is not available: provider " .. config.provider.name .. " takes no images"

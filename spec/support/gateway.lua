@@ -39,10 +39,11 @@ local function wait_for_line(self)
 end
 
 --- Starts a gateway before EMU in DIR, a directory of its own, with further words of the command line. Its database may
---- be another one: "--db", URL.
+--- be another one: "--db", URL. A table at the end has variables of the environment.
 function gateway.start(emu, dir, ...)
     os.execute("mkdir -p " .. shell.quote(dir))
     local self = setmetatable({ emu = emu, dir = dir, state = dir .. "/gateway", words = { ... } }, Gateway)
+    if type(self.words[#self.words]) == "table" then self.env = table.remove(self.words) end
     for i, word in ipairs(self.words) do
         if word == "--db" then self.db = self.words[i + 1] end
     end
@@ -57,7 +58,7 @@ function Gateway:restart()
     local port = self.url and self.url:match ":(%d+)$" or "0"
     local words = { "serve", "--state", self.state, "--listen", "127.0.0.1:" .. port }
     for _, word in ipairs(self.words) do words[#words + 1] = word end
-    self.pid = program.start(self.emu, self.dir, words)
+    self.pid = program.start(self.emu, self.dir, words, self.env)
     self.url = wait_for_line(self)
 end
 

@@ -232,8 +232,9 @@ function service.new(options)
     self.routes, self.task_route = routes.list(options.contract)
     self.waiters = waiters.new(function(co, ...) resume(self, co, ...) end)
     self.upstream = upstream.new {
-        client = options.client, writer = self.writer, store = options.store, gateway = options.gateway,
-        retention = options.retention, warn = options.warn, changed = function(id) self.waiters:wake(id) end,
+        client = options.client, provider = options.provider, writer = self.writer, store = options.store,
+        gateway = options.gateway, retention = options.retention, warn = options.warn,
+        changed = function(id) self.waiters:wake(id) end,
     }
     self.upstream:recover(options.db)
     self.writer:add(function(db) ledger.beat(db, self.gateway) end)

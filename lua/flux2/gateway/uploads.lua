@@ -50,4 +50,14 @@ function uploads.take(db, token_id, wanted)
     return { name = wanted.name }
 end
 
+--- Returns the content of an upload by its URL. The name in it cannot be guessed, so no other part of the URL counts.
+---@param db flux2.gateway.Database
+---@param url string
+---@return string? sha256 nil if there is none, or it has expired
+function uploads.find(db, url)
+    local name = url:match "/([%w_-]+)$"
+    local row = name and db:first("SELECT sha256 FROM uploads WHERE name = ? AND expires > ?", name, db:now())
+    return row and row.sha256
+end
+
 return uploads

@@ -3,8 +3,10 @@
 
 local core = require "flux2.core"
 local flux2 = require "flux2"
+local input_images = require "flux2.input_images"
 local json = require "flux2.json"
 local ledger = require "flux2.gateway.ledger"
+local uploads = require "flux2.gateway.uploads"
 
 local upstream = {}
 
@@ -27,14 +29,14 @@ local IS_FINAL = { task_failed = true, moderated = true, rejected = true }
 -- What the operator has to correct, and clients need not know.
 local IS_PRIVATE = { auth = true, credits = true, io = true, tls = true }
 
----@param options { client: flux2.Client, writer: flux2.gateway.Writer, store: flux2.gateway.Store, gateway: string,
----  retention: number, changed: (fun(id: string)), warn: (fun(message: string)) } retention in seconds; `changed` is
----  called when a task has ended
+---@param options { client: flux2.Client, provider: table, writer: flux2.gateway.Writer, store: flux2.gateway.Store,
+---  gateway: string, retention: number, changed: (fun(id: string)), warn: (fun(message: string)) } retention in
+---  seconds; `changed` is called when a task has ended
 ---@return flux2.gateway.Upstream
 function upstream.new(options)
     return setmetatable({
-        client = options.client, writer = options.writer, store = options.store, gateway = options.gateway,
-        retention = options.retention, changed = options.changed, warn = options.warn,
+        client = options.client, provider = options.provider, writer = options.writer, store = options.store,
+        gateway = options.gateway, retention = options.retention, changed = options.changed, warn = options.warn,
         progress = {}, active = {}, submitting = {}, later = {}, stored = {}, is_stopping = false,
     }, Upstream)
 end
@@ -191,12 +193,25 @@ local function job_of(row)
     }
 end
 
+--- Gives the service uploads of clients as files, if it takes those: then it need not reach the gateway.
+local function embed_uploads(self, request)
+    local field, list = input_images.field_of(self.provider), {}
+    local urls = field and field.base64 and request[field.name]
+    if not urls then return request end
+    for i, url in ipairs(urls) do
+        local sha256 = uploads.find(self.writer.db, url)
+        list[i] = sha256 and self.store:path(sha256) or url
+    end
+    request[field.name], request.input_images = nil, list
+    return request
+end
+
 --- Submits a claimed task.
 ---@param row flux2.gateway.Task
 function Upstream:submit(row)
     local job = job_of(row)
     self.active[job.id] = true
-    local task, err = self.client:submit(json.decode(row.request), listeners(self, job))
+    local task, err = self.client:submit(embed_uploads(self, json.decode(row.request)), listeners(self, job))
     if not task then return not_accepted(self, job, err) end
     self.submitting[job] = task
 end
