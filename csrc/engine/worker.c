@@ -14,7 +14,7 @@
 enum {
     SHARED_CONNECTIONS = 4,   /* per host, if all requests in flight can share them */
     LONGEST_SLEEP_MS = 60000, /* without any work */
-    POOL_TRIES = 8,           /* idle transfers that are searched for one with the right options */
+    SPARE = 32,               /* idle transfers that keep their options */
     RETRY_MS = 10,            /* between two attempts to allocate */
     CATCH_UPS = 3,            /* reads of data that arrived while the process was stopped */
     OBSERVED_BACKLOG = 1024,  /* waiting events beyond which observers get none */
@@ -107,18 +107,17 @@ static void post(struct flux2_worker *w)
 
 /* --- requests ------------------------------------------------------------------------------------ */
 
-/* Returns an idle transfer, preferably one that has the options of CONFIG; NULL if out of memory. */
+/* Returns an idle transfer that has the options of CONFIG. Setting them again costs as much as sending a request, so
+ * another one is taken only if there are many idle ones. NULL if out of memory. */
 static struct flux2_transfer *get_transfer(struct flux2_worker *w, const struct flux2_http_config *config)
 {
-    size_t last = w->pooled, at = last, oldest = last > POOL_TRIES ? last - POOL_TRIES : 0;
-    if (last == 0)
-        return flux2_transfer_new();
-    while (at > oldest && w->pool[at - 1]->config != config)
+    size_t at = w->pooled;
+    while (at > 0 && w->pool[at - 1]->config != config)
         at--;
-    if (at == oldest)
-        at = last;
-    struct flux2_transfer *t = w->pool[at - 1];
-    w->pool[at - 1] = w->pool[--w->pooled];
+    if (at == 0 && w->pooled < SPARE)
+        return flux2_transfer_new();
+    struct flux2_transfer **place = &w->pool[at > 0 ? at - 1 : 0], *t = *place;
+    *place = w->pool[--w->pooled];
     return t;
 }
 
