@@ -2,8 +2,8 @@
  *
  *   measure PROGRAM ARGUMENT...
  *
- * The last line of the output is "cost: USER SYSTEM WALL PEAK STATUS": seconds, seconds, seconds, bytes, and the
- * exit status (128 + n for signal n). The CPU time is that of wait4, for all threads. */
+ * The last line of the output is "cost: USER SYSTEM WALL PEAK FAULTS STATUS": seconds, seconds, seconds, bytes, minor
+ * page faults, and the exit status (128 + n for signal n). The values are those of wait4, for all threads. */
 #define _GNU_SOURCE
 #include <signal.h>
 #include <stdio.h>
@@ -42,7 +42,8 @@ int main(int argc, char **argv)
     }
     if (child < 0 || wait4(child, &status, 0, &used) < 0)
         return 1;
-    printf("cost: %.6f %.6f %.6f %lld %d\n", seconds(&used.ru_utime), seconds(&used.ru_stime), now() - began,
-           (long long)used.ru_maxrss * 1024, WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    printf("cost: %.6f %.6f %.6f %lld %ld %d\n", seconds(&used.ru_utime), seconds(&used.ru_stime), now() - began,
+           (long long)used.ru_maxrss * 1024, used.ru_minflt,
+           WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     return 0;
 }

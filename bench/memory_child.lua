@@ -1,5 +1,5 @@
 --- Measures memory and CPU time of running tasks.
---   lua memory_child.lua URL TASKS          a child of bench/memory.lua
+--   BENCH_CLIENTS=10 lua memory_child.lua URL TASKS          a child of bench/memory.lua
 -- Measures while the tasks run and after they are cancelled. 400 of the tasks are polled every 4 s (100 polls/s), the
 -- others are not due: polling all of 100,000 tasks at that rate would take 1000 s.
 
@@ -8,14 +8,20 @@ local flux2 = require "flux2"
 
 local url, tasks = arg[1], tonumber(arg[2])
 local WATCHED, POLLS = 4, 100 -- seconds, polls/s
-local function new_client(interval)
-    return assert(flux2.new {
-        api_key = "aio_bench_key", base_url = url, poll = { interval = interval }, timeout = 100000,
-        max_submissions_per_second = 1e6, max_tasks = 1e6,
-        max_connections = 32,
-    })
+local CLIENTS = tonumber(os.getenv "BENCH_CLIENTS" or "") or 1 -- with different keys, used in turn
+local function new_clients(interval)
+    local list = {}
+    for i = 1, CLIENTS do
+        list[i] = assert(flux2.new {
+            api_key = "aio_bench_key_" .. i, base_url = url, poll = { interval = interval }, timeout = 100000,
+            max_submissions_per_second = 1e6, max_tasks = 1e6,
+            max_connections = 32,
+        })
+    end
+    return list
 end
-local client, polled = new_client(50000), new_client(WATCHED)
+local clients, polled = new_clients(50000), new_clients(WATCHED)
+local function submit(list, i) return assert(list[i % CLIENTS + 1]:submit "a red fox") end
 
 local function collect()
     collectgarbage()
@@ -33,7 +39,7 @@ end
 
 -- The first tasks exclude one-time costs, such as reusable transfers.
 local some = {}
-for i = 1, 300 do some[i] = assert(client:submit "a red fox") end
+for i = 1, 300 do some[i] = submit(clients, i) end
 pump(1)
 for i = 1, #some do some[i]:cancel() end
 some = nil -- luacheck: ignore 311
@@ -41,9 +47,9 @@ while flux2.stats().jobs > 0 do pump(0.05) end
 pump(0.2)
 local lua0, heap0, resident0 = collect()
 local list = {}
-for i = 1, tasks - WATCHED * POLLS do list[i] = assert(client:submit "a red fox") end
+for i = 1, tasks - WATCHED * POLLS do list[i] = submit(clients, i) end
 for i = #list + 1, tasks do
-    list[i] = assert(polled:submit "a red fox")
+    list[i] = submit(polled, i)
     pump(1 / POLLS)
 end
 local until_, running = meter.now() + 100, 0

@@ -1,6 +1,6 @@
 --- Measures the CPU time per task for 100 to 100,000 tasks.
 --   lua bench/scale.lua                            the table, and build/bench/scale.dat for the plot
---   BENCH_RUNS=1 BENCH_SCALE="100 1000 10000 100000" lua bench/scale.lua
+--   BENCH_RUNS=1 BENCH_SCALE="100 1000 10000 100000" BENCH_CLIENTS=10 lua bench/scale.lua
 --   lua bench/scale.lua COUNT AT_ONCE URL          child process: prints CPU ms per task
 -- A task is a submission, two polls and an image of 1 KB in memory. "100 at once" works through a list; "all at once"
 -- starts all tasks first, so that every data structure has its maximum size. A hundred uncounted tasks run before, to
@@ -10,20 +10,24 @@ local support = require "support"
 
 local SIZES = os.getenv "BENCH_SCALE" or "100 1000 10000"
 local RUNS = tonumber(os.getenv "BENCH_RUNS" or "") or 3
+local CLIENTS = tonumber(os.getenv "BENCH_CLIENTS" or "") or 1 -- with different keys, used in turn
 local WIDTH, TOLERANCE = 100, 0.15
 
 local function child(count, at_once, url)
     local meter, flux2 = require "bench_meter", require "flux2"
-    local client = assert(flux2.new {
-        api_key = "aio_bench_key", base_url = url, poll = { interval = 0.01 }, timeout = 100000,
-        max_connections = WIDTH, max_submissions_per_second = 1e6, max_tasks = 1e6,
-    })
+    local clients = {}
+    for i = 1, CLIENTS do
+        clients[i] = assert(flux2.new {
+            api_key = "aio_bench_key_" .. i, base_url = url, poll = { interval = 0.01 }, timeout = 100000,
+            max_connections = WIDTH, max_submissions_per_second = 1e6, max_tasks = 1e6,
+        })
+    end
     local function generate(tasks, width)
         local begun, done = 0, 0
         local function work()
             while begun < tasks do
                 begun = begun + 1
-                local image = assert(client:generate "a red fox")
+                local image = assert(clients[begun % CLIENTS + 1]:generate "a red fox")
                 assert(#image:bytes() == 1000)
                 done = done + 1
             end

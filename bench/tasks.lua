@@ -67,14 +67,14 @@ local function run(program, service, proxy, tasks, what)
     stats.connections = (proxy and proxy:connections() - before or stats.connections) - 1
     local files = tonumber(support.run(("find %s -name '*.png' -size %dc | wc -l"):format(dir, what.bytes)):match "%d+")
     support.run("rm -rf " .. dir)
-    local user, system, wall, peak, status = printed:match "cost: (%S+) (%S+) (%S+) (%S+) (%d+)"
+    local user, system, wall, peak, faults, status = printed:match "cost: (%S+) (%S+) (%S+) (%S+) (%d+) (%d+)"
     if status ~= "0" then error(program.name .. " failed:\n" .. printed:sub(1, 2000)) end
     local verified = math.min(files, stats.finished, stats.images)
     if verified ~= tasks then error(("%s: %d of %d tasks are verified"):format(program.name, verified, tasks)) end
     return {
         cpu = (user + system) / tasks * 1000, user = user / tasks * 1000, wall = wall / tasks * 1000,
-        peak = peak / 2 ^ 20, requests = stats.requests, connections = stats.connections, p50 = stats.delay_p50_ms,
-        p99 = stats.delay_p99_ms,
+        peak = peak / 2 ^ 20, faults = faults / tasks, requests = stats.requests, connections = stats.connections,
+        p50 = stats.delay_p50_ms, p99 = stats.delay_p99_ms,
         service = stats.cpu_seconds / stats.requests * 1e6, busy = stats.cpu_seconds / wall * 100,
     }
 end
@@ -96,8 +96,8 @@ end
 local function print_results(programs, all, delays)
     local rows = {
         {
-            "program", "CPU ms/task", "spread", "of C", "wall ms/task", "spread", "peak MB", "requests", "connections",
-            "found after p50", "p99 ms",
+            "program", "CPU ms/task", "spread", "of C", "wall ms/task", "spread", "peak MB", "faults/task", "requests",
+            "connections", "found after p50", "p99 ms",
         },
     }
     local limit = all[1] and programs[1].id == "tuned" and all[1].cpu
@@ -109,7 +109,8 @@ local function print_results(programs, all, delays)
             program.name, ("%.3f"):format(support.median(r.cpu)), ("± %.0f %%"):format(support.spread(r.cpu)),
             limit and ("%.2f"):format(support.median(ratios)) or "", ("%.3f"):format(support.median(r.wall)),
             ("± %.0f %%"):format(support.spread(r.wall)), ("%.1f"):format(support.median(r.peak)),
-            ("%d"):format(support.median(r.requests)), ("%d"):format(support.median(r.connections)),
+            ("%.1f"):format(support.median(r.faults)), ("%d"):format(support.median(r.requests)),
+            ("%d"):format(support.median(r.connections)),
             d and ("%.1f"):format(support.median(d.p50)) or "", d and ("%.1f"):format(support.median(d.p99)) or "",
         }
     end
