@@ -179,12 +179,14 @@ char *flux2_sink_take(struct flux2_sink *s, size_t *size)
 void flux2_sink_clear(struct flux2_sink *s)
 {
     flux2_file_discard(&s->file);
-    flux2_file_discard(&s->sidecar);
+    if (s->sidecar.temporary)
+        flux2_file_discard(&s->sidecar);
     free(s->data);
     s->data = NULL;
     s->capacity = 0;
     s->received = 0;
     s->error = 0;
     s->signature = FLUX2_IMAGE_SIGNATURE_UNDECIDED;
-    flux2_image_scan_init(&s->scan);
+    if (s->scan.at > 0)
+        flux2_image_scan_init(&s->scan);
 }
