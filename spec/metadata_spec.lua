@@ -1,4 +1,5 @@
 -- What a saved image says about itself: where it stands in the file, what it contains, and which images stay unchanged.
+local bound = require "support.bound"
 local core = require "flux2.core"
 local json = require "flux2.json"
 local png = require "support.png"
@@ -106,6 +107,17 @@ describe("metadata", function()
             local packet = read "a.png":match "<flux2:generation>(.-)</flux2:generation>"
             assert.same(said, json.decode(packet))
             assert.is_nil(packet:find "[<>&]")
+        end)
+
+        it("has the id of a task that is polled again after a timeout", function()
+            emu:set { duration = 600 }
+            local task = assert(client:submit("a fox", { save = path "a.png", timeout = bound(0.5) }))
+            local result, err = task:wait()
+            assert.same({ nil, "timeout" }, { result, err.kind })
+            emu:finish(task.id)
+            emu:set { duration = 0.02 }
+            assert(task:wait())
+            assert.equal(task.id, png.description(read "a.png").task_id)
         end)
 
         it("is in a file that was open already, and not in the bytes for Lua", function()

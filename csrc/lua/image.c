@@ -31,7 +31,7 @@ static int is_whole_image(lua_State *L)
 void flux2_core_push_metadata(lua_State *L, int index, struct flux2_image_metadata *metadata)
 {
     *metadata = (struct flux2_image_metadata){NULL, NULL};
-    if (lua_isnoneornil(L, index))
+    if (!lua_toboolean(L, index))
         return;
     luaL_checktype(L, index, LUA_TTABLE);
     lua_getfield(L, index, "json");

@@ -5,8 +5,8 @@
 #include "base/lua_compat.h"
 #include "http/image_metadata.h"
 
-/* Sets METADATA to the texts in the table { json, xmp } at INDEX, which it owns, or to none for nil. Raises for other
- * values. Pushes the texts. */
+/* Sets METADATA to the texts in the table { json, xmp } at INDEX, which it owns, or to none for nil and false. Raises
+ * for other values. Pushes the texts. */
 void flux2_core_push_metadata(lua_State *L, int index, struct flux2_image_metadata *metadata);
 
 /* Adds the functions to the table on top of the stack. */

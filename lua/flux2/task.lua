@@ -331,7 +331,10 @@ local function prepare_prefetch(self, spec)
     self._until = core.now() + spec.deadline
     self._prefetch = transport.prefetch(self._save, self._until, config)
     spec.fetch, spec.file, spec.check = config.images, self._save, true
-    spec.metadata = self._save and self._made and metadata.of(config, self._made)
+    if self._save and self._made then
+        -- While the id is unknown, the engine inserts it.
+        spec.metadata = metadata.of(config, { request = self._made.request, time = self._made.time, task_id = self.id })
+    end
 end
 
 local function start(self, spec)
