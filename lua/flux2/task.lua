@@ -107,7 +107,8 @@ end
 --- Calls the listeners of an event. Returns whether none of them raised an error.
 local function notify(self, event, ...)
     local listeners, ok = self._listeners and self._listeners[event], true
-    for i = 1, listeners and #listeners or 0 do ok = uncaught.guard(listeners[i], self, ...) and ok end
+    if not listeners then return true end
+    for i = 1, #listeners do ok = uncaught.guard(listeners[i], self, ...) and ok end
     return ok
 end
 
