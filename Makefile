@@ -239,7 +239,8 @@ test: ## runs the specs on Lua 5.4 and LuaJIT: 3 minutes at most; LUA=luajit SPE
 CHECKS ?= test lint docs specs generic hosts faults browser openai-sdk rock fuzz soak bench-check
 .PHONY: check
 check: ## runs everything: all Luas, sanitizers, hosts, faults, browser, rocks, fuzzing, lint; CHECKS="lint rock" for some
-	@tools/deps build emulator all-luas test hosts cli gateway package lint docs fuzz count browser openai
+	@tools/deps build emulator all-luas test hosts cli gateway package lint docs fuzz count browser openai \
+	    $(if $(wildcard /usr/lib/postgresql),postgres)
 	+@MAKE="$(MAKE)" tools/check $(CHECKS)
 
 .PHONY: test-tsan
