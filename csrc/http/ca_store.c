@@ -44,7 +44,7 @@ static bool find_functions(struct openssl *o)
 }
 
 /* Returns a store with the certificates of FILE; NULL if it cannot be loaded. */
-static void *load(const struct openssl *o, const char *file)
+static void *read_file(const struct openssl *o, const char *file)
 {
     void *store = o->store_new();
     if (!store)
@@ -56,40 +56,36 @@ static void *load(const struct openssl *o, const char *file)
     return NULL;
 }
 
-bool flux2_ca_store_load(struct flux2_ca_store *s, const char *file)
+bool flux2_ca_store_claim(struct flux2_ca_store *s, const char *file)
 {
     struct openssl o;
-    if (s->file)
-        return strcmp(s->file, file) == 0;
-    if (!find_functions(&o))
-        return false;
-    s->store = load(&o, file);
-    s->file = s->store ? strdup(file) : NULL;
-    s->expires_at = flux2_clock_now() + KEPT;
-    if (s->store && !s->file)
-        flux2_ca_store_clear(s);
-    return s->file;
+    if (!s->file && find_functions(&o))
+        s->file = strdup(file);
+    return s->file && strcmp(s->file, file) == 0;
 }
 
-/* Reads the file again. If that fails the old certificates remain. */
-static void reload(const struct openssl *o, struct flux2_ca_store *s)
+/* Reads the file. If that fails the old certificates remain. */
+static void load(const struct openssl *o, struct flux2_ca_store *s)
 {
-    void *fresh = load(o, s->file);
-    s->expires_at = flux2_clock_now() + KEPT;
+    void *fresh = read_file(o, s->file);
     if (!fresh)
         return;
-    o->store_free(s->store);
+    if (s->store)
+        o->store_free(s->store);
     s->store = fresh;
+    s->expires_at = flux2_clock_now() + KEPT;
 }
 
-void flux2_ca_store_use(struct flux2_ca_store *s, void *context)
+bool flux2_ca_store_use(struct flux2_ca_store *s, void *context)
 {
     struct openssl o;
     if (!find_functions(&o))
-        return;
+        return false;
     if (flux2_clock_now() >= s->expires_at)
-        reload(&o, s);
-    o.context_set1(context, s->store);
+        load(&o, s);
+    if (s->store)
+        o.context_set1(context, s->store);
+    return s->store;
 }
 
 void flux2_ca_store_clear(struct flux2_ca_store *s)

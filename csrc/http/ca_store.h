@@ -8,18 +8,18 @@
 #include <stdbool.h>
 
 struct flux2_ca_store {
-    char *file;        /* owned; NULL: nothing is loaded */
-    void *store;       /* an X509_STORE of OpenSSL, one reference */
-    double expires_at; /* time at which it is loaded again, by flux2_clock_now */
+    char *file;        /* owned; NULL: of no file yet */
+    void *store;       /* an X509_STORE of OpenSSL, one reference; NULL: not read yet */
+    double expires_at; /* time at which it is read again, by flux2_clock_now */
 };
 
-/* Loads the certificates of FILE into STORE, which is zeroed memory or holds those of a file. Returns whether it holds
- * those of FILE. False: they are of another file, FILE cannot be loaded, or libcurl does not use OpenSSL; then libcurl
- * has to load FILE, and knows the reason of a failure. */
-bool flux2_ca_store_load(struct flux2_ca_store *store, const char *file);
+/* Makes STORE, which is zeroed memory or claimed, the store for FILE, without reading it. Returns false if it is for
+ * another file, or if libcurl does not use OpenSSL: then libcurl has to read FILE. */
+bool flux2_ca_store_claim(struct flux2_ca_store *store, const char *file);
 
-/* Makes CONTEXT, an SSL_CTX, trust the certificates of STORE, and no others. */
-void flux2_ca_store_use(struct flux2_ca_store *store, void *context);
+/* Makes CONTEXT, an SSL_CTX, trust the certificates of STORE's file, and no others. The first call reads the file, so a
+ * program that ends before any connection does not wait for that. Returns false if the file has no certificates. */
+bool flux2_ca_store_use(struct flux2_ca_store *store, void *context);
 
 /* Drops the certificates. */
 void flux2_ca_store_clear(struct flux2_ca_store *store);

@@ -50,8 +50,7 @@ static CURLcode on_tls_context(CURL *easy, void *context, void *arg)
 {
     struct flux2_transfer *t = arg;
     (void)easy;
-    flux2_ca_store_use(&t->multi->ca, context);
-    return CURLE_OK;
+    return flux2_ca_store_use(&t->multi->ca, context) ? CURLE_OK : CURLE_SSL_CACERT_BADFILE;
 }
 
 /* Returns whether a header line announces a chunked body. */
@@ -188,7 +187,7 @@ static bool set_certificates(struct flux2_transfer *t, bool has_tls)
     const struct flux2_http_config *p = t->config;
     if (!p->ca_file)
         return true;
-    bool is_shared = has_tls && p->direct && flux2_ca_store_load(&t->multi->ca, p->ca_file);
+    bool is_shared = has_tls && p->direct && flux2_ca_store_claim(&t->multi->ca, p->ca_file);
     curl_easy_setopt(t->easy, CURLOPT_SSL_CTX_FUNCTION, is_shared ? on_tls_context : NULL);
     curl_easy_setopt(t->easy, CURLOPT_SSL_CTX_DATA, t);
     /* With a CApath libcurl would parse the bundle for every connection. */
@@ -457,6 +456,8 @@ static enum flux2_failure failure_of(struct flux2_transfer *t, CURLcode result)
         snprintf(t->error, sizeof t->error, "its URL is malformed or not supported by libcurl");
         return FLUX2_FAILURE_PROXY;
     }
+    if (result == CURLE_SSL_CACERT_BADFILE)
+        snprintf(t->error, sizeof t->error, "no certificates in the file %s", t->config->ca_file);
     if (result != CURLE_OK && is_long_line(t, result))
         return FLUX2_FAILURE_HEADERS_TOO_LARGE;
     enum flux2_failure failure = classify(result);
