@@ -31,6 +31,8 @@ struct flux2_engine {
     struct flux2_cond changed;                    /* signals `stopped` */
     struct command *first_command, *last_command; /* the command queue */
     bool open;                                    /* the worker is open: it can be woken */
+    bool asleep;                                  /* the worker sleeps, or is about to */
+    bool woken;                                   /* since the worker took the last commands */
     bool stop;                                    /* the worker must end */
     bool stopped;                                 /* the worker has ended */
     bool orphaned;                                /* flux2_engine_close has returned: the worker frees the engine */
@@ -53,6 +55,7 @@ static bool take_commands(struct flux2_engine *e)
     flux2_mutex_lock(&e->lock);
     struct command *c = e->first_command;
     e->first_command = e->last_command = NULL;
+    e->asleep = e->woken = false;
     bool stop = e->stop;
     flux2_mutex_unlock(&e->lock);
     while (c) {
@@ -86,13 +89,24 @@ static void open_worker(struct flux2_engine *e)
     flux2_mutex_unlock(&e->lock);
 }
 
+/* Sleeps for MS milliseconds, unless the worker was woken meanwhile. A worker that does not sleep needs no system call
+ * of the host to be woken. */
+static void fall_asleep(struct flux2_engine *e, int ms)
+{
+    flux2_mutex_lock(&e->lock);
+    e->asleep = !e->woken;
+    bool asleep = e->asleep;
+    flux2_mutex_unlock(&e->lock);
+    flux2_worker_sleep(&e->worker, asleep ? ms : 0);
+}
+
 static void *work(void *arg)
 {
     struct flux2_engine *e = arg;
     flux2_thread_set_batch();
     open_worker(e);
     while (take_commands(e)) {
-        flux2_worker_sleep(&e->worker, flux2_worker_turn(&e->worker));
+        fall_asleep(e, flux2_worker_turn(&e->worker));
         if (!e->open)
             open_worker(e);
     }
@@ -109,11 +123,13 @@ static void *work(void *arg)
 
 /* --- host: life ----------------------------------------------------------------------------------------------- */
 
-/* Wakes the worker. Called under the lock: the thread closes the worker after it has read `stop` under the lock. */
+/* Ends the worker's sleep, or prevents the next one. Called under the lock: the thread closes the worker after it has
+ * read `stop` under the lock. */
 static void wake(struct flux2_engine *e)
 {
-    if (e->open && !e->stop)
+    if (e->open && e->asleep && !e->woken && !e->stop)
         flux2_worker_wake(&e->worker);
+    e->woken = true;
 }
 
 static struct flux2_engine *engine_of(struct flux2_member *member)

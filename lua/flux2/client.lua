@@ -288,6 +288,16 @@ function Client:map(iterable, opts)
     end)
 end
 
+--- Runs the code of flux2.new and of a submission once, without effect. The first run of any code reads its pages from
+--- the file, which takes a part of a millisecond: at start-up, and not in a frame.
+---@private
+function Client.warm_up()
+    local read = config.read({ api_key = "aio_warm_up", base_url = "https://flux2.invalid", log = false }, 1)
+    if not read then return end
+    read.tasks = read.max_tasks -- so that the submission is refused
+    setmetatable({ _config = read, _budget = budget.new() }, Client):submit "warm up"
+end
+
 --- Estimates the price of a request, from the provider's prices or the option `prices`. Sends nothing.
 ---@param given string|flux2.Request as for submit
 ---@return number? credits an estimate: the service determines the price

@@ -134,23 +134,6 @@ local function check(self)
     return true
 end
 
---- The image is in a file.
-local function saved(self, path)
-    self.path = path
-    collected(self)
-    return path
-end
-
---- Takes over a prefetch that has saved the image.
----@private
----@param event table its "ended" event
----@param path string
-function Image:_prefetched(event, path)
-    note_download(self, event)
-    set(self, "remote")
-    saved(self, path)
-end
-
 --- Whether no download is needed.
 function Image:_is_in_memory()
     return self._state ~= "remote" and self._state ~= "arriving"
@@ -266,7 +249,9 @@ function Image:save(path, timeout)
         local event, err = fetch(self, path, timeout)
         if not event then return nil, paid(self, err) end
     end
-    return saved(self, path)
+    self.path = path
+    collected(self)
+    return path
 end
 
 --- Returns the bytes for an open file, beside which there is no place for metadata.

@@ -105,5 +105,6 @@ setmetatable(flux2, {
     end,
 })
 jit_off(flux2)
+Client.warm_up()
 
 return flux2

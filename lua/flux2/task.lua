@@ -146,7 +146,7 @@ local function finish_saved(self, result)
     finish(self, "succeeded", result)
 end
 
---- Saves the first image, with the retries of image:save. It waits, unless the image is in memory.
+--- Saves the first image. Waits unless it is in memory, or its prefetch has ended.
 local function save_and_finish(self, result)
     local path, err = result.images[1]:save(self._save, math.max(self._until - core.now(), 0.001))
     if not ALIVE[self.state] then return end
@@ -154,22 +154,13 @@ local function save_and_finish(self, result)
     finish(self, "failed", nil, err)
 end
 
---- The same in a coroutine, because the pump must not wait.
-local function save_in_coroutine(self, result)
-    self._saver = spawn.spawn(save_and_finish, self, result)
-end
-
 --- Finishes a task with `save` once its first image is saved, which the engine has usually begun.
 local function save_first(self, result)
-    local image, prefetch = result.images[1], self._prefetch
-    if image:_is_in_memory() then return save_and_finish(self, result) end
-    if not (prefetch and prefetch:has_begun()) then return save_in_coroutine(self, result) end
-    prefetch:when_ended(function()
-        local event = prefetch:success()
-        if not event then return save_in_coroutine(self, result) end
-        image:_prefetched(event, self._save)
-        finish_saved(self, result)
-    end)
+    if result.images[1]:_is_in_memory() then return save_and_finish(self, result) end
+    if self._prefetch:has_begun() then
+        return self._prefetch:when_ended(function() save_and_finish(self, result) end)
+    end
+    self._saver = spawn.spawn(save_and_finish, self, result) -- in a coroutine, because the pump must not wait
 end
 
 local function succeed(self, event)

@@ -168,12 +168,6 @@ function Prefetch:has_begun()
     return self._job ~= false
 end
 
---- Returns the "ended" event of a download that succeeded.
----@return table? event
-function Prefetch:success()
-    return self._event and not self._event.error and self._event or nil
-end
-
 --- Calls `fn` when the download has ended.
 ---@param fn function called again if an allocation fails in it
 function Prefetch:when_ended(fn)
