@@ -1,26 +1,45 @@
---- Measures the time of flux2.update() in a 60 Hz loop while 50 tasks with images of 8 MB run over TLS.
+--- Measures what flux2 takes of the frames of a 60 Hz loop, from its first call on, while tasks with images of 8 MB run
+-- over TLS.
 --   lua frame.lua URL CA_FILE DIRECTORY files|strings|buffers|heap [DATA_FILE]
--- "heap" is "buffers" with 40 MB of other Lua data. Started by bench/frames.lua. The loop also times a fixed
--- computation: its deviation from the median is the jitter of the computer. Prints milliseconds.
+-- "heap" is "buffers" with 40 MB of other Lua data. Started by bench/frames.lua. Each call is measured by wall time and
+-- by CPU time of the thread. The loop also times a fixed computation: its deviation from the median is the jitter of the
+-- computer. Prints lines "name wall cpu" in milliseconds, or "name number".
 
 local meter = require "bench_meter"
 
 local url, ca_file, directory, where, data_file = arg[1], arg[2], arg[3], arg[4], arg[5]
-local FRAME, TASKS, CALM = 1 / 60, 50, 120
-local flux2 = require "flux2"
-local client = assert(flux2.new {
-    api_key = "aio_bench_key", base_url = url, ca_file = ca_file, poll = { interval = 0.1 },
-    max_submissions_per_second = 1e6,
-})
+local FRAME, LATER, AT_ONCE = 1 / 60, 49, 50
+-- Frames: the client, the first task, then a task in each frame, then many in one; the frames after the last task.
+local CLIENT, FIRST, BURST, CALM = 30, 60, 150, 60
+
+local calls = {} -- name -> { count, walls, cpus }, with room for all calls: to measure allocates nothing
+for _, name in ipairs { "require", "new", "first", "later", "burst", "work", "idle", "update" } do
+    local walls, cpus = {}, {}
+    for i = 1, 4000 do walls[i], cpus[i] = 0, 0 end
+    calls[name] = { 0, walls, cpus }
+end
+
+--- Calls `fn` and stores its time. The wall clock is the inner one, because reading the other one enters the kernel.
+local function measure(name, fn, ...)
+    local cpu, wall = meter.thread_cpu(), meter.now()
+    local result = fn(...)
+    wall = meter.now() - wall
+    cpu = meter.thread_cpu() - cpu
+    local list = calls[name]
+    local n = list[1] + 1
+    list[1], list[2][n], list[3][n] = n, wall * 1000, cpu * 1000
+    return result
+end
+
+-- lua.c selects generational mode; a game that embeds Lua has the default.
+if _VERSION == "Lua 5.4" then collectgarbage "incremental" end
+local flux2 = measure("require", require, "flux2")
 
 local function work()
     local x = 0
     for i = 1, 1000 do x = x + i % 7 end
     return x
 end
-
--- lua.c selects generational mode; a game that embeds Lua has the default.
-if _VERSION == "Lua 5.4" then collectgarbage "incremental" end
 
 local own = {}
 for i = 1, where == "heap" and 1000 or 0 do
@@ -29,50 +48,72 @@ for i = 1, where == "heap" and 1000 or 0 do
 end
 collectgarbage()
 
-local done, bytes = 0, 0
-local function start()
-    for i = 1, TASKS do
-        flux2.spawn(function()
-            local options = where == "files" and { save = directory .. "/" .. i .. ".png" } or nil
-            local image = assert(client:generate("a red fox", options))
-            if where == "strings" then bytes = bytes + #image:bytes() end
-            if where == "buffers" or where == "heap" then bytes = bytes + #image:buffer() end
-            done = done + 1
-        end)
-    end
+local client
+local begun, done, bytes = 0, 0, 0
+
+local function make_client()
+    client = assert(flux2.new {
+        api_key = "aio_bench_key", base_url = url, ca_file = ca_file, poll = { interval = 0.1 },
+        max_submissions_per_second = 1e6,
+    })
 end
 
-local updates, jitters, all = {}, {}, {}
+local function generate()
+    begun = begun + 1
+    local options = where == "files" and { save = directory .. "/" .. begun .. ".png" } or nil
+    flux2.spawn(function()
+        local image = assert(client:generate("a red fox", options))
+        if where == "strings" then bytes = bytes + #image:bytes() end
+        if where == "buffers" or where == "heap" then bytes = bytes + #image:buffer() end
+        done = done + 1
+    end)
+end
+
+local function burst()
+    for _ = 1, AT_ONCE do generate() end
+end
+
 local next_frame = meter.now() + FRAME
--- The tasks start after half a second; the loop ends after all tasks have ended.
 for frame = 1, 36000 do
-    if frame == 30 then start() end
-    if frame > 30 and flux2.pending() == 0 then CALM = CALM - 1 end
+    if frame == CLIENT then measure("new", make_client) end
+    if frame == FIRST then measure("first", generate) end
+    if frame > FIRST and frame <= FIRST + LATER then measure("later", generate) end
+    if frame == BURST then measure("burst", burst) end
+    if frame > BURST and flux2.pending() == 0 then CALM = CALM - 1 end
     if CALM == 0 then break end
-    local a = meter.now()
-    work()
-    local b = meter.now()
-    flux2.update()
-    local c = meter.now()
-    if flux2.pending() > 0 then
-        updates[#updates + 1], jitters[#jitters + 1] = (c - b) * 1000, (b - a) * 1000
-    end
-    all[#all + 1] = ("%d %.6f %.6f"):format(frame, (c - b) * 1000, (b - a) * 1000)
+    measure("work", work)
+    measure(frame > FIRST and flux2.pending() > 0 and "update" or "idle", flux2.update)
     meter.sleep(next_frame - meter.now())
     next_frame = next_frame + FRAME
 end
-
 assert(#own == (where == "heap" and 1000 or 0)) -- keeps the data alive
-table.sort(updates)
-table.sort(jitters)
-local usual = jitters[math.ceil(#jitters / 2)]
-local function at(list, q) return list[math.max(1, math.ceil(q * #list))] end
-local slow = 0
-for _, ms in ipairs(updates) do slow = slow + (ms > 1 and 1 or 0) end
-print(("%d %d %.5f %.5f %.5f %.5f %d %.5f %.5f %d"):format(done, #updates, at(updates, 0.5), at(updates, 0.99),
-    at(updates, 0.999), updates[#updates], slow, at(jitters, 0.999) - usual, jitters[#jitters] - usual, bytes))
+
+--- Returns the quantile of wall (2) or CPU (3) time.
+local function quantile(name, q, column)
+    local n, sorted = calls[name][1], {}
+    for i = 1, n do sorted[i] = calls[name][column][i] end
+    table.sort(sorted)
+    return sorted[math.max(1, math.ceil(q * n))]
+end
+
+local function report(label, name, q)
+    print(("%s %.5f %.5f"):format(label, quantile(name, q, 2), quantile(name, q, 3)))
+end
+
+for _, name in ipairs { "require", "new", "first", "burst" } do report(name, name, 1) end
+for name, q in pairs { median = 0.5, p99 = 0.99, ["p99.9"] = 0.999, max = 1 } do
+    report("later-" .. name, "later", q)
+    report("update-" .. name, "update", q)
+end
+print("done", done)
+print("bytes", bytes)
+-- The computation uses as much CPU time in each frame, but for the caches.
+print(("jitter %.5f %.5f"):format(quantile("work", 0.999, 2) - quantile("work", 0.5, 2),
+    quantile("work", 0.999, 3) - quantile("work", 0.5, 3)))
 if data_file then
     local out = assert(io.open(data_file, "w"))
-    out:write(table.concat(all, "\n"), "\n")
+    for i = 1, calls.update[1] do
+        out:write(("%d %.6f %.6f\n"):format(i, calls.update[2][i], calls.update[3][i]))
+    end
     out:close()
 end

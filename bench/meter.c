@@ -1,7 +1,7 @@
 /* meter.c - the Lua module bench_meter.
  *
- * now() -> seconds; sleep(seconds); cpu() -> CPU seconds of the process; heap() -> bytes allocated by malloc;
- * resident() -> bytes. */
+ * now() -> seconds; sleep(seconds); cpu() -> CPU seconds of the process; thread_cpu() -> CPU seconds of the calling
+ * thread; heap() -> bytes allocated by malloc; resident() -> bytes. */
 #define _GNU_SOURCE
 #include <lauxlib.h>
 #include <lua.h>
@@ -11,12 +11,22 @@
 #include <time.h>
 #include <unistd.h>
 
-static int meter_now(lua_State *L)
+static int push_clock(lua_State *L, clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     lua_pushnumber(L, (double)t.tv_sec + (double)t.tv_nsec / 1e9);
     return 1;
+}
+
+static int meter_now(lua_State *L)
+{
+    return push_clock(L, CLOCK_MONOTONIC);
+}
+
+static int meter_thread_cpu(lua_State *L)
+{
+    return push_clock(L, CLOCK_THREAD_CPUTIME_ID);
 }
 
 static int meter_sleep(lua_State *L)
@@ -66,6 +76,7 @@ int luaopen_bench_meter(lua_State *L)
     } all[] = {{"now", meter_now},
                {"sleep", meter_sleep},
                {"cpu", meter_cpu},
+               {"thread_cpu", meter_thread_cpu},
                {"heap", meter_heap},
                {"resident", meter_resident}};
     size_t i;

@@ -7,14 +7,15 @@ set key outside right top
 frames = "build/bench/frames-5.4-files.dat"
 if (system("test -e ".frames." && echo y") eq "y") {
 set output "bench/frame-time.svg"
-set title "Time inside flux2.update(), 50 tasks with 8 MB images over TLS, 60 Hz"
-set xlabel "frame"
+set title "Time inside flux2.update(), 100 tasks with 8 MB images over TLS, 60 Hz"
+set xlabel "frame after the first task"
 set ylabel "milliseconds"
 set logscale y
 set format y "%g"
-plot "build/bench/frames-5.4-files.dat" using 1:2 with points pt 7 ps 0.35 lc rgb "#1f5fa8" title "Lua 5.4, to files", \
-     "build/bench/frames-5.4-strings.dat" using 1:2 with points pt 7 ps 0.35 lc rgb "#c0392b" title "Lua 5.4, to strings", \
-     1 with lines dt 2 lc rgb "#666666" title "1 ms"
+plot frames using 1:2 with points pt 7 ps 0.35 lc rgb "#1f5fa8" title "Lua 5.4, wall", \
+     "build/bench/frames-luajit-files.dat" using 1:2 with points pt 7 ps 0.35 lc rgb "#c0392b" title "LuaJIT, wall", \
+     frames using 1:3 with points pt 1 ps 0.35 lc rgb "#8fb5e0" title "Lua 5.4, CPU", \
+     0.3 with lines dt 2 lc rgb "#666666" title "0.3 ms"
 }
 
 scale = "build/bench/scale.dat"
