@@ -32,7 +32,7 @@ host.spent = { pump = 0, upload = 0 }
 
 local FOLDER = "flux2-incoming" -- in the save directory: images between download and decoding
 local STALE = 3600 -- seconds: older files of earlier runs are removed
-local SHARE = 0.00002 -- seconds of a frame, after which the other events wait for the next frame
+local SHARE = 0.0001 -- seconds of a frame, after which the other events wait for the next frame
 local EVENTS = { done = "flux2_done", progress = "flux2_progress", status = "flux2_status" }
 
 -- Images ------------------------------------------------------------------------------------------------------------
