@@ -1184,6 +1184,9 @@ describe("the exit status and the error output", function()
         assert.same({ 14, "", "flux2: timeout: late (task n1)\n"
             .. "The task is still running and paid for. To download its image: flux2 task n1 --wait\n" },
             report(errors.new("timeout", "late", { task_id = "n1", paid = true })))
+        assert.same({ 14, "", "flux2: timeout: late (task n1)\n"
+            .. "The image is paid for. To download it: flux2 task n1 --wait\n" },
+            report(errors.new("timeout", "late", { task_id = "n1", paid = true, cause = "timeout" })))
         assert.same({ 14, "", "flux2: timeout: late\nTry again with a longer --timeout.\n" },
             report(errors.new("timeout", "late")))
         assert.same({ 11, '{"error":{"kind":"server","message":"no","attempts":3,"code":"c","field":"f",'

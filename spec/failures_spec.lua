@@ -151,6 +151,10 @@ describe("an error", function()
             assert.is_nil(err.paid)
             assert.matches(("^timeout: 127.0.0.1 took too long: last response: HTTP %d, %%d+ s ago; the service asked "
                 .. "to wait 30 s %%("):format(status), tostring(err))
+            _, err = service.client(own, { timeout = 0.05 }):generate "a grey hare"
+            assert.matches("^timeout: the submission was not sent before the timeout: the service asked clients with "
+                .. "this key to wait, [23]%d s more$", tostring(err))
+            assert.is_true(err.retry_after > 20 and err.retry_after <= 31, err.retry_after)
         end
     end)
 

@@ -346,6 +346,12 @@ bool flux2_limiter_awaits_host(const struct flux2_limiter *g)
     return false;
 }
 
+double flux2_limiter_pause(const struct flux2_job *job, double now)
+{
+    double left = job->profile->limits.group->not_before - now;
+    return left > 0 ? left : -1;
+}
+
 /* "Too many requests" halves the window; every other response raises it by one, until it reaches the limit. */
 static void adjust_window(struct flux2_limit_group *group, const struct flux2_outcome *o, double pause, double now)
 {

@@ -26,6 +26,9 @@ void flux2_limiter_close(struct flux2_limiter *limiter);
 void flux2_limiter_push(struct flux2_limiter *limiter, struct flux2_job *job);
 /* Removes JOB from its queue. */
 void flux2_limiter_withdraw(struct flux2_limiter *limiter, struct flux2_job *job);
+/* Returns for how many seconds after NOW the service asked not to send requests like those of JOB, which was pushed
+ * before; below 0: it did not. */
+double flux2_limiter_pause(const struct flux2_job *job, double now);
 /* Removes the next job that may send from its queue and counts it as in flight. Returns NULL if none may send. */
 struct flux2_job *flux2_limiter_admit(struct flux2_limiter *limiter, double now);
 /* Returns the earliest time at which a queued job may send; INFINITY if only a response or the host can allow it. */

@@ -172,6 +172,7 @@ static void give_up(struct flux2_worker *w, struct flux2_job *job, enum flux2_fa
         release(w, job, &outcome);
     } else if (job->phase == FLUX2_PHASE_READY) {
         flux2_limiter_withdraw(&w->limiter, job);
+        outcome.retry_after = flux2_limiter_pause(job, flux2_clock_now());
     }
     end_job(w, job, &outcome, message);
 }

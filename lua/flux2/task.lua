@@ -196,14 +196,22 @@ local function settle(self, event)
     if finish(self, "failed", nil, error_of(self, event)) then self:discard() end
 end
 
---- The error of a submission that was delayed beyond its timeout.
-local function never_sent(self)
+--- What delays a submission: the service, or a limit of the client.
+local function delay_of(self, event)
+    if event.retry_after then
+        local seconds = text.number(math.ceil(event.retry_after))
+        return "the service asked clients with this key to wait, " .. seconds .. " s more"
+    end
     local limits = self._config.limits
-    local message = ("the submission was not sent before the timeout: max_submissions_per_second (%s), " ..
-        "max_connections (%s) and max_event_bytes (%s, waiting for flux2.update) limit submissions"):format(
-        text.number(limits.max_submissions_per_second), text.number(limits.max_connections),
-        text.number(limits.max_event_bytes))
-    return errors.new("timeout", message, { attempts = 0 })
+    return ("max_submissions_per_second (%s), max_connections (%s) and max_event_bytes (%s, waiting for " ..
+        "flux2.update) limit submissions"):format(text.number(limits.max_submissions_per_second),
+        text.number(limits.max_connections), text.number(limits.max_event_bytes))
+end
+
+--- The error of a submission that was delayed beyond its timeout.
+local function never_sent(self, event)
+    local message = "the submission was not sent before the timeout: " .. delay_of(self, event)
+    return errors.new("timeout", message, { attempts = 0, retry_after = event.retry_after })
 end
 
 --- What a submission lacked, so that it was not sent.
@@ -218,7 +226,7 @@ local OBSTACLES = {
 
 --- Returns the error of a submission without a task.
 local function submission_error(self, event)
-    if event.failure == "timeout" and event.attempts == 0 then return never_sent(self) end
+    if event.failure == "timeout" and event.attempts == 0 then return never_sent(self, event) end
     local err = error_of(self, event)
     local lacking = OBSTACLES[event.obstacle]
     if lacking then err.message = lacking(self) .. ": " .. event.message end

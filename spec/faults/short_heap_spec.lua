@@ -65,6 +65,20 @@ describe("without memory on the engine's thread", function()
         assert.equal(runs, #service.list(dir))
     end)
 
+    it("an image whose URL has expired is saved from a fresh one", function()
+        emu:fault { method = "GET", path = "/images/*", chance = 0.5, status = 410, body = "gone" }
+        local runs = run [[
+            each(function(n)
+                local image = assert(assert(client:submit "a fox"):wait(20)).images[1]
+                fail_at(n)
+                assert(image:save(dir .. "/" .. n .. ".png"))
+            end)
+        ]]
+        if not runs then return end
+        assert.equal(runs, #emu:ledger())
+        assert.equal(runs, #service.list(dir))
+    end)
+
     it("a task is polled only at the URL in its submission's response", function()
         acme.serve(emu)
         run [[

@@ -86,7 +86,9 @@ end
 --- Prints advice; for a paid image first the command that downloads it.
 local function advise(terminal, err)
     if err.paid then
-        local lead = err.kind == "timeout" and "The task is still running and paid for. To download its image: "
+        -- With a cause, the download timed out, after the end of the task.
+        local is_running = err.kind == "timeout" and not err.cause
+        local lead = is_running and "The task is still running and paid for. To download its image: "
             or "The image is paid for. To download it: "
         terminal:warn(lead .. error_output.fetch_command(err.task_id))
         if err.kind == "timeout" or err.kind == "not_found" then return end
