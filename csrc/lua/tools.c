@@ -3,6 +3,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,42 +21,52 @@
 #include "platform/random.h"
 #include "platform/terminal.h"
 
-#define URL_TYPE "flux2.url"
 #define LOCK_TYPE "flux2.lock"
 
-/* Memory of libcurl, owned by a userdata while Lua may raise. */
-struct url_box {
-    CURLU *url; /* NULL: freed */
-    char *part; /* NULL: none */
+enum { URL_PARTS = 6 };
+
+static const struct {
+    CURLUPart part;
+    const char *name;
+} url_parts[URL_PARTS] = {
+    {CURLUPART_SCHEME, "scheme"}, {CURLUPART_HOST, "host"},   {CURLUPART_PORT, "port"},
+    {CURLUPART_PATH, "path"},     {CURLUPART_QUERY, "query"}, {CURLUPART_USER, "user"},
 };
 
-static int url_gc(lua_State *L)
+/* Copies the parts of URL into OUT, and sets PARTS to the copies; NULL: URL has no such part. */
+static CURLUcode copy_parts(CURLU *url, char *out, size_t room, const char *parts[URL_PARTS])
 {
-    struct url_box *box = lua_touserdata(L, 1);
-    curl_free(box->part);
-    curl_url_cleanup(box->url);
-    box->part = NULL;
-    box->url = NULL;
-    return 0;
+    size_t i;
+    for (i = 0; i < URL_PARTS; i++) {
+        char *part;
+        CURLUcode rc = curl_url_get(url, url_parts[i].part, &part, CURLU_DEFAULT_PORT);
+        parts[i] = NULL;
+        if (rc == CURLUE_OUT_OF_MEMORY)
+            return rc;
+        if (rc != CURLUE_OK)
+            continue;
+        size_t size = strlen(part) + 1;
+        bool fits = size <= room;
+        if (fits)
+            parts[i] = memcpy(out, part, size);
+        curl_free(part);
+        if (!fits)
+            return CURLUE_OUT_OF_MEMORY;
+        out += size;
+        room -= size;
+    }
+    return CURLUE_OK;
 }
 
-static struct url_box *new_url_box(lua_State *L)
+/* Parses TEXT. No Lua function is called while libcurl's memory is held: a finalizer may fail for lack of memory. */
+static CURLUcode split_url(const char *text, char *out, size_t room, const char *parts[URL_PARTS])
 {
-    struct url_box *box = lua_newuserdata(L, sizeof *box);
-    *box = (struct url_box){NULL, NULL};
-    luaL_setmetatable(L, URL_TYPE);
-    return box;
-}
-
-/* Sets the member NAME of the table on top of the stack to PART, unless the URL has none. */
-static void set_part(lua_State *L, struct url_box *box, CURLUPart part, const char *name)
-{
-    if (curl_url_get(box->url, part, &box->part, CURLU_DEFAULT_PORT) != CURLUE_OK)
-        return;
-    lua_pushstring(L, box->part);
-    lua_setfield(L, -2, name);
-    curl_free(box->part);
-    box->part = NULL;
+    CURLU *url = curl_url();
+    CURLUcode rc = url ? curl_url_set(url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME) : CURLUE_OUT_OF_MEMORY;
+    if (rc == CURLUE_OK)
+        rc = copy_parts(url, out, room, parts);
+    curl_url_cleanup(url);
+    return rc;
 }
 
 /* core.is_of_origin(url, origin) -> boolean: see http_url.h. URL may be any text. */
@@ -75,19 +86,18 @@ static int parse_url(lua_State *L)
     const char *text = luaL_checklstring(L, 1, &size);
     if (strlen(text) != size)
         return flux2_core_fail(L, "a NUL byte in a URL");
-    struct url_box *box = new_url_box(L);
-    box->url = curl_url();
-    CURLUcode rc = box->url ? curl_url_set(box->url, CURLUPART_URL, text, CURLU_NON_SUPPORT_SCHEME)
-                            : CURLUE_OUT_OF_MEMORY;
+    /* The parts are pieces of the text, which libcurl may escape, and a default path and port. */
+    size_t i, room = 3 * size + 64;
+    char *out = lua_newuserdata(L, room);
+    const char *parts[URL_PARTS];
+    CURLUcode rc = split_url(text, out, room, parts);
     if (rc != CURLUE_OK)
         return flux2_core_fail(L, curl_url_strerror(rc));
-    lua_createtable(L, 0, 6);
-    set_part(L, box, CURLUPART_SCHEME, "scheme");
-    set_part(L, box, CURLUPART_HOST, "host");
-    set_part(L, box, CURLUPART_PORT, "port");
-    set_part(L, box, CURLUPART_PATH, "path");
-    set_part(L, box, CURLUPART_QUERY, "query");
-    set_part(L, box, CURLUPART_USER, "user");
+    lua_createtable(L, 0, URL_PARTS);
+    for (i = 0; i < URL_PARTS; i++) {
+        lua_pushstring(L, parts[i]);
+        lua_setfield(L, -2, url_parts[i].name);
+    }
     return 1;
 }
 
@@ -450,13 +460,11 @@ static const luaL_Reg functions[] = {
     {NULL, NULL},
 };
 
-static const luaL_Reg url_meta[] = {{"__gc", url_gc}, {NULL, NULL}};
 static const luaL_Reg lock_meta[] = {{"__gc", lock_release}, {NULL, NULL}};
 static const luaL_Reg lock_methods[] = {{"mine", lock_mine}, {"release", lock_release}, {NULL, NULL}};
 
 void flux2_core_add_tools(lua_State *L)
 {
-    flux2_core_new_type(L, URL_TYPE, url_meta, NULL);
     flux2_core_new_type(L, LOCK_TYPE, lock_meta, lock_methods);
     luaL_setfuncs(L, functions, 0);
 }
