@@ -607,7 +607,9 @@ describe("the spool", function()
         end)
     end)
 
-    it("is shared by a process and its fork, each with its own records and lock #fork", function()
+    -- The engine's thread is starting at that moment: a child cannot release a lock that a sanitizer's allocator holds.
+    local forks = (os.getenv "FLUX2_BUILD" or ""):find "/[at]san$" and pending or it
+    forks("is shared by a process and its fork, each with its own records and lock #fork", function()
         emu:set { duration = 60 }
         local program = [[
             local fork = assert(package.loadlib(arg[4], "fork_process"))

@@ -132,4 +132,19 @@ function sweep.run(emu, dir, name, sweeps)
     return struck
 end
 
+--- Fails each call of each kind, for one case, in at least `at_least` runs. `stays` lists kinds of which all later calls
+-- fail as well.
+function sweep.every(emu, dir, name, stays, at_least)
+    local sweeps = {}
+    local function add(fault) sweeps[#sweeps + 1] = fault end
+    for kind in ("open read write fsync close rename mkdir flock unlink link truncate"):gmatch "%S+" do
+        add { action = "fail", kinds = kind }
+    end
+    add { action = "short", kinds = "write" }
+    add { action = "cut", kinds = "write" }
+    for kind in (stays or ""):gmatch "%S+" do add { action = "fail", kinds = kind, stays = true } end
+    local struck = sweep.run(emu, dir, name, sweeps)
+    assert(struck >= at_least, "only " .. struck .. " calls were struck")
+end
+
 return sweep
