@@ -319,9 +319,10 @@ test-browser: ## runs the specs of the tester's page in Chromium: LUA=luajit SPE
 	@tools/deps build emulator lua5.4 luajit browser
 	+@MAKE="$(MAKE) $(PARALLEL)" tools/run-browser -s "$(SPEC)" $(or $(LUA),lua5.4 luajit)
 
-.PHONY: test-alloc
-test-alloc: ## fails every single allocation of a generation in turn, not just some: minutes
-	+@ALLOC_STEP=1 TEST_TIMEOUT=1200 $(MAKE) --no-print-directory test SPEC="spec/faults/alloc_failure_spec.lua spec/faults/short_heap_spec.lua"
+.PHONY: test-every
+test-every: ## fails every single allocation and disk call in turn, not just some: minutes
+	+@ALLOC_STEP=1 DISK_STEP=1 TEST_TIMEOUT=1200 $(MAKE) --no-print-directory test SPEC="spec/faults/alloc_failure_spec.lua \
+		spec/faults/short_heap_spec.lua spec/faults/disk_faults_spec.lua spec/faults/disk_faults_cli_spec.lua"
 
 .PHONY: soak
 soak: ## 20,000 tasks at a service in which everything breaks, then 100 kills with a spool: the books must agree

@@ -207,9 +207,11 @@ describe("headers", function()
         for _ = 1, 3 do assert.equal("ok", jobs.fetch(p, emu.url .. "/x").body) end
     end)
     it("in the result come from the final response, not from a redirect or an interim response", function()
-        local kept = "Retry-After: 7\r\nContent-Type: text/first\r\nX-Best: first\r\nX-Other: first\r\n"
+        -- Else libcurl may use a connection that the emulator is closing.
+        local close = "Connection: close\r\n"
+        local kept = close .. "Retry-After: 7\r\nContent-Type: text/first\r\nX-Best: first\r\nX-Other: first\r\n"
             .. "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-        local final = "HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n\r\nok"
+        local final = "HTTP/1.1 503 Busy\r\nContent-Length: 2\r\n" .. close .. "\r\nok"
         raw("/redirected", "HTTP/1.1 302 Found\r\nLocation: /end\r\nContent-Length: 0\r\n" .. kept .. "\r\n")
         raw("/end", final)
         raw("/interim", "HTTP/1.1 103 Early\r\nLocation: /nowhere\r\n" .. kept .. "\r\n" .. final)
@@ -226,9 +228,9 @@ describe("headers", function()
             end
         end
         -- The Date of a redirect is not used for the Retry-After of the final response.
-        raw("/dated", "HTTP/1.1 302 Found\r\nLocation: /end2\r\nContent-Length: 0\r\n"
+        raw("/dated", "HTTP/1.1 302 Found\r\nLocation: /end2\r\nContent-Length: 0\r\n" .. close
             .. "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\n")
-        raw("/end2", "HTTP/1.1 404 No\r\nContent-Length: 2\r\nRetry-After: Sun, 06 Nov 1994 08:49:47 GMT\r\n\r\nok")
+        raw("/end2", "HTTP/1.1 404 No\r\nContent-Length: 2\r\n" .. close .. "Retry-After: Sun, 06 Nov 1994 08:49:47 GMT\r\n\r\nok")
         assert.equal(0, jobs.fetch(p, emu.url .. "/dated").retry_after)
         -- The Date of another request is not used either.
         assert.equal(7, jobs.fetch(p, emu.url .. "/after").retry_after)

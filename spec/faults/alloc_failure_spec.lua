@@ -1,5 +1,5 @@
 -- Allocation failures of the Lua state during a generation cause no crash, hang, leak or loss.
--- support/alloc_host.c fails the n-th allocation. ALLOC_STEP=1 (make test-alloc) tests every n.
+-- support/alloc_host.c fails the n-th allocation. ALLOC_STEP=1 (make test-every) tests every n.
 
 local service = require "support.service"
 local shell = require "support.shell"

@@ -1,5 +1,5 @@
 -- One allocation on the engine's thread fails, including those of libcurl: paid images arrive, and no submission is
--- sent twice. ALLOC_STEP=1 (make test-alloc) tests every allocation.
+-- sent twice. ALLOC_STEP=1 (make test-every) tests every allocation.
 local acme = require "support.acme"
 local service = require "support.service"
 

@@ -135,6 +135,6 @@ for i, sweep in ipairs(cjson.decode(service.read(list))) do
     repeat
         sweep.n = n
         local goes_on = once(sweep)
-        n = n + 1
+        n = n + (sweep.step or 1)
     until not goes_on or n > (sweep.to or math.huge)
 end
