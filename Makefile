@@ -236,7 +236,7 @@ test: ## runs the specs on Lua 5.4 and LuaJIT: 3 minutes at most; LUA=luajit SPE
 	@tools/deps build emulator lua5.4 luajit test cli gateway $(if $(findstring spec/hosts,$(SPEC)),hosts)
 	+@$(RUN_SPECS) -s "$(SPEC)" $(RUNS)
 
-CHECKS ?= test lint docs specs generic hosts faults browser openai-sdk rock fuzz soak bench-check
+CHECKS ?= test lint docs bench-check soak openai-sdk hosts generic specs faults rock fuzz browser
 .PHONY: check
 check: ## runs everything: all Luas, sanitizers, hosts, faults, browser, rocks, fuzzing, lint; CHECKS="lint rock" for some
 	@tools/deps build emulator all-luas test hosts cli gateway package lint docs fuzz count browser openai \
