@@ -238,7 +238,7 @@ test: ## runs the specs on Lua 5.4 and LuaJIT: 3 minutes at most; LUA=luajit SPE
 
 CHECKS ?= test lint docs bench-check soak openai-sdk hosts generic specs faults rock fuzz browser
 .PHONY: check
-check: ## runs everything: all Luas, sanitizers, hosts, faults, browser, rocks, fuzzing, lint; CHECKS="lint rock" for some
+check: ## runs everything: other Luas, sanitizers, hosts, faults, browser, rocks, fuzzing, lint; CHECKS="lint rock" for some
 	@tools/deps build emulator all-luas test hosts cli gateway package lint docs fuzz count browser openai \
 	    $(if $(wildcard /usr/lib/postgresql),postgres)
 	+@MAKE="$(MAKE)" tools/check $(CHECKS)

@@ -1,12 +1,8 @@
 -- A program is killed before each change of the disk, before a submission is sent, and during each write: the next run
 -- loses no paid image, pays for none again, and keeps the budget exact. An outcome is unknown only if the process ended
 -- between a submission and the record of its id.
--- The file code is in C, so one Lua version without instrumentation is enough.
-if _VERSION ~= "Lua 5.4" or (os.getenv "FLUX2_BUILD" or ""):find "/[at]san$" then
-    return describe("a program that is killed", function() pending "needs Lua 5.4 without instrumentation" end)
-end
-
 local sweep = require "support.disk_sweep"
+if not sweep.runs_here then return describe("a program that is killed", function() pending(sweep.REASON) end) end
 
 local STEPS = "create write rename unlink mkdir send"
 
