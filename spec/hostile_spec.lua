@@ -111,9 +111,9 @@ local function assert_no_double(emu)
     end
 end
 
-local function count_kinds(kinds, err)
-    local kind = err and err.kind or "a picture"
-    kinds[kind] = (kinds[kind] or 0) + 1
+--- Adds to FIRED, by the name of a path, how often the faults of the emulator were used.
+local function count_fired(fired, emu, paths)
+    for i, fault in ipairs(emu:faults()) do fired[paths[i]] = fired[paths[i]] + fault.fired end
 end
 
 describe("a response of millions of values", function()
@@ -147,13 +147,17 @@ describe("a service that responds", function()
     after_each(service.stop_all)
 
     it("with damaged and absurd texts", function()
-        local kinds, raised, n = {}, nil, 0
+        local fired, raised = { [SUBMIT] = 0, [TASKS] = 0, [IMAGES] = 0 }, nil
         flux2.on_error = function(e) raised = raised or e end
         for round = 1, ROUNDS do
             local client, began, from = new_client(emu), core.now(), draw.seed()
+            local paths = {}
             emu:clear_faults()
             for _, path in ipairs { SUBMIT, TASKS, IMAGES } do
-                if random(3) > 1 then emu:fault(make_fault(path)) end
+                if random(3) > 1 then
+                    emu:fault(make_fault(path))
+                    paths[#paths + 1] = path
+                end
             end
             local handles = {}
             for i = 1, CONCURRENT do
@@ -163,18 +167,16 @@ describe("a service that responds", function()
                 local image, err = handle:join(bound(20))
                 assert.equal("done", handle.state, ("HOSTILE_SEED=%d: %s"):format(from, tostring(err)))
                 check(image, err, emu.api_key)
-                count_kinds(kinds, err)
-                n = n + 1
             end
+            count_fired(fired, emu, paths)
             assert.is_true(core.now() - began < bound(20))
         end
         flux2.on_error = nil
         assert.is_nil(raised)
         assert_no_double(emu)
-        -- The rounds must produce different error kinds.
-        local different = 0
-        for _ in pairs(kinds) do different = different + 1 end
-        assert.is_true(different >= 4, ("only %d different ends of %d"):format(different, n))
+        -- What is tested above happened: a damaged response to each of the three requests. Which errors follow depends on
+        -- the speed of the machine; the cases below say which one each fault must cause.
+        for path, times in pairs(fired) do assert.is_true(times > 0, "no fault for " .. path) end
         assert.equal(0, flux2.pending())
     end)
 
