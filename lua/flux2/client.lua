@@ -292,7 +292,7 @@ end
 --- the file, which takes a part of a millisecond: at start-up, and not in a frame.
 ---@private
 function Client.warm_up()
-    local read = config.read({ api_key = "aio_warm_up", base_url = "https://flux2.invalid", log = false }, 1)
+    local read = config.read({ api_key = "warm-up", base_url = "https://flux2.invalid", log = false }, 1)
     if not read then return end
     read.tasks = read.max_tasks -- so that the submission is refused
     setmetatable({ _config = read, _budget = budget.new() }, Client):submit "warm up"
