@@ -458,6 +458,27 @@ describe("flux2 emulator", function()
         assert.equal(600, #png.without_metadata(service.read(dir .. "/picture")))
     end)
 
+    it("lists each request once, also those that arrive while it prints #emulator", function()
+        local REQUESTS = 900 -- the emulator keeps the latest 1000, and may not run for a while
+        os.remove(dir .. "/.stdout") -- of the one before
+        local pid = program.start(nil, dir, { "emulator", "--port", "0", "--json" })
+        local function lines()
+            return program.json_lines((service.read_if_there(dir .. "/.stdout") or ""):match "^.*\n" or "")
+        end
+        program.until_(function() return lines()[1] end)
+        local client = require "flux2".new { api_key = "aio_wrong", base_url = lines()[1].base_url }
+        for i = 1, REQUESTS do assert.equal("auth", select(2, client:status("nobody" .. i)).kind) end
+        program.until_(function() return #lines() > REQUESTS end)
+        program.stop(pid, "INT")
+        local paths = {}
+        for i, line in ipairs(lines()) do
+            if i > 1 then
+                assert.is_nil(paths[line.path], line.path)
+                paths[line.path] = true
+            end
+        end
+    end)
+
     it("prints its address and key for a shell, and lists its requests #emulator", function()
         for _, as_json in ipairs { false, true } do
             os.remove(dir .. "/.stdout") -- of the one before

@@ -59,10 +59,11 @@ static json_t *headers_view(const struct flux2_bytes *headers)
     return view;
 }
 
-static json_t *entry_view(const struct emu_log_entry *e, size_t body_limit)
+static json_t *entry_view(const struct emu_log_entry *e, uint64_t number, size_t body_limit)
 {
     json_t *view = json_object();
     size_t body = e->body.size < body_limit ? e->body.size : body_limit;
+    json_object_set_new_nocheck(view, "number", json_integer((json_int_t)number));
     json_object_set_new_nocheck(view, "method", json_string_nocheck(e->method));
     json_object_set_new_nocheck(view, "path", json_string_nocheck(e->path ? e->path : ""));
     json_object_set_new_nocheck(view, "status", json_integer(e->status));
@@ -81,7 +82,8 @@ json_t *flux2_emu_log_requests(const struct emu_request_log *log)
     size_t i;
     for (i = 0; i < log->count; i++) {
         size_t at = (log->next + log->capacity - log->count + i) % log->capacity;
-        json_array_append_new(list, entry_view(&log->ring[at], log->body_limit));
+        uint64_t number = log->requests - log->count + i + 1;
+        json_array_append_new(list, entry_view(&log->ring[at], number, log->body_limit));
     }
     return list;
 }

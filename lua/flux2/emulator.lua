@@ -241,8 +241,8 @@ function Emulator:ledger()
 end
 
 --- Returns the latest requests, oldest first.
----@return table[] entries method, path (with the query), status (0: no response), at, connection (number),
---- headers (lower-case names), body, fault (index of the applied fault)
+---@return table[] entries number (1 for the first since the start), method, path (with the query), status (0: no
+--- response), at, connection (number), headers (lower-case names), body, fault (index of the applied fault)
 -- Example: `print(emu:requests()[1].headers["user-agent"])`
 function Emulator:requests()
     validate.receiver(self, Emulator, "emu:requests")

@@ -113,18 +113,21 @@ local function announce(out, emu)
     out:say("\n" .. example(emu) .. "\n\nStop with Ctrl-C.\n")
 end
 
---- Prints the requests since the last call.
-local function list_requests(out, emu, listed)
-    local requests, total = emu:requests(), emu:stats().requests
-    for i = math.max(1, #requests - (total - listed) + 1), #requests do
-        local r = requests[i]
-        if out.json then
-            out:result(jsonl.encode { at = r.at, status = r.status, method = r.method, path = r.path })
-        else
-            out:say(("%8.2f  %d  %-4s %s"):format(r.at, r.status, text.clean(r.method, 20), text.clean(r.path, 200)))
-        end
+local function print_request(out, r)
+    if out.json then
+        return out:result(jsonl.encode { at = r.at, status = r.status, method = r.method, path = r.path })
     end
-    return total
+    out:say(("%8.2f  %d  %-4s %s"):format(r.at, r.status, text.clean(r.method, 20), text.clean(r.path, 200)))
+end
+
+--- Prints the requests after number `listed`. Returns the number of the last one.
+local function list_requests(out, emu, listed)
+    local last = listed
+    for _, r in ipairs(emu:requests()) do
+        last = r.number
+        if last > listed then print_request(out, r) end
+    end
+    return last
 end
 
 --- The emulator has threads of its own; this one only prints.
