@@ -322,14 +322,17 @@ describe("a lock", function()
                 lock:release()
                 assert(file:write "child" and file:close())
                 while not io.open(%q) do core.pause(0.01) end
+                os.remove(%q)
                 os.exit(0, true)
             end
             os.exit(0) -- an exit without cleanup
-        ]]):format(dir .. "/lock", dir .. "/child", dir .. "/go"),
+        ]]):format(dir .. "/lock", dir .. "/child", dir .. "/go", dir .. "/child"),
             ("'%s' > '%s/out' 2>&1"):format(service.library "process", dir))
         service.pump_until(function() return service.read_if_there(dir .. "/child") == "child" end)
         local lock, reason = core.lock(dir .. "/lock", false)
         service.write(dir .. "/go", "")
+        -- It reads the file before the directory goes, or would wait forever.
+        service.pump_until(function() return not service.exists(dir .. "/child") end)
         assert.equal(0, code, printed)
         assert.is_truthy(lock, reason)
     end)
