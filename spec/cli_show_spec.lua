@@ -1,4 +1,5 @@
 -- flux2 show, generate --like, --no-metadata: what images say about themselves, on the command line.
+local bound = require "support.bound"
 local image_metadata = require "flux2.cli.image_metadata"
 local in_process = require "support.in_process"
 local json = require "flux2.json"
@@ -232,6 +233,16 @@ describe("reading what an image says", function()
             local prompt, kind = read(bytes)
             assert.same({ nil, "invalid_request" }, { prompt, kind })
         end
+    end)
+
+    it("takes no time that grows with the square of the size", function()
+        local opened = ("<flux2:generation>"):rep(50000) -- 900,000 bytes
+        local size = #"XML:com.adobe.xmp\0\0\0\0\0" + #opened
+        local began = os.clock()
+        local prompt, kind = read("\137PNG\r\n\26\n" .. string.char(0, math.floor(size / 65536),
+            math.floor(size / 256) % 256, size % 256) .. "iTXtXML:com.adobe.xmp\0\0\0\0\0" .. opened)
+        assert.same({ nil, "invalid_request" }, { prompt, kind })
+        assert.is_true(os.clock() - began < bound(5))
     end)
 
     it("refuses texts of another form", function()

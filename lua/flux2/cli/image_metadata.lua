@@ -37,10 +37,17 @@ local function unescape(s)
     return (s:gsub("&(%l+);", ENTITIES))
 end
 
+--- Returns the text between two words. A pattern would search for the second one after each occurrence of the first.
+local function between(packet, before, after)
+    local _, from = packet:find(before, 1, true)
+    local to = from and packet:find(after, from + 1, true)
+    return to and packet:sub(from + 1, to - 1)
+end
+
 --- Returns the JSON in an XMP packet. Other programs may have rewritten the element as an attribute.
 local function in_packet(packet)
     local name = metadata.element
-    local encoded = packet:match("<" .. name .. ">(.-)</" .. name .. ">")
+    local encoded = between(packet, "<" .. name .. ">", "</" .. name .. ">")
         or packet:match(name .. "%s*=%s*\"(.-)\"") or packet:match(name .. "%s*=%s*'(.-)'")
     return encoded and unescape(encoded)
 end
