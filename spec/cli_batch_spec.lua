@@ -2,6 +2,7 @@
 -- Takes more than ten seconds: about a hundred programs are started one after another.
 local bound = require "support.bound"
 local core = require "flux2.core"
+local json = require "flux2.json"
 local jsonl = require "flux2.cli.jsonl"
 local png = require "support.png"
 local program = require "support.program"
@@ -503,6 +504,44 @@ describe("flux2 batch", function()
             assert.matches(case[2], err)
         end
         assert.equal(before, #emu:ledger())
+    end)
+
+    it("sends the additional fields of a list, and resumes", function()
+        local list = '{"prompt":"a red fox","extra":{"seed":7,"note":"x"}}\n"a grey heron"\n'
+        local function run(...)
+            write("list.jsonl", list)
+            return program.run(emu, dir, { "batch", "list.jsonl", "--out", "out", "--concurrency", "1", ... })
+        end
+        emu:set { duration = 60 }
+        write("list.jsonl", list)
+        program.abandon(emu, dir, { "batch", "list.jsonl", "--out", "out" }, dir .. "/out/.flux2-spool", 2)
+        emu:set { duration = 0.02 }
+        emu:finish()
+        local code, _, err = run()
+        assert.equal(0, code, err)
+        assert.equal(0, (run "--dry-run"))
+        local seeds = {}
+        for _, entry in ipairs(emu:ledger()) do
+            local body = json.decode(entry.body)
+            seeds[body.prompt] = { body.seed, body.note }
+        end
+        assert.same({ ["a red fox"] = { 7, "x" }, ["a grey heron"] = {} }, seeds)
+        assert.equal(2, #emu:ledger())
+        code, _, err = run("--extra", '{"seed":8}', "--out", "other")
+        assert.equal(0, code, err)
+        assert.same({ 7, 8 }, { json.decode(emu:ledger()[3].body).seed, json.decode(emu:ledger()[4].body).seed })
+    end)
+
+    it("downloads a failed task whose error another version wrote", function()
+        os.execute("mkdir -p '" .. dir .. "/out'")
+        emu:set { duration = 0 }
+        local task = assert(service.client(emu):submit "a red fox")
+        assert(task:wait())
+        write("out/manifest.jsonl", '{"state":"failed","request":{"model":"flux-2","prompt":"a red fox"},"error":"late",' ..
+            '"task_id":"' .. task.id .. '"}\n')
+        local code, _, err = batch({}, "a red fox\n")
+        assert.equal(0, code, err)
+        assert.equal(1, #emu:ledger())
     end)
 
     it("continues after a rate limit response", function()

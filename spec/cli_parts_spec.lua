@@ -191,7 +191,8 @@ describe("a batch", function()
         local emu, dir = service.start(), service.directory()
         emu:fault { method = "POST", times = 99, status = 429, retry_after = bound(60), body = "slow down" }
         local function entry(line)
-            return { payload = { model = "flux-2", prompt = "picture " .. line }, copy = 1, line = line }
+            local request = { model = "flux-2", prompt = "picture " .. line }
+            return { payload = request, request = request, copy = 1, line = line }
         end
         local known, ended = assert(manifest.open(dir)), 0
         local runner = batch_runner.new {
@@ -1119,6 +1120,19 @@ describe("the plan of a batch", function()
             assert.same({ "io", "line 3 of '" .. dir .. "/manifest.jsonl' is no entry of a manifest; it may be of a " ..
                 "paid image: correct or delete it" }, { err.kind, err.message })
             assert.same({ "manifest.jsonl" }, service.list(dir))
+        end
+    end)
+
+    it("ignores fields that no version writes, and names of other folders", function()
+        for _, more in ipairs {
+            '"copy":1.5', '"copy":1e300', '"copy":NaN', '"copy":"1"', '"earlier":[{"task_id":NaN,"submitted":7}]',
+            '"earlier":7', '"file":"..","was":".","stem":".x"', '"file":"a/b"', '"error":7',
+        } do
+            service.write(dir .. "/manifest.jsonl", '{"state":"done","request":{"prompt":"a fox"},' .. more .. "}\n")
+            local known = assert(manifest.open(dir))
+            local line = known:find(prompts.key({ prompt = "a fox" }, 1))
+            assert.same({ "done", nil, nil, nil }, { line.state, line.file, line.was, line.stem })
+            known:close()
         end
     end)
 

@@ -182,6 +182,24 @@ describe("input_images, with a provider that takes URLs only,", function()
         assert.same({ "https://a.example/0", "https://up.example/1" }, ledger[2].input_urls)
     end)
 
+    it("have their names in the spool's record, because the URLs of uploads change", function()
+        local client = service.client(emu, { spool = dir .. "/spool", upload = function(file)
+            return "https://up.example/" .. #file.bytes
+        end })
+        local task = assert(client:submit {
+            prompt = "a fox", input_urls = { "https://a.example/0" }, input_images = { dir .. "/fox.png", { bytes = JPEG } },
+        })
+        assert(task:wait())
+        assert.same({ "https://a.example/0", "https://up.example/" .. #PNG, "https://up.example/" .. #JPEG },
+            emu:ledger()[1].input_urls)
+        local record
+        for _, name in ipairs(service.list(dir .. "/spool")) do
+            if name:find "%.json$" then record = cjson.decode(service.read(dir .. "/spool/" .. name)) end
+        end
+        assert.same({ "https://a.example/0", dir .. "/fox.png", "(image/jpeg, " .. #JPEG .. " bytes)" },
+            record.request.input_urls)
+    end)
+
     it("whose upload fails cost nothing", function()
         local client = service.client(emu, { upload = function() return nil, "the disk is full" end })
         local _, err = client:submit { prompt = "a fox", input_images = { dir .. "/fox.png" } }
@@ -231,5 +249,50 @@ describe("flux2 generate --input", function()
         assert.equal(2, code)
         assert.matches("FLUX2_PROVIDER names no provider: 'blackforest'; known are apiin, bfl", err, 1, true)
         assert.equal(0, #emu:requests())
+    end)
+end)
+
+describe("flux2 batch --input", function()
+    local emu, dir
+    service.around_each(before_each, after_each, { dialect = "bfl", duration = 60 }, function(fresh, folder)
+        emu, dir = fresh, folder
+        service.write(dir .. "/fox.png", PNG)
+        service.write(dir .. "/list.txt", "a fox\na hare\n")
+    end)
+
+    it("pays for no image again after it was killed", function()
+        local env = { FLUX2_PROVIDER = "bfl", BFL_BASE_URL = emu.url, BFL_API_KEY = emu.api_key }
+        local words = { "batch", "list.txt", "--input", "fox.png", "--input", "https://a.example/1.png", "--out", "out" }
+        local pid = program.start(nil, dir, words, env)
+        program.until_(function() return program.accepted(dir .. "/out/.flux2-spool") == 2 end)
+        program.stop(pid, "KILL")
+        -- As if it had been killed before the second response.
+        for _, name in ipairs(core.list(dir .. "/out/.flux2-spool")) do
+            local path = dir .. "/out/.flux2-spool/" .. name
+            local record = name:find "^task" and service.read(path)
+            if record and record:find "a hare" then
+                service.write(path, (record:gsub('"task_id": "[^"]+"', '"task_id": ""')))
+            end
+        end
+        emu:finish()
+        local code, _, err = program.run(nil, dir, words, { env = env })
+        assert.equal(19, code, err)
+        assert.matches("2 prompts: 1 to download, 1 of unknown outcome", err)
+        assert.equal(2, emu:stats().submissions)
+        assert.equal(1, #program.images(dir .. "/out"))
+    end)
+
+    it("reads numbers from a table", function()
+        emu:set { duration = 0.02 }
+        service.write(dir .. "/list.csv", "prompt,seed,width,height\na fox,7, 64 ,64\n")
+        local env = { FLUX2_PROVIDER = "bfl", BFL_BASE_URL = emu.url, BFL_API_KEY = emu.api_key }
+        local code, _, err = program.run(nil, dir, { "batch", "list.csv", "--out", "out" }, { env = env })
+        assert.equal(0, code, err)
+        local sent = cjson.decode(emu:ledger()[1].body)
+        assert.same({ 7, 64, 64 }, { sent.seed, sent.width, sent.height })
+        service.write(dir .. "/list.csv", "prompt,seed\na fox,0x7\n")
+        code, _, err = program.run(nil, dir, { "batch", "list.csv", "--out", "out" }, { env = env })
+        assert.equal(2, code)
+        assert.matches("seed must be a whole number from 0 to 4294967295, got '0x7'", err, 1, true)
     end)
 end)

@@ -33,6 +33,15 @@ function input_images.field_of(provider)
     end
 end
 
+--- Refuses `input_images` in a request from another program: its strings would name files of this machine.
+---@param given table
+---@return flux2.Error? err kind "invalid_request"
+function input_images.refuse(given)
+    if given.input_images == nil then return nil end
+    return errors.new("invalid_request", "input_images is for files of the program itself: give URLs in input_urls",
+        { field = "input_images" })
+end
+
 -- Reading -------------------------------------------------------------------------------------------------------------
 
 --- Checks type and size of an image. Returns nil and an error, or the entry.
@@ -149,8 +158,9 @@ end
 local function adapt(config, field, index, entry, timeout)
     if entry.url or field.base64 then return entry end
     if config.upload or config.uploader then
-        local url, err = upload(config, index, entry, timeout)
-        return url and { url = url }, err
+        local err
+        entry.url, err = upload(config, index, entry, timeout)
+        return entry.url and entry, err
     end
     local name = config.provider.name
     return invalid(index, "is a local image, but provider " .. name .. " takes URLs only: publish it and give its " ..
@@ -160,7 +170,7 @@ end
 -- Placing -------------------------------------------------------------------------------------------------------------
 
 ---@class flux2.InputImages The local images of one request.
----@field entries table<string, table> marker -> { path or bytes, content_type, size }
+---@field entries table<string, table> marker or URL of the upload -> { path or bytes, content_type, size }
 ---@field markers string[] in the order of the images
 local InputImages = {}
 InputImages.__index = InputImages
@@ -186,17 +196,14 @@ function input_images.place(config, given, timeout)
         local entry, err = read(config, i, list[i])
         if entry then entry, err = adapt(config, field, i, entry, timeout) end
         if not entry then return nil, err end
-        local marker = not entry.url and ("https://flux2-input.invalid/%s/%d"):format(token, i)
-        urls[#urls + 1] = entry.url or marker
-        if marker then images:_add(marker, entry) end
+        local value = entry.url or ("https://flux2-input.invalid/%s/%d"):format(token, i)
+        urls[#urls + 1] = value
+        if not entry.url then images.markers[#images.markers + 1] = value end
+        if entry.size then images.entries[value] = entry end
     end
     request.input_images = nil
     if #urls > 0 then request[field.name] = urls end
     return request, images
-end
-
-function InputImages:_add(marker, entry)
-    self.entries[marker], self.markers[#self.markers + 1] = entry, marker
 end
 
 --- Splits a body at the markers.
@@ -226,7 +233,8 @@ function InputImages:split(body, limit)
     return body:sub(1, found[1].from - 1), found, size
 end
 
---- Replaces the markers in a request by texts for people: the name of a file, or the number of bytes.
+--- Replaces the markers and the URLs of uploads in a request by texts for people, which are the same in a later run:
+--- the name of a file, or the number of bytes.
 ---@param payload table is changed
 ---@return table payload
 function InputImages:describe(payload)

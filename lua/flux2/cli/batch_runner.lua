@@ -129,7 +129,7 @@ end
 --- Submits, and repeats after a 429, which proves that nothing was accepted.
 local function submit(self, entry)
     for refusals = 1, SLOW_DOWNS do
-        local task, err = self.client:submit(entry.payload, {
+        local task, err = self.client:submit(entry.request, {
             price = self.price, on_done = failure_listener(self, entry),
         })
         if not task then return nil, nil, err end

@@ -2,6 +2,7 @@
 -- flux2.cli.prompts checks the fields of a row.
 
 local json = require "flux2.json"
+local provider = require("flux2.provider").resolve()
 local text = require "flux2.text"
 local values = require "flux2.cli.values"
 
@@ -116,14 +117,28 @@ local CELLS = {
     end,
 }
 
+-- By the type of a field. What is no such value stays a text, which the check of the request names.
+local CELLS_OF_TYPE = {
+    integer = function(cell) return cell:find "^%s*-?%d+%s*$" and tonumber(cell) or cell end,
+    boolean = function(cell)
+        local value = values.boolean(cell:lower())
+        return value == nil and cell or value
+    end,
+}
+
+local function parser_of(name)
+    local field = provider.by_name[name]
+    return CELLS[name] or field and CELLS_OF_TYPE[field.type] or nil
+end
+
 local function from_cells(names, cells)
     if #cells > #names then
         return nil, ("the row has %d cells, the first row has %d"):format(#cells, #names)
     end
     local given, is_empty = {}, true
     for i, cell in ipairs(cells) do
-        local value, reason = cell, nil
-        if cell:find "^%s*$" then value = nil elseif CELLS[names[i]] then value, reason = CELLS[names[i]](cell) end
+        local value, reason, parse = cell, nil, parser_of(names[i])
+        if cell:find "^%s*$" then value = nil elseif parse then value, reason = parse(cell) end
         if reason then return nil, names[i] .. " " .. reason end
         given[names[i]], is_empty = value, is_empty and value == nil
     end

@@ -12,6 +12,7 @@ local text = require "flux2.text"
 local manifest = {}
 
 local MAX_BYTES = 2 ^ 30 -- of a manifest
+local MOST_COPIES = 1e9 -- of a request
 local STATES = { ready = true, done = true, failed = true, unknown = true }
 local LOCK = "^%.flux2%-batch%-%x+%.lock$"
 local CLAIM = "^%..+%.name$"
@@ -122,6 +123,8 @@ local function take(self, line)
     end
 end
 
+local function is_copy(n) return type(n) == "number" and n % 1 == 0 and n >= 1 and n <= MOST_COPIES end
+
 --- Whether a decoded value is a manifest line. Removes fields of a wrong type.
 local function is_line(line)
     if type(line) ~= "table" or type(line.request) ~= "table" or not STATES[line.state] then return false end
@@ -130,13 +133,15 @@ local function is_line(line)
     if type(line.submitted) ~= "string" then line.submitted = nil end
     for _, name in ipairs { "file", "stem", "was" } do
         -- A manifest may come with a folder from elsewhere: no image is written outside of this one.
-        if type(line[name]) ~= "string" or line[name]:find "[/\\%z]" then line[name] = nil end
+        if type(line[name]) ~= "string" or line[name]:find "[/\\%z]" or line[name]:find "^%." then line[name] = nil end
     end
     for _, payment in ipairs(line.earlier or {}) do
         if type(payment) ~= "table" then return false end
-        if type(payment.submitted) ~= "string" then payment.submitted = nil end
+        for _, name in ipairs { "task_id", "submitted" } do
+            if type(payment[name]) ~= "string" then payment[name] = nil end
+        end
     end
-    if type(line.copy) ~= "number" then line.copy = nil end
+    if not is_copy(line.copy) then line.copy = nil end
     return true
 end
 
@@ -229,7 +234,7 @@ end
 ---@param submitted? string
 ---@return string
 function manifest.submission(request, submitted)
-    return jsonl.encode(request) .. (submitted or "")
+    return prompts.body(request) .. (submitted or "")
 end
 
 --- Counts the submissions in `spent` whose records in the spool may lack the id.

@@ -3,7 +3,6 @@
 
 local files = require "flux2.cli.files"
 local flux2 = require "flux2"
-local jsonl = require "flux2.cli.jsonl"
 local prompts = require "flux2.cli.prompts"
 
 local plan = {}
@@ -28,7 +27,7 @@ local plan = {}
 local function by_request(found)
     local pools = {}
     for _, item in ipairs(found) do
-        local body = jsonl.encode(item.request)
+        local body = prompts.body(item.request)
         pools[body] = pools[body] or {}
         table.insert(pools[body], item)
     end
@@ -76,7 +75,8 @@ local FINAL = { moderated = true, rejected = true, task_failed = true }
 
 --- Whether the image of a failed entry is paid for and can still be downloaded.
 local function is_paid(line)
-    if line.state ~= "failed" or type(line.error) ~= "table" then return false end
+    if line.state ~= "failed" then return false end
+    if type(line.error) ~= "table" then return line.task_id ~= nil end
     if line.error.paid ~= nil then return line.error.paid == true end
     return line.task_id ~= nil and not FINAL[line.error.kind]
 end
@@ -88,7 +88,7 @@ local function present_file(line, state)
 end
 
 local function decide_done(entry, line, state)
-    local pool = state.tasks[jsonl.encode(entry.payload)]
+    local pool = state.tasks[prompts.body(entry.payload)]
     local file = present_file(line, state)
     if file then
         local name = entry.name or line.file
@@ -106,7 +106,7 @@ local function decide_done(entry, line, state)
 end
 
 local function decide(entry, line, state)
-    local body = jsonl.encode(entry.payload)
+    local body = prompts.body(entry.payload)
     if line and line.state == "done" then return decide_done(entry, line, state) end
     entry.task = take_from(state.tasks[body], line and line.task_id)
     if line and line.state == "ready" then

@@ -2,6 +2,7 @@
 -- flux2.cli.list_formats parses the formats.
 
 local files = require "flux2.cli.files"
+local input_images = require "flux2.input_images"
 local jsonl = require "flux2.cli.jsonl"
 local list_formats = require "flux2.cli.list_formats"
 local providers = require "flux2.provider"
@@ -18,16 +19,33 @@ for i, name in ipairs(providers.resolve().field_names) do table.insert(FIELDS, i
 ---@class flux2.cli.Entry one image of a list
 ---@field line integer line, or number of the item
 ---@field payload table request body
+---@field request flux2.Request what is submitted: with `extra` and `input_images`, which the body does not have
 ---@field copy integer 1, or higher for a repeated request
 ---@field key string identifies the entry in this run and in later ones
 ---@field name? string file name given in the list
+
+--- Returns a text that is equal for equal requests: of a list, of a manifest, and of a record in the spool, which has
+--- the names of local images in the field of URLs.
+---@param payload table
+---@return string
+function prompts.body(payload)
+    local files_given, field = payload.input_images, input_images.field_of(providers.resolve())
+    if type(files_given) ~= "table" or not field then return jsonl.encode(payload) end
+    local merged, list = {}, {}
+    for name, value in pairs(payload) do merged[name] = value end
+    for _, values in ipairs { type(merged[field.name]) == "table" and merged[field.name] or {}, files_given } do
+        for _, value in ipairs(values) do list[#list + 1] = value end
+    end
+    merged.input_images, merged[field.name] = nil, list[1] ~= nil and list or nil
+    return jsonl.encode(merged)
+end
 
 --- Returns the key of an entry.
 ---@param payload table
 ---@param copy integer
 ---@return string
 function prompts.key(payload, copy)
-    return ("%s#%d"):format(jsonl.encode(payload), copy) -- copy is a float after decoding from JSON
+    return ("%s#%d"):format(prompts.body(payload), copy) -- copy is a float after decoding from JSON
 end
 
 local function check_name(name)
@@ -60,14 +78,14 @@ local function read_row(list, row)
     end
     if reason then return nil, reason end
     if id then list.names[id] = row.line end
-    return { line = row.line, payload = payload, name = name }
+    return { line = row.line, payload = payload, request = merged, name = name }
 end
 
 --- Numbers identical requests; with `unique` only the first one is kept.
 local function number_copies(entries, unique)
     local seen, kept, repeated = {}, {}, 0
     for _, entry in ipairs(entries) do
-        local body = jsonl.encode(entry.payload)
+        local body = prompts.body(entry.payload)
         seen[body] = (seen[body] or 0) + 1
         entry.copy = seen[body]
         entry.key = prompts.key(entry.payload, entry.copy)
