@@ -1,5 +1,6 @@
 -- The budget: which submissions are allowed, and how their credits are counted.
 local bound = require "support.bound"
+local budget = require "flux2.budget"
 local core = require "flux2.core"
 local flux2 = require "flux2"
 local service = require "support.service"
@@ -48,6 +49,33 @@ describe("the budget", function()
         assert.same({ 16, 0 }, spent_of(client))
         assert.equal("budget", select(2, service.client(emu, { budget = 0 }):submit "anything").kind)
         assert.equal(2, #emu:ledger())
+    end)
+
+    it("adds fractions without a rounding error", function()
+        for _, case in ipairs { { 0.1, 3, 0.3 }, { 1.4, 10, 14 }, { 2.1, 30, 63 } } do
+            local limited = budget.new(case[3])
+            for _ = 1, case[2] do
+                local reservation = assert(limited:reserve(case[1]))
+                assert.is_nil((limited:reserve(case[3])))
+                reservation:spend()
+            end
+            assert.equal(0, limited.reserved)
+            local _, err = limited:reserve(0.01)
+            assert.equal("budget", err.kind)
+        end
+    end)
+
+    it("refuses what a price function must not return, and then there is no price", function()
+        for _, value in ipairs { "10", 0 / 0, -5, math.huge, {}, true } do
+            local client = service.client(emu, { budget = 20, prices = { { credits = function() return value end } } })
+            local credits, reason = client:estimate "a fox"
+            assert.is_nil(credits)
+            assert.matches("^its price must be a number of credits, 0 or more, not ", reason)
+            local task, err = client:submit "a fox"
+            assert.is_nil(task)
+            assert.equal("budget", err.kind)
+        end
+        assert.equal(0, #emu:ledger())
     end)
 
     it("allows an exact match, and refuses a submission when a fraction is missing", function()

@@ -7,6 +7,7 @@ local text = require "flux2.text"
 
 local budget = {}
 
+local ROUNDING = 1e-9 -- of a sum, relative to the limit
 local total, unpriced = 0, 0 -- of all clients, collected ones included
 
 ---@class flux2.Budget
@@ -24,6 +25,15 @@ Reservation.__index = Reservation
 ---@return flux2.Budget
 function budget.new(limit)
     return setmetatable({ limit = limit, spent = 0, reserved = 0 }, Budget)
+end
+
+--- Whether a sum of prices is above a limit. Sums of fractions are not exact: ten times 1.4 is above 14.
+---@param sum number credits
+---@param limit number credits
+---@return boolean
+-- Example: `budget.exceeds(12.6 + 1.4, 14)` is false
+function budget.exceeds(sum, limit)
+    return sum - limit > ROUNDING * math.max(1, limit)
 end
 
 --- Credits that all clients of this Lua state have spent, and the number of accepted tasks of unknown price.
@@ -54,7 +64,9 @@ function Budget:reserve(price, reason)
         return nil, errors.new("budget", (reason or "there is no price") .. ", so a budget cannot be kept: say what " ..
             "it costs with the option price = credits", { limit = self.limit, spent = self.spent })
     end
-    if self.limit and self.spent + self.reserved + price > self.limit then return nil, refused(self, price) end
+    if self.limit and budget.exceeds(self.spent + self.reserved + price, self.limit) then
+        return nil, refused(self, price)
+    end
     self.reserved = self.reserved + (price or 0)
     return setmetatable({ _budget = self, _price = price, _open = true }, Reservation)
 end
@@ -75,7 +87,8 @@ end
 local function close(self)
     if not self._open then return false end
     self._open = false
-    self._budget.reserved = self._budget.reserved - (self._price or 0)
+    local left = self._budget.reserved - (self._price or 0)
+    self._budget.reserved = left > ROUNDING and left or 0
     return true
 end
 

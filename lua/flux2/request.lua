@@ -7,6 +7,7 @@ local json = require "flux2.json"
 local suggest = require "flux2.suggest"
 local text = require "flux2.text"
 local url = require "flux2.url"
+local validate = require "flux2.validate"
 
 local request = {}
 
@@ -335,7 +336,9 @@ local function calculate(provider, row, given)
         local message = value ~= nil and request.check(field, value, given)
         if message then return nil, message end
     end
-    return row.credits(given)
+    local credits, reason = row.credits(given)
+    if not credits or validate.kinds.credits[1](credits) then return credits or nil, reason end
+    return nil, "its price must be " .. validate.kinds.credits[2] .. ", not " .. text.show(credits)
 end
 
 local function fits(row, values)
