@@ -96,6 +96,7 @@ describe("the tester with provider = \"bfl\"", function()
         assert.equal(16, checked.price)
         assert.matches("/v1/flux-2-max", checked.code.curl, 1, true)
         assert.matches("x-key: $BFL_API_KEY", checked.code.curl, 1, true)
+        assert.equal("invalid_request", get("tasks", { request = { prompt = "a fox", input_images = { "/a.png" } } }).error.kind)
         assert.equal(1, get("tasks", { request = request }).id)
         service.pump_until(function() return emu:stats().downloads > 0 end)
         assert.same({ 2720, 1536 }, { cjson.decode(emu:ledger()[1].body).width,

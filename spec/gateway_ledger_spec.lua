@@ -111,6 +111,29 @@ describe("a ledger", function()
         assert.equal(20, ledger.spent(db, id))
     end)
 
+    it("adds fractions without a rounding error, and counts what the service says", function()
+        local id = token("arcade", { budget = 14 })
+        for _ = 1, 10 do assert.is_truthy(take(id, { price = 1.4 })) end
+        assert.is_nil((take(id, { price = 0.01 })))
+        claim()
+        write(function()
+            ledger.accepted(db, "t1", "g", "u1")
+            ledger.done(db, "t1", {}, 3, 100)
+            ledger.accepted(db, "t2", "g", "u2")
+            ledger.done(db, "t2", {}, nil, 100)
+        end)
+        assert.is_true(math.abs(ledger.spent(db, id) - 15.6) < 1e-9)
+        assert.equal(15.6, tonumber(("%.9g"):format(tokens.list(db)[1].spent)))
+    end)
+
+    it("refuses fields that may change the price to a token with a budget", function()
+        local limited, free = token("limited", { budget = 100 }), token "free"
+        local _, refusal = take(limited, { has_more = true })
+        assert.equal(402, refusal.status)
+        assert.matches("; extra may change it$", refusal.message)
+        assert.is_truthy(take(free, { has_more = true }))
+    end)
+
     it("takes all images of a request or none", function()
         local id = token("arcade", { budget = 25 })
         assert.is_nil((take(id, { count = 3 })))
@@ -194,6 +217,17 @@ describe("a ledger", function()
         assert.equal("", claim { per_second = 0.5 })
         clock = clock + 1
         assert.equal("t6", claim { per_second = 0.5 })
+    end)
+
+    it("does not wait for times to come after the clock was set back", function()
+        local id = token("a", { per_minute = 2 })
+        take(id)
+        take(id)
+        assert.equal("t1", claim { per_second = 1 })
+        clock = clock - 3600
+        assert.equal("t2", claim { per_second = 1 })
+        assert.equal("", claim { per_second = 1 })
+        assert.is_truthy(take(id))
     end)
 
     it("puts a refused task back, for later", function()

@@ -243,6 +243,20 @@ describe("a gateway", function()
         sent, path = submission(2)
         assert.same({ "/v1/flux-2-max", 7 }, { path, sent.seed })
         assert.is_number(task.credits_used)
+        -- No limit is passed by other fields, and no file of this machine is named.
+        local small = gw:token("small", { budget = 50, allowed = { resolution = { "1K" } } })
+        service.write(dir .. "/private.png", PNG)
+        for _, case in ipairs {
+            { 400, input_images = { dir .. "/private.png" } }, { 403, resolution = "2K" },
+            { 403, width = 2048, height = 2048 }, { 402, input_urls = { "https://a.example/2.png" } },
+            { 402, extra = { input_image = "https://a.example/2.png" } },
+        } do
+            local status = table.remove(case, 1)
+            case.prompt = "a fox"
+            assert.equal(status, gw:submit(small, case).status, json.write(case))
+        end
+        assert.equal(403, gw:request("POST", "/v1/images/generations", small, {
+            body = { prompt = "a fox", size = "2048x2048" } }).status)
         assert.equal(2, #bfl:ledger())
         gw:stop()
         gw:restart()

@@ -6,7 +6,9 @@
 --
 -- `submitting` is committed before the request leaves. All functions run inside a transaction of the caller; they
 -- change the database only, so that the transaction may be repeated. What a token has spent is the sum of its tasks.
+-- Times later than now do not count: the clock may have been set back.
 
+local budget = require "flux2.budget"
 local json = require "flux2.json"
 local tokens = require "flux2.gateway.tokens"
 
@@ -17,7 +19,7 @@ local ledger = {}
 ---@field token string
 ---@field state "queued"|"submitting"|"accepted"|"done"|"failed"|"unknown"
 ---@field request string JSON; empty when it was forgotten after the retention time
----@field price? number credits
+---@field price? number credits: the estimate, and at the end what the service says
 ---@field counted integer 1 if the price counts against the budget
 ---@field gateway? string which submitted or polls it
 ---@field upstream? string the id at the service
@@ -100,11 +102,11 @@ end
 
 local function check_budget(db, token, wanted)
     if not token.budget then return nil end
-    if not wanted.price then
+    if not wanted.price or wanted.has_more then
         return refusal(402, "insufficient_credits", "the price of this request is unknown, so the budget of this " ..
-            "token cannot be kept")
+            "token cannot be kept" .. (wanted.has_more and "; extra may change it" or ""))
     end
-    if ledger.spent(db, token.id) + wanted.count * wanted.price > token.budget then
+    if budget.exceeds(ledger.spent(db, token.id) + wanted.count * wanted.price, token.budget) then
         return refusal(402, "insufficient_credits", "the budget of this token is exhausted")
     end
 end
@@ -112,9 +114,10 @@ end
 local function check_rate(db, token, wanted, now)
     if not token.per_minute then return nil end
     local since = now - MINUTE
-    local n = count(db, "token = ? AND created > ?", token.id, since)
+    local n = count(db, "token = ? AND created > ? AND created <= ?", token.id, since, now)
     if n + wanted.count <= token.per_minute then return nil end
-    local first = db:first("SELECT MIN(created) AS at FROM tasks WHERE token = ? AND created > ?", token.id, since)
+    local first = db:first("SELECT MIN(created) AS at FROM tasks WHERE token = ? AND created > ? AND created <= ?",
+        token.id, since, now)
     local wait = first.at and tonumber(first.at) - since or MINUTE
     return refusal(429, "rate_limit_exceeded", "this token may submit " .. ("%d"):format(token.per_minute) ..
         " requests per minute", math.max(wait, 1))
@@ -148,9 +151,9 @@ end
 --- both take the last credit.
 ---@param db flux2.gateway.Database
 ---@param token_id string
----@param wanted { ids: string[], count: integer, request: string, price: number?, key: string?, digest: string,
----  max_queued: integer } ids of the new tasks, one for each image; request is JSON; price in credits for each; key of
----  idempotency, digest of the body
+---@param wanted { ids: string[], count: integer, request: string, price: number?, has_more: boolean?, key: string?,
+---  digest: string, max_queued: integer } ids of the new tasks, one for each image; request is JSON; price in credits
+---  for each, has_more: undocumented fields may change it; key of idempotency, digest of the body
 ---@return { tasks: flux2.gateway.Task[]?, is_repeated: boolean?, refusal: flux2.gateway.Refusal? }
 function ledger.take(db, token_id, wanted)
     local now = db:now()
@@ -174,7 +177,8 @@ local function room(db, limits, now)
     if limits.per_second then
         -- In a longer window for less than one per second.
         local window = math.max(1, 1 / limits.per_second)
-        n = math.min(n, math.max(1, math.floor(limits.per_second)) - count(db, "submitted > ?", now - window))
+        n = math.min(n, math.max(1, math.floor(limits.per_second)) - count(db, "submitted > ? AND submitted <= ?",
+            now - window, now))
     end
     return n
 end
@@ -284,8 +288,10 @@ end
 ---@param retention number seconds
 function ledger.done(db, id, images, credits, retention)
     local now = db:now()
-    local changed = db:execute("UPDATE tasks SET state = 'done', error = NULL, ended = ?, credits = ?, counted = 1 " ..
-        "WHERE id = ? AND state IN ('accepted', 'submitting', 'unknown')", now, credits, id)
+    -- What the service says counts, not the estimate.
+    local changed = db:execute("UPDATE tasks SET state = 'done', error = NULL, ended = ?, credits = ?, counted = 1, " ..
+        "price = COALESCE(?, price) WHERE id = ? AND state IN ('accepted', 'submitting', 'unknown')", now, credits,
+        credits, id)
     if changed == 0 then return end -- another gateway was faster
     for i, image in ipairs(images) do
         db:execute("INSERT INTO images (name, task, number, sha256, content_type, expires) VALUES (?, ?, ?, ?, ?, ?)",

@@ -9,6 +9,7 @@ local policy = require "flux2.gateway.policy"
 local flux2_request = require "flux2.request"
 local http = require "flux2.gateway.http"
 local image_signature = require "flux2.image_signature"
+local input_images = require "flux2.input_images"
 local responses = require "flux2.gateway.responses"
 local secrets = require "flux2.gateway.secrets"
 local text = require "flux2.text"
@@ -45,12 +46,21 @@ local function decode(request)
     return given
 end
 
+--- Whether the request contradicts the default of a field: other fields may take its place, such as width and height
+--- that of a resolution.
+local function replaces_default(provider, payload, field)
+    local copy = {}
+    for name, value in pairs(payload) do copy[name] = value end
+    copy[field.name] = field.default
+    return provider.check ~= nil and provider.check(copy) ~= nil
+end
+
 --- The values of a request that a token may not use.
 local function check_allowed(provider, token, payload)
     for name, list in pairs(token.allowed) do
         local field = provider.by_name[name]
         local value, is_allowed = payload[name], false
-        if value == nil then value = field and field.default end
+        if value == nil and field and not replaces_default(provider, payload, field) then value = field.default end
         for _, one in ipairs(list) do is_allowed = is_allowed or one == value end
         if not is_allowed then
             return responses.error(403, "permission_error", "this token may use " .. name .. " " ..
@@ -61,7 +71,8 @@ end
 
 --- Checks a request: the rules of the service, those of the token, and the operator's.
 local function check(self, request, token, given)
-    local payload, err = flux2_request.build(self.provider, given)
+    local err, payload = input_images.refuse(given), nil
+    if not err then payload, err = flux2_request.build(self.provider, given) end
     if not payload then return nil, responses.error(400, "invalid_request", err.message) end
     request.prompt = payload.prompt
     local refused = check_allowed(self.provider, token, payload)
@@ -93,13 +104,21 @@ local function commit(self, fn)
     return result
 end
 
+--- Whether the request has fields beside those of the provider, from `extra`. They may change the price.
+local function has_more(provider, payload)
+    for name in pairs(payload) do
+        if not provider.by_name[name] then return true end
+    end
+    return false
+end
+
 --- Reserves and queues `count` tasks. Waits for the commit.
 local function take(self, request, token, payload, count)
     local key, wrong = key_of(request)
     if wrong then return nil, wrong end
     local wanted = {
         ids = {}, count = count, request = assert(json.write(payload)), key = key, max_queued = self.max_queued,
-        price = (flux2_request.price(self.provider, payload)),
+        price = (flux2_request.price(self.provider, payload)), has_more = has_more(self.provider, payload),
         digest = secrets.hash(request.path .. "\n" .. request.body),
     }
     for i = 1, count do wanted.ids[i] = secrets.hex(16) end

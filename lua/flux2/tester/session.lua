@@ -2,6 +2,7 @@
 -- Every event has a number; the page requests the events after the last number that it has. Uses the public client.
 
 local errors = require "flux2.errors"
+local input_images = require "flux2.input_images"
 local json = require "flux2.json"
 local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
@@ -183,6 +184,8 @@ end
 ---@return flux2.Error?
 function Session:submit(given)
     local entry = { events = {}, images = {}, bytes = {}, bodies = 0, began = self.now() }
+    local refused = input_images.refuse(given)
+    if refused then return nil, refused end
     local task, err = self.client:submit(given, {
         on_request = function(_, request) on_request(self, entry, request) end,
     })
