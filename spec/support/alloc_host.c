@@ -37,7 +37,7 @@ enum { OWN_THREADS = 2 }; /* one belongs to the sanitizer */
 enum { OWN_THREADS = 1 };
 #endif
 
-enum { CALL_SECONDS = 30, CLOSE_SECONDS = 5, LEAK_CHECK_EVERY = 50 };
+enum { CALL_SECONDS = 60, CLOSE_SECONDS = 20, LEAK_CHECK_EVERY = 50 };
 
 struct memory {
     long count; /* allocations while armed */
@@ -180,12 +180,12 @@ static bool looks_clean(const struct memory *m, int descriptors, char *text, siz
     return (m->live == 0 || !lua_is_tidy) && left == 0 && threads == OWN_THREADS;
 }
 
-/* Retries for up to two seconds, because a thread may end late on a busy machine. */
+/* Retries for up to 20 seconds, because a thread may end late on a busy machine. */
 static bool is_clean(const struct memory *m, int descriptors, char *text, size_t size)
 {
     int tries = 0;
     while (!looks_clean(m, descriptors, text, size))
-        if (tries++ == 2000)
+        if (tries++ == 20000)
             return false;
         else
             usleep(1000);

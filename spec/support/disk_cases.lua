@@ -152,7 +152,7 @@ cases.id = {
         run.say("uncaught", table.concat(uncaught, "\n"))
         run.say("id", task.id)
         run.say("record", record_of(run))
-        local until_ = core.now() + 5
+        local until_ = core.now() + 15
         while task.state == "running" and core.now() < until_ and not record_of(run):find(task.id, 1, true) do
             flux2.sleep(0.001)
         end

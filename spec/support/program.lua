@@ -62,13 +62,13 @@ function program.stop(pid, signal)
     os.execute(("kill -%s %d"):format(signal, pid))
     -- A process without a waiter stays as a zombie.
     os.execute(("for i in $(seq %d); do case $(ps -o stat= -p %d) in ''|Z*) exit 0;; esac; sleep 0.02; done"):format(
-        bound(500), pid))
+        bound(1500), pid))
 end
 
---- Waits for a condition without an event; fails after ten seconds, or more in a slow run.
+--- Waits for a condition without an event; fails after half a minute, or more in a slow run.
 function program.until_(condition)
     local core = require "flux2.core"
-    local end_ = core.now() + bound(10)
+    local end_ = core.now() + bound(30)
     while not condition() do
         assert(core.now() < end_, "still waiting")
         os.execute "sleep 0.02"

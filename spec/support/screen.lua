@@ -46,7 +46,7 @@ end
 
 --- Waits until a pattern is displayed; fails after `seconds`, or more in a slow run. Returns the screen.
 function Screen:wait(pattern, seconds)
-    local until_ = core.now() + bound(seconds or 15)
+    local until_ = core.now() + bound(seconds or 30)
     while true do
         local text = self:text()
         if text:find(pattern) then return text end

@@ -20,7 +20,7 @@ end
 --- A client for EMU with short poll intervals; options override.
 function service.client(emu, options)
     local settings = {
-        api_key = emu.api_key, base_url = emu.url, poll = { interval = 0.02, patience = bound(1) }, timeout = bound(20),
+        api_key = emu.api_key, base_url = emu.url, poll = { interval = 0.02, patience = bound(1) }, timeout = bound(60),
         max_submissions_per_second = 1e6,
     }
     for name, value in pairs(options or {}) do settings[name] = value end
@@ -56,7 +56,7 @@ end
 function service.pump_until(condition, seconds)
     local core = require "flux2.core"
     local scheduler = require "flux2.scheduler"
-    seconds = bound(seconds or 10)
+    seconds = bound(seconds or 30)
     local until_ = core.now() + seconds
     while not condition() do
         if core.now() > until_ then error("still waiting after " .. seconds .. " s", 2) end
@@ -65,10 +65,19 @@ function service.pump_until(condition, seconds)
     end
 end
 
+--- Calls fn(seconds) until it returns a true value, at most three times, each time with more seconds: on a busy machine a
+--- short time-out may come before what has to precede it. Returns whether it did.
+function service.with_enough_time(seconds, fn)
+    for _, factor in ipairs { 1, 6, 36 } do
+        if fn(bound(seconds) * factor) then return true end
+    end
+    return false
+end
+
 --- Runs fn in a coroutine and pumps until it has ended; propagates errors.
 function service.in_coroutine(fn)
     local handle = flux2.spawn(fn)
-    service.pump_until(function() return handle.state ~= "running" end, 20)
+    service.pump_until(function() return handle.state ~= "running" end, 60)
     local ok, err = handle:join()
     if handle.state == "failed" then error(err, 0) end
     return ok, err

@@ -34,7 +34,7 @@ end
 --- Requests updates until `enough(task, events)` is true for the task ID; returns both.
 function page.follow(url, id, enough)
     local version, events, task = 0, {}, nil
-    local until_ = core.now() + bound(20)
+    local until_ = core.now() + bound(60)
     repeat
         assert(core.now() < until_, "still waiting for the task")
         local update = assert(json.decode(page.get(url, "events?after=" .. ("%d"):format(version)).body))
