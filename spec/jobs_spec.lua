@@ -47,7 +47,13 @@ end
 local function teach(kind)
     script("/open", { '{"id":"x"}' })
     script("/task", { DONE })
-    jobs.join(jobs.poll(profile(), { url = emu.url .. "/task", submission = emu.url .. "/open", durations = kind }))
+    -- Until it ends at once: what a busy machine delays is learned as a longer duration.
+    for _ = 1, 20 do
+        local began = core.now()
+        jobs.join(jobs.poll(profile(), { url = emu.url .. "/task", submission = emu.url .. "/open", durations = kind }))
+        if core.now() - began < 0.1 then return end
+    end
+    error "no task ended at once"
 end
 
 local function count_requests(path)
@@ -59,12 +65,12 @@ local function count_requests(path)
 end
 
 describe("a poll that fails", function()
-    local function poll(options, list, spec, seconds)
+    local function poll(options, list, spec)
         script("/task", list)
         spec = spec or {}
         spec.url, spec.observe = emu.url .. "/task", true
         local id = jobs.poll(profile(options), spec)
-        return jobs.join(id, seconds or 3), jobs.events(id, "request"), id
+        return jobs.join(id, 50), jobs.events(id, "request"), id -- up to 63 requests
     end
 
     it("counts failures only until the next good response, running or not", function()
@@ -72,7 +78,7 @@ describe("a poll that fails", function()
         for _ = 1, 4 do for _, entry in ipairs { BAD, 500, { body = "12345678", cut = 3 }, RUNNING,
             RUNNING } do list[#list + 1] = entry end end
         list[#list + 1] = DONE
-        local ended, requests = poll({ patience = 10 }, list)
+        local ended, requests = poll({ patience = bound(60) }, list)
         assert.is_nil(ended.failure)
         assert.equal(DONE, ended.body)
         assert.equal(21, #requests)
@@ -83,15 +89,22 @@ describe("a poll that fails", function()
     end)
     for _, patience in ipairs { 0, 0.03, 0.5 } do
         it(("ends with the last response after failing for patience, %g s #speed"):format(patience), function()
-            local ended, requests = poll({ patience = patience }, { RUNNING, 502 })
-            local n = #requests
-            assert.same({ 502, "status 502", n - 1 }, { ended.http_status, ended.body, ended.attempts })
-            assert.equal(-1, requests[n].pause or -1)
-            assert.is_number(requests[1].pause)
-            local good = requests[1].elapsed
-            assert.is_true(requests[n].elapsed - good >= patience)
-            assert.is_true(n == 2 or requests[n - 1].elapsed - good < patience)
-            assert.is_true(patience < 0.5 or n > 2)
+            local most = 0
+            -- A busy machine may be late for the second failure, but not every time.
+            for _ = 1, 5 do
+                emu:clear_faults()
+                local ended, requests = poll({ patience = patience }, { RUNNING, 502 })
+                local n = #requests
+                assert.same({ 502, "status 502", n - 1 }, { ended.http_status, ended.body, ended.attempts })
+                assert.equal(-1, requests[n].pause or -1)
+                assert.is_number(requests[1].pause)
+                local good = requests[1].elapsed
+                assert.is_true(requests[n].elapsed - good >= patience)
+                assert.is_true(n == 2 or requests[n - 1].elapsed - good < patience)
+                most = math.max(most, n)
+                if patience < 0.5 or most > 2 then break end
+            end
+            assert.is_true(patience < 0.5 or most > 2)
         end)
     end
     it("with text that has no status ends after patience", function()
@@ -125,7 +138,7 @@ describe("a poll that fails", function()
             list[#list + 1] = RUNNING
         end
         list[#list + 1] = DONE
-        local ended, requests = poll({ patience = 10, max_body = 100, max_headers = 2000 }, list)
+        local ended, requests = poll({ patience = bound(60), max_body = 100, max_headers = 2000 }, list)
         assert.same({ #list, DONE }, { #requests, ended.body })
     end)
     it("with any response ends after patience", function()
@@ -143,9 +156,9 @@ describe("a poll that fails", function()
         assert.same({ 2, "task_failed" }, { #requests, ended.error })
     end)
     it("for an unknown task ends soon if the error is not retryable, but not if it is", function()
-        local ended, requests = poll({ patience = 1000, poll_interval = 0.2 }, { 404 }, nil, 20)
+        local ended, requests = poll({ patience = 1000, poll_interval = 0.2 }, { 404 })
         assert.equal("not_found", ended.error)
-        assert.is_true(requests[#requests].elapsed >= 3 and #requests > 2)
+        assert.is_true(requests[#requests].elapsed >= 3 and #requests >= 2)
     end)
 
     -- The service may not yet know a task that it has just accepted.
@@ -158,7 +171,7 @@ describe("a poll that fails", function()
     end
     it("with 404 right after the submission does not end within patience", function()
         local ended, requests = open_and_poll({ 404, 404, 404, 404, 404, RUNNING, 404, 404, 404, 404, DONE },
-            { patience = 3 })
+            { patience = bound(60) })
         assert.same({ 12, DONE }, { #requests, ended.body })
         emu:clear_faults()
         ended, requests = open_and_poll({ 404, 404, DONE }, { patience = 0 })
@@ -258,7 +271,7 @@ describe("the pause before the next poll", function()
     end
     it("doubles with each failure in a row, and is reset by a good poll", function()
         -- Jitter ranges from none to all of the pause, so sums of many pauses are compared.
-        local options = { poll_interval = 0.0001, patience = 10 }
+        local options = { poll_interval = 0.0001, patience = bound(60) }
         local sums = {}
         local list = {}
         for _ = 1, 12 do for _, entry in ipairs { 500, 500, 500, 500, 500, RUNNING } do list[#list + 1] = entry end end
@@ -550,7 +563,13 @@ describe("the record of a submission", function()
             assert.equal('["",null,"{id}"]', service.read(path))
             os.remove(path)
         end
-        jobs.join(open({ hang = true }, { deadline = bound(0.5) }))
+        -- A longer time if a busy machine did not send the request in the shorter one.
+        local ended
+        for _, seconds in ipairs { 0.3, 3, 15 } do
+            ended = jobs.join(open({ hang = true }, { deadline = seconds }))
+            if ended.sent then break end
+        end
+        assert.is_true(ended.sent)
         assert.equal('["",null,"{id}"]', service.read(path))
     end)
     -- A program that exits while its submission is in flight; luasocket provides a server that accepts no connection.
@@ -574,7 +593,7 @@ describe("the record of a submission", function()
         assert(engine:poll(engine:next_id(), core.profile {}, {
             url = url, submission = url .. "/open", body = "{}", record_path = record, record_text = "{id}",
         }))
-        for _ = 1, 1000 do
+        for _ = 1, 4000 do
             if engine:stats().in_flight == 1 and io.open(record) then break end
             engine:wait(0.005)
         end
@@ -674,7 +693,7 @@ describe("the events of a poll", function()
                 ["Content-Type"] = "text/x" } }, 500,
             { body = "12345678", cut = 3 }, DONE,
         })
-        local p = profile { traces = { "x-request-id" }, patience = 10 }
+        local p = profile { traces = { "x-request-id" }, patience = bound(60) }
         local id = jobs.poll(p, { url = emu.url .. "/task", observe = true })
         jobs.join(id)
         local e = jobs.events(id, "request")
@@ -744,25 +763,25 @@ describe("the download after a poll that ends with a URL", function()
         assert.equal("no image at all", jobs.join(poll({ check = false }).fetch).body)
     end)
     it("gets exactly the remaining time of the deadline", function()
-        local least = math.huge
-        -- The poll takes two thirds of the time. A busy machine may be late, but not every time.
-        for _ = 1, 5 do
+        local is_exact = false
+        -- The poll takes two thirds of the time. A busy machine may be late, but not with every length.
+        for _, scale in ipairs { 1, 1, 2, 4, 8, 16 } do
             emu:clear_faults()
             script("/image", { { hang = true } })
-            script("/task", { { body = response(), delay = 0.2 } })
+            script("/task", { { body = response(), delay = 0.2 * scale } })
             local began = core.now()
-            local ended = jobs.join(jobs.poll(profile(), { url = emu.url .. "/task", fetch = images, deadline = 0.3 }))
+            local ended = jobs.join(jobs.poll(profile(), { url = emu.url .. "/task", fetch = images,
+                deadline = 0.3 * scale }))
             if ended.fetch then
                 local fetched = jobs.join(ended.fetch)
                 local took = core.now() - began
-                assert.same({ "timeout", "the deadline of the whole job passed", true },
-                    { fetched.failure, fetched.message, fetched.sent })
-                assert.is_true(took >= 0.3, took)
-                least = math.min(least, took)
-                if least < 0.45 then break end
+                assert.same({ "timeout", "the deadline of the whole job passed" }, { fetched.failure, fetched.message })
+                assert.is_true(took >= 0.3 * scale, took)
+                is_exact = fetched.sent and took < 0.45 * scale
+                if is_exact then break end
             end
         end
-        assert.is_true(least < bound(0.45), least)
+        assert.is_true(is_exact)
     end)
     it("has no deadline if the poll has none, and can be cancelled", function()
         script("/image", { { hang = true } })

@@ -28,7 +28,7 @@ end
 local function run_task(emu, request, interval)
     local client, requests = service.client(emu, { poll = { interval = interval or 0.01 } }), {}
     local task = assert(client:submit(request, { on_request = function(_, e) requests[#requests + 1] = e end }))
-    assert(task:wait(20))
+    assert(task:wait(60))
     return requests
 end
 
@@ -36,7 +36,7 @@ end
 local function watch_polls(emu, request, count)
     local client, requests = service.client(emu, { poll = { per_second = 1000 } }), {}
     local task = assert(client:submit(request, { on_request = function(_, e) requests[#requests + 1] = e end }))
-    service.pump_until(function() return #requests >= count end, 20)
+    service.pump_until(function() return #requests >= count end, 60)
     task:cancel()
     return requests
 end
@@ -163,10 +163,11 @@ describe("polling in the engine", function()
                 emu:set { duration = 0.2 + 0.1 * recorded }
                 local e = run_task(emu, "a task", 0.1)
                 emu:set { duration = 60 }
-                -- The last poll with "running" began after the previous response and before its own.
-                local high = e[#e].elapsed - e[1].elapsed
-                pure.learn(early, e[#e - 2].elapsed + e[#e - 2].pause - e[1].elapsed, high)
-                pure.learn(late, e[#e - 1].elapsed - e[1].elapsed, high)
+                -- The last poll with "running" began after the previous response and before its own. There is none if
+                -- a busy machine sent the first poll late.
+                local high, has_run = e[#e].elapsed - e[1].elapsed, #e > 2
+                pure.learn(early, has_run and e[#e - 2].elapsed + e[#e - 2].pause - e[1].elapsed or 0, high)
+                pure.learn(late, has_run and e[#e - 1].elapsed - e[1].elapsed or 0, high)
             end
             local requests = watch_polls(emu, "a task", recorded > 0 and 4 or 2)
             for i, request in ipairs(requests) do
@@ -200,10 +201,10 @@ describe("the polls of a client", function()
         local client = service.client(emu, { poll = { interval = 0.01, per_second = 20 } })
         local began = core.now()
         local tasks = submit(client, 30, "a task")
-        service.pump_until(function() return emu:stats().polls >= 45 end, 20)
-        local took = core.now() - began
+        service.pump_until(function() return emu:stats().polls >= 45 end, 60)
+        local polls, took = emu:stats().polls, core.now() - began
         -- One second's worth may be saved up.
-        assert.is_true(emu:stats().polls <= 20 * (took + 1) + 1, emu:stats().polls .. " polls in " .. took .. " s")
+        assert.is_true(polls <= 20 * (took + 1) + 1, polls .. " polls in " .. took .. " s")
         for _, task in ipairs(tasks) do task:cancel() end
     end)
 
@@ -215,17 +216,22 @@ describe("the polls of a client", function()
         local tasks, before = submit(client, 6, { prompt = "takes long", type = "flex" }), emu:stats().polls
         for _, task in ipairs(submit(client, 6, "will soon have ended")) do tasks[#tasks + 1] = task end
         local function count(polls)
-            service.pump_until(function() return emu:stats().polls >= before + polls end, 20)
+            service.pump_until(function() return emu:stats().polls >= before + polls end, 60)
             local pro, flex = 0, 0
             for _, entry in ipairs(emu:ledger()) do
                 if entry.type == "flex" then flex = flex + entry.polls else pro = pro + entry.polls end
             end
             return pro, flex
         end
-        -- One second's worth of polls is saved up, and is used for all tasks.
-        local pro, flex = count(25)
-        local later_pro, later_flex = count(50)
-        pro, flex = later_pro - pro, later_flex - flex
+        -- One second's worth of polls is saved up, and is used for all tasks; again whenever a busy machine saves it up.
+        local last_pro, last_flex = count(25)
+        local pro, flex
+        for more = 50, 150, 25 do
+            local now_pro, now_flex = count(more)
+            pro, flex = now_pro - last_pro, now_flex - last_flex
+            if pro > 2 * flex then break end
+            last_pro, last_flex = now_pro, now_flex
+        end
         assert.is_true(pro > 2 * flex, pro .. " and " .. flex)
         for _, task in ipairs(tasks) do task:cancel() end
     end)
@@ -233,9 +239,9 @@ describe("the polls of a client", function()
     it("continue after queued polls are cancelled in any order", function()
         local client = service.client(emu, { poll = { interval = 0.01, per_second = 5 } })
         local tasks = submit(client, 40, "a task")
-        service.pump_until(function() return emu:stats().polls >= 6 end, 20)
+        service.pump_until(function() return emu:stats().polls >= 6 end, 60)
         for step = 0, 39 do tasks[step * 17 % 40 + 1]:cancel() end
-        service.pump_until(function() return flux2.stats().jobs == 0 end, 20)
+        service.pump_until(function() return flux2.stats().jobs == 0 end)
     end)
 
     it("follow the service's Retry-After", function()
@@ -266,8 +272,14 @@ describe("recorded durations", function()
         end
         each(function(emu, request)
             assert.is_true(first_pause(emu, request) > 0.8)
-            run_task(emu, request)
-            assert.is_true(first_pause(emu, request) < 0.2)
+            local pause
+            -- Until one ends at once: what a busy machine delays is learned as a longer duration.
+            for _ = 1, 20 do
+                run_task(emu, request)
+                pause = first_pause(emu, request)
+                if pause < 0.2 then break end
+            end
+            assert.is_true(pause < 0.2, pause)
         end)
         assert.is_true(first_pause(services[1], "a task of the defaults") < 0.2)
     end)
