@@ -174,23 +174,29 @@ describe("a client", function()
         assert.is_true(err.retryable)
         assert.equal("running", task.state)
         slow:finish()
-        assert(task:wait(bound(10)))
+        assert(task:wait(bound(30)))
         assert.equal(1, #slow:ledger())
     end)
 
     it("resumes polling after the task's own time-out", function()
         local slow = service.start { duration = 60 }
         local other = service.client(slow)
-        local task = assert(other:submit("a slow snail", { timeout = bound(0.5) }))
-        local result, err = task:wait()
-        assert.is_nil(result)
+        local task, result, err
+        -- A longer time if the submission had no response in the shorter one.
+        for _, seconds in ipairs { bound(0.5), bound(4), bound(20) } do
+            task = assert(other:submit("a slow snail", { timeout = seconds }))
+            result, err = task:wait()
+            assert.is_nil(result)
+            if task.id then break end
+        end
         assert.equal("timeout", err.kind)
         assert.equal("failed", task.state)
         assert.equal("string", type(err.task_id))
-        task._timeout = bound(10)
+        task._timeout = bound(30)
         slow:finish()
+        local sold = #slow:ledger()
         assert(task:wait())
-        assert.equal(1, #slow:ledger(), "and never submits again")
+        assert.equal(sold, #slow:ledger(), "and never submits again")
     end)
 
     it("cancels a task", function()
@@ -394,7 +400,7 @@ describe("a client", function()
         assert.equal(result.raw, result.raw)
         assert.equal("SUCCESS", result.raw.data.status)
         assert.is_nil(result.no_such_thing)
-        assert.is_true(result.elapsed > 0 and result.elapsed < bound(20))
+        assert.is_true(result.elapsed > 0 and result.elapsed < bound(60))
         os.remove(dir .. "/shown.png")
     end)
 
@@ -538,10 +544,13 @@ describe("a client", function()
     end)
 
     it("keeps an image while the main thread sleeps", function()
+        service.pump_until(function() return flux2.stats().jobs == 0 and core.engine():ready() == 0 end)
         local task = assert(client:submit "the sleeper")
-        local until_ = core.now() + 1
-        os.execute "sleep 1"
-        assert.is_true(core.now() >= until_)
+        local until_ = core.now() + bound(30)
+        repeat
+            os.execute "sleep 0.1"
+            assert.is_true(core.now() < until_)
+        until flux2.stats().jobs == 0
         assert.equal("submitting", task.state)
         flux2.update()
         assert.equal("succeeded", task.state)

@@ -31,15 +31,20 @@ describe("an error has attempts, last status and retryable for", function()
     for _, case in ipairs(cases) do
         local path, fault, kind, attempts, status, retryable = case[1], case[2], case[3], case[4], case[5], case[6]
         it(("%s to %s"):format(fault.status or next(fault), path), function()
-            -- A response that does not report the end of the task does not end the wait before the time-out.
-            local poll = { interval = 0.02, patience = 0.1 }
             local copy = { path = path, times = 1000 }
             for name, value in pairs(fault) do copy[name] = value end
             emu:fault(copy)
-            local image, err = service.client(emu, { max_retries = 2, poll = poll }):generate "a fox"
-            assert.is_nil(image)
+            local image, err
+            -- With more patience if a busy machine was late for a second attempt.
+            for _, patience in ipairs { 0.1, 2, 10 } do
+                local poll = { interval = 0.02, patience = patience }
+                image, err = service.client(emu, { max_retries = 2, poll = poll }):generate "a fox"
+                assert.is_nil(image)
+                if attempts or err.attempts > 1 then break end
+            end
             assert.same({ kind, status, retryable }, { err.kind, err.status, err.retryable }, tostring(err))
-            if path ~= SUBMIT then assert.equal(emu:ledger()[1].task_id, err.task_id) end
+            local ledger = emu:ledger()
+            if path ~= SUBMIT then assert.equal(ledger[#ledger].task_id, err.task_id) end
             if not attempts then return assert.is_true(err.attempts > 1, err.attempts) end
             assert.equal(attempts, err.attempts)
             if attempts > 1 then assert.truthy(tostring(err):find("after 3 attempts", 1, true), tostring(err)) end
@@ -47,11 +52,16 @@ describe("an error has attempts, last status and retryable for", function()
     end
 
     it("several failures, with the last status", function()
-        emu:fault { path = IMAGES, nth = 1, status = 500, body = "first" }
-        emu:fault { path = IMAGES, nth = 2, status = 502, body = "second" }
-        emu:fault { path = IMAGES, times = 1000, status = 504, body = "third" }
-        local client = service.client(emu, { poll = { interval = 0.02, patience = bound(0.3) } })
-        local _, err = client:generate "a fox"
+        local err
+        for _, patience in ipairs { bound(0.3), bound(3), bound(15) } do
+            emu:clear_faults()
+            emu:fault { path = IMAGES, nth = 1, status = 500, body = "first" }
+            emu:fault { path = IMAGES, nth = 2, status = 502, body = "second" }
+            emu:fault { path = IMAGES, times = 1000, status = 504, body = "third" }
+            local client = service.client(emu, { poll = { interval = 0.02, patience = patience } })
+            err = select(2, client:generate "a fox")
+            if err.attempts > 2 then break end
+        end
         assert.equal(504, err.status)
         assert.is_true(err.attempts > 2, err.attempts)
     end)
@@ -146,7 +156,7 @@ describe("an error", function()
         for _, status in ipairs { 429, 503 } do
             local own = service.start { api_key = "aio_busy_" .. status } -- a pause after a 429 applies to a key
             own:fault { path = SUBMIT, times = 1000, status = status, retry_after = 30, body = "slow down" }
-            local _, err = service.client(own, { timeout = bound(0.3) }):generate "a red fox"
+            local _, err = service.client(own, { timeout = bound(1) }):generate "a red fox"
             assert.same({ "timeout", status }, { err.kind, err.status }, tostring(err))
             assert.is_nil(err.paid)
             assert.matches(("^timeout: 127.0.0.1 took too long: last response: HTTP %d, %%d+ s ago; the service asked "
@@ -171,18 +181,24 @@ describe("an error", function()
             { { reset = "before" }, "; service unreachable for [%d.]+ s: the connection to 127.0.0.1 broke " },
         } do
             case[1].path, case[1].times = "/api/v1/tasks/*", 1000
-            local own = service.start { api_key = "aio_case_" .. i } -- a pause after a 429 applies to a key
-            own:fault(case[1])
-            local client = service.client(own, { timeout = bound(0.6), poll = { interval = 0.02, patience = 1000 } })
-            local image, err = client:generate "a red fox"
-            assert.is_nil(image)
+            local err
+            service.with_enough_time(0.5, function(seconds)
+                -- A pause after a 429 applies to a key.
+                local own = service.start { api_key = ("aio_case_%d_%.0f"):format(i, seconds) }
+                own:fault(case[1])
+                local client = service.client(own, { timeout = seconds, poll = { interval = 0.02, patience = 1000 } })
+                local image
+                image, err = client:generate "a red fox"
+                assert.is_nil(image)
+                return tostring(err):find(case[2])
+            end)
             assert.same({ "timeout", true, true }, { err.kind, err.paid, err.retryable }, tostring(err))
             local line = tostring(err)
             assert.matches("^timeout: the task was not finished in time; it goes on at the service" .. case[2], line)
         end
         emu:fault { method = "POST", accept = true, body = '{"data":{"task_id":"{task_id}","status":"pending"}}',
             headers = { ["Retry-After"] = 60 } }
-        local _, err = service.client(emu, { timeout = bound(0.3), poll = { interval = 0.02 } }):generate "a red fox"
+        local _, err = service.client(emu, { timeout = bound(1), poll = { interval = 0.02 } }):generate "a red fox"
         assert.matches("; the time was over before the first status check; last status: 'pending'; the service asked "
             .. "to wait 60 s ", tostring(err))
         emu:fault { path = "/api/v1/tasks/*", times = 1000, body = '{"data":{"status":"weird"}}' }

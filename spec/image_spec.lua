@@ -185,9 +185,14 @@ describe("an image", function()
         os.remove(dir .. "/a.png")
         emu:clear_faults()
         emu:fault { method = "GET", path = "/images/*", times = 1000, body = whole:sub(1, 100) }
-        local hasty = service.client(emu, { poll = { interval = 0.02, patience = 0.1 } })
-        local saved, err = finished(hasty):save(dir .. "/a.png")
-        assert.is_nil(saved)
+        local saved, err
+        -- With more patience if a busy machine was late for a second attempt.
+        for _, patience in ipairs { 0.1, 2, 10 } do
+            local hasty = service.client(emu, { poll = { interval = 0.02, patience = patience } })
+            saved, err = finished(hasty):save(dir .. "/a.png")
+            assert.is_nil(saved)
+            if err.attempts > 1 then break end
+        end
         assert.matches("^not_an_image: the data from 127.0.0.1 is not a whole image: the image is truncated after 100 bytes",
             tostring(err))
         assert.is_true(err.attempts > 1)
@@ -218,7 +223,7 @@ describe("an image", function()
                 fault.method, fault.path, fault.nth = "GET", "/images/*", { 1, 2 }
                 emu:fault(fault)
                 local image = finished(service.client(emu, { max_retries = 0,
-                    poll = { interval = 0.02, patience = bound(5) } }))
+                    poll = { interval = 0.02, patience = bound(30) } }))
                 local path = dir .. "/a.png"
                 local bytes = in_memory and assert(image:bytes()) or service.read(assert(image:save(path)))
                 assert.equal(PNG, bytes:sub(1, 8))
@@ -229,7 +234,7 @@ describe("an image", function()
 
     it("is waited for by flux2.run between two attempts", function()
         emu:fault { method = "GET", path = "/images/*", nth = { 1, 2 }, status = 404, body = "" }
-        local patient = service.client(emu, { max_retries = 0, poll = { interval = 0.02, patience = bound(5) } })
+        local patient = service.client(emu, { max_retries = 0, poll = { interval = 0.02, patience = bound(30) } })
         local saved
         flux2.spawn(function() saved = assert(patient:generate("a fox", { save = dir .. "/later.png" })) end)
         flux2.run()
@@ -295,7 +300,10 @@ describe("an image", function()
 
     it("may take longer than the timeout of one request", function()
         local hasty = service.client(emu, { request_timeout = 0.2, max_retries = 0 })
-        local image = finished(hasty)
+        -- Of another client: to submit may take longer than that on a busy machine.
+        finished()
+        local ledger = emu:ledger()
+        local image = assert(assert(hasty:task(ledger[#ledger].task_id)):wait()).images[1]
         emu:fault { method = "GET", path = "/images/*", nth = 1, trickle = { bytes = 100, interval = 0.08 } }
         local before = core.now()
         assert.equal(600, #assert(image:bytes()))

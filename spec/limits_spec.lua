@@ -200,22 +200,21 @@ describe("a limit", function()
             local n, took = #emu:ledger(), core.now() - began
             -- One second's worth may be sent at once.
             assert.is_true(n <= 20 * (took + 1) + 1, n .. " after " .. took .. " s")
-            assert.is_true(took < bound(20))
+            assert.is_true(took < bound(60))
         end
         assert(flux2.all(tasks))
         assert.equal(50, #emu:ledger())
     end)
 
     it("on submissions per second does not delay polls, or the renewal of an image URL", function()
-        local client = service.client(emu, { max_submissions_per_second = 1 })
+        local client = service.client(emu, { max_submissions_per_second = 0.001 })
         local task = assert(client:submit "the first")
         assert(task:wait())
         local behind = {}
         for i = 1, 5 do behind[i] = assert(client:submit("behind it " .. i)) end
         emu:expire_images()
-        local before = #emu:ledger()
         assert(task.result.images[1]:bytes())
-        assert.is_true(#emu:ledger() <= before + 3, "its link came after all that was submitted later")
+        assert.equal(1, #emu:ledger(), "its link came after what was submitted later")
         for _, late in ipairs(behind) do late:cancel() end
     end)
 
@@ -243,11 +242,15 @@ describe("a limit", function()
         service.pump_until(function() return flux2.stats().jobs == 0 end) -- of other cases
         emu:set { latency = { 0.02, 0.02 } }
         local clients = { service.client(emu, { max_connections = 2 }), service.client(emu, { max_connections = 2 }) }
-        local tasks = {}
-        for _, client in ipairs(clients) do
-            for _ = 1, 6 do tasks[#tasks + 1] = assert(client:submit "one of many") end
+        -- Two submissions without a response hold the queue until all others are in it.
+        emu:fault { method = "POST", nth = { 1, 2 }, hang = true, accept = false }
+        local first, tasks = {}, {}
+        for i = 1, 2 do first[i] = assert(clients[1]:submit "holds a connection") end
+        service.pump_until(function() return emu:stats().faults_fired == 2 end)
+        for k, client in ipairs(clients) do
+            for _ = 1, 6 do tasks[#tasks + 1] = assert(client:submit("of client " .. k)) end
         end
-        service.pump_until(function() return flux2.stats().in_flight > 0 end)
+        for i = 1, 2 do first[i]:cancel() end
         service.pump_until(function()
             assert.is_true(flux2.stats().in_flight <= 2, "more at once than a key may have")
             return #emu:ledger() >= 6
@@ -255,9 +258,8 @@ describe("a limit", function()
         for _, task in ipairs(tasks) do task:cancel() end
         local by = { 0, 0 } -- of the first six that were sent
         for i = 1, 6 do
-            for k, task in ipairs(tasks) do
-                if task.id == emu:ledger()[i].task_id then by[k <= 6 and 1 or 2] = by[k <= 6 and 1 or 2] + 1 end
-            end
+            local k = tonumber(emu:ledger()[i].prompt:match "%d+")
+            by[k] = by[k] + 1
         end
         assert.is_true(by[1] >= 1 and by[2] >= 1, by[1] .. " and " .. by[2])
     end)
@@ -295,9 +297,14 @@ describe("a limit", function()
         local client = service.client(emu, { poll = { interval = 0.02, per_second = 0.001 } })
         local first = assert(client:submit "takes the poll that is saved up")
         service.pump_until(function() return emu:stats().polls == 1 end)
-        local task = assert(client:submit("not looked at", { timeout = bound(0.5) }))
-        local result, err = task:wait()
-        assert.is_nil(result)
+        local task, result, err
+        -- A longer time if the submission had no response in the shorter one.
+        for _, seconds in ipairs { bound(0.5), bound(4), bound(20) } do
+            task = assert(client:submit("not looked at", { timeout = seconds }))
+            result, err = task:wait()
+            assert.is_nil(result)
+            if task.id then break end
+        end
         assert.equal("timeout", err.kind)
         assert.truthy(tostring(err):find("poll.per_second", 1, true), tostring(err))
         assert.equal(task.id, err.task_id)
@@ -320,17 +327,18 @@ describe("the event queue", function()
     end
 
     it("holds at most three events per task while the host is busy", function()
-        emu:set { duration = bound(1.5), progress = "percent", image_bytes = 600 }
+        emu:set { duration = bound(5), progress = "percent", image_bytes = 600 }
         local client, tasks = service.client(emu, { poll = { interval = 0.01 } }), {}
         for i = 1, 30 do tasks[i] = assert(client:submit("busy " .. i)) end
         local engine, most = core.engine(), 0
-        local until_ = core.now() + bound(20)
+        local until_ = core.now() + bound(60)
         repeat
             most = math.max(most, engine:ready())
             emu:wait(0.02)
             assert.is_true(core.now() < until_)
+            -- Several polls of each task, whose progress changes.
+            if emu:stats().polls > 600 then emu:finish() end
         until flux2.stats().jobs == 0
-        assert.is_true(emu:stats().polls > 90, "nothing has happened: " .. emu:stats().polls)
         assert.is_true(engine:ready() >= 60 and most <= 90, most .. " events")
         assert(flux2.all(tasks))
     end)
@@ -344,10 +352,14 @@ describe("the event queue", function()
         assert(plain:generate "what the emulator needs for itself")
         collectgarbage()
         for i = 1, n do tasks[i] = assert(client:submit("heavy " .. i)) end
-        local still, waited = 0, 0
-        while still < 5 and waited < bound(10) do
+        local still, until_ = 0, core.now() + bound(60)
+        while still < 5 do
+            assert.is_true(core.now() < until_)
             spend(0.1)
-            waited = waited + 0.1
+            -- The engine has run since: its event of a timer is there.
+            local engine, ready = core.engine(), core.engine():ready()
+            engine:timer(engine:next_id(), 0)
+            while engine:ready() == ready do emu:wait(0.005) end
             still = #emu:ledger() >= 3 and flux2.stats().in_flight == 0 and still + 1 or 0
         end
         local served = #emu:ledger()
@@ -364,8 +376,8 @@ describe("the event queue", function()
         emu:set { sync = "b64_json" }
         local client = service.client(emu, { max_event_bytes = 1, max_connections = 1 })
         local first = assert(client:submit "fills it")
+        while core.engine():ready() == 0 do emu:wait(0.01) end
         local second = assert(client:submit("comes too late", { timeout = bound(0.5) }))
-        emu:wait(5, 1)
         spend(bound(0.6))
         assert.equal(1, #emu:ledger())
         local _, err = second:wait()

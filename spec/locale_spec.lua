@@ -61,9 +61,14 @@ describe("with a decimal comma in the locale #locale", function()
         it("the reported progress is parsed: " .. progress, function()
             emu:set { progress = progress, duration = 0.5 }
             run [[
-                local seen = {}
+                local seen
                 local function on_progress(t) seen[#seen + 1] = t.progress end
-                assert(assert(client:submit("a fox", { on_progress = on_progress })):wait())
+                -- A busy machine may see only the end of a task, but not of each.
+                for _ = 1, 10 do
+                    seen = {}
+                    assert(assert(client:submit("a fox", { on_progress = on_progress })):wait())
+                    if #seen > 2 then break end
+                end
                 assert(#seen > 2, #seen)
                 for _, p in ipairs(seen) do assert(p >= 0 and p <= 1 and p ~= 1/3) end
                 assert(seen[1] < 1)

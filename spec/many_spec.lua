@@ -14,7 +14,7 @@ describe("all and any", function()
     it("all: returns results in the order given", function()
         local tasks = {}
         for i = 1, 5 do tasks[i] = assert(client:submit("number " .. i)) end
-        local results = assert(flux2.all(tasks, 10))
+        local results = assert(flux2.all(tasks, bound(30)))
         for i = 1, 5 do assert.equal(tasks[i].result, results[i]) end
         assert.same({}, assert(flux2.all {}))
     end)
@@ -49,7 +49,7 @@ describe("all and any", function()
     it("any: returns the first success, and cancels the rest on request", function()
         local slow = service.client(service.start { duration = 30 })
         local tasks = { assert(slow:submit "slow"), assert(client:task "missing"), assert(client:submit "fast") }
-        local result, index = flux2.any(tasks, { cancel = true, timeout = bound(10) })
+        local result, index = flux2.any(tasks, { cancel = true, timeout = bound(30) })
         assert.equal(tasks[3].result, result)
         assert.equal(3, index)
         assert.equal("cancelled", tasks[1].state)
@@ -187,12 +187,14 @@ describe("all and any", function()
     end)
     it("accept handles of spawn, also inside coroutines", function()
         service.in_coroutine(function()
+            local gate = flux2.spawn(flux2.sleep, 60)
             local h = {
-                flux2.spawn(function() flux2.sleep(0.05) return "slow" end),
+                flux2.spawn(function() gate:join() return "slow" end),
                 flux2.spawn(function() flux2.sleep(0.01) return "fast" end),
             }
             local value, index = flux2.any(h)
             assert.same({ "fast", 2 }, { value, index })
+            gate:cancel()
             assert.same({ "slow", "fast" }, assert(flux2.all(h)))
         end)
     end)
@@ -286,7 +288,7 @@ describe("map", function()
         collectgarbage()
         -- The collector must not resume coroutines itself: LuaJIT was seen to loop for ever then.
         if _VERSION ~= "Lua 5.4" then assert.is_true(flux2.pending() > 0) end
-        service.pump_until(function() return flux2.stats().jobs == 0 end, 5)
+        service.pump_until(function() return flux2.stats().jobs == 0 end)
         assert.equal(0, flux2.pending())
     end)
     -- In Lua 5.1 (not LuaJIT) a coroutine cannot yield from a `for` iterator: the loop blocks and cannot be cancelled.
@@ -377,18 +379,22 @@ describe("map", function()
         for _ in client:map(function() end) do error "there is nothing" end
     end)
     it("passes its options to each task", function()
-        local counts = { status = 0, progress = 0, done = 0, request = 0 }
-        local function count(name) return function() counts[name] = counts[name] + 1 end end
         local slow = service.start { duration = 60 }
-        for _, image, err in service.client(slow):map({ "one image", "two images" }, {
-            timeout = bound(0.4), price = 7, on_status = count "status", on_progress = count "progress",
-            on_done = count "done",
-            on_request = count "request",
-        }) do
-            assert.is_nil(image)
-            assert.equal("timeout", err.kind)
+        local counts
+        local function count(name) return function() counts[name] = counts[name] + 1 end end
+        -- A longer time if a busy machine polled no task in the shorter one.
+        for _, seconds in ipairs { bound(0.4), bound(3), bound(15) } do
+            counts = { status = 0, progress = 0, done = 0, request = 0 }
+            for _, image in service.client(slow):map({ "one image", "two images" }, {
+                timeout = seconds, price = 7, on_status = count "status", on_progress = count "progress",
+                on_done = count "done",
+                on_request = count "request",
+            }) do
+                assert.is_nil(image)
+            end
+            assert.equal(2, counts.done)
+            if math.min(counts.status, counts.progress, counts.request) >= 2 then break end
         end
-        assert.equal(2, counts.done)
         for name, n in pairs(counts) do assert.is_true(n >= 2, name) end
         local priced = service.client(emu, { budget = 13 })
         local good, bad = 0, 0

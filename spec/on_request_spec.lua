@@ -47,7 +47,7 @@ describe("on_request", function()
     it("reports them after the host was busy", function()
         local emu = service.start { duration = 60, progress = "none" }
         local requests, task = observe(service.client(emu, { poll = { interval = 0.01 } }))
-        emu:wait(10, 8) -- without pumping
+        assert.is_true(emu:wait(bound(30), 8)) -- without pumping
         emu:finish()
         assert(task:wait())
         assert.is_true(#requests >= 8)

@@ -4,6 +4,7 @@
 local bound = require "support.bound"
 local core = require "flux2.core"
 local service = require "support.service"
+local shell = require "support.shell"
 
 -- The ways to wait. Each is a chunk that sees client, flux2, core, dir, and `slow`: the duration of a task in seconds.
 local WAITS = {
@@ -62,11 +63,16 @@ describe("signals", function()
             storm(0.005)
             local total = 0
             for _, wait in ipairs(waits) do
-                seen()
-                local began = core.now()
-                wait[2]()
-                assert(core.now() - began >= slow - 0.01, wait[1] .. " came back too soon")
-                local n = seen()
+                local n
+                -- Signals to a process that does not run count as one.
+                for _ = 1, 10 do
+                    seen()
+                    local began = core.now()
+                    wait[2]()
+                    assert(core.now() - began >= slow - 0.01, wait[1] .. " came back too soon")
+                    n = seen()
+                    if n > 1 then break end
+                end
                 assert(n > 1, wait[1] .. ": only " .. n .. " signals")
                 total = total + n
             end
@@ -88,13 +94,18 @@ describe("signals", function()
                 function() return flux2.spawn(function() return task:wait() end):join(0.3) end,
                 function() flux2.sleep(0.3) return nil, { kind = "timeout" } end,
             } do
-                seen()
-                local began = core.now()
-                local result, err = wait()
-                local took = core.now() - began
-                assert(result == nil and err.kind == "timeout", tostring(err))
-                assert(took >= 0.29 and took < require "support.bound"(10), took)
-                assert(seen() > 5)
+                local n
+                for _ = 1, 10 do
+                    seen()
+                    local began = core.now()
+                    local result, err = wait()
+                    local took = core.now() - began
+                    assert(result == nil and err.kind == "timeout", tostring(err))
+                    assert(took >= 0.29 and took < require "support.bound"(20), took)
+                    n = seen()
+                    if n > 5 then break end
+                end
+                assert(n > 5, n)
             end
         ]], ("'%s' '%s' 9 '%s'"):format(service.start({ duration = 60 }).url, dir, service.library "trouble"))
         assert.equal(0, code, printed)
@@ -106,13 +117,15 @@ describe("signals", function()
             os.execute("(for i in 1 2 3 4 5 6 7 8 9 10; do " ..
                 "for s in CHLD USR1 USR2 WINCH ALRM HUP URG; do kill -$s " .. pid ..
                 "; done; sleep 0.03; done; kill -STOP " .. pid .. "; sleep 0.4; kill -CONT " .. pid ..
-                ") 2>/dev/null &")
+                "; echo >'" .. dir .. "/all-sent') 2>/dev/null &")
             seen()
             local began = core.now()
-            while core.now() - began < 0.8 do
+            repeat
                 for _, wait in ipairs(waits) do wait[2]() end
-            end
-            assert(seen() >= 20)
+                assert(core.now() - began < require "support.bound"(60))
+            until os.remove(dir .. "/all-sent")
+            -- Each kind, and SIGCONT: a busy machine may deliver several of a kind as one.
+            assert(seen() >= 8)
             -- Stopped while a timeout runs: it expires as soon as the program continues.
             os.execute("(sleep 0.1; kill -STOP " .. pid .. "; sleep 0.5; kill -CONT " .. pid .. ") &")
             began = core.now()
@@ -124,22 +137,52 @@ describe("signals", function()
     end)
 
     -- The response arrives while the program is stopped, and is read before the clock.
-    for name, options in pairs { request_timeout = "request_timeout = 0.8",
-        ["the total timeout"] = "timeout = 0.8" } do
+    for name, option in pairs { request_timeout = "request_timeout", ["the total timeout"] = "timeout" } do
         it("that stop the program lose no response, though " .. name .. " has expired when it continues", function()
             local slow_one = service.start { duration = 0 }
-            slow_one:fault { method = "POST", times = 9, delay = 0.4 }
-            local code, printed = service.run_lua(program(([[
-                local client = assert(flux2.new { api_key = "aio_emulator_key", base_url = url, max_retries = 0, %s })
-                local task = assert(client:submit "a fox")
-                while flux2.stats().in_flight == 0 do flux2.sleep(0.001) end
-                os.execute("(kill -STOP " .. pid .. "; sleep 1.2; kill -CONT " .. pid .. ") &")
-                local result, err = task:wait()
-                assert(task.id, tostring(err))
-                assert(result or err.kind == "timeout", tostring(err))
-            ]]):format(options)), ("'%s' '%s' 0 '%s'"):format(slow_one.url, dir, service.library "trouble"))
-            assert.equal(0, code, printed)
-            assert.equal(1, #slow_one:ledger())
+
+            --- Stops the program after its request has arrived, until after its time and the response. Returns whether
+            --- the response came while it was stopped, its exit code and its output.
+            local function stop_it(scale)
+                slow_one:clear_faults()
+                slow_one:fault { method = "POST", times = 9, delay = 0.4 * scale }
+                local sold, sent, requests = #slow_one:ledger(), slow_one:stats().bytes_out, slow_one:stats().requests
+                service.write(dir .. "/stopped.lua", program(([[
+                    local client = assert(flux2.new { api_key = "aio_emulator_key", base_url = url, max_retries = 0,
+                        %s = tonumber(arg[5]) })
+                    local task = assert(client:submit "a fox")
+                    local result, err = task:wait()
+                    assert(task.id, tostring(err))
+                    assert(result or err.kind == "timeout", tostring(err))
+                ]]):format(option)))
+                os.execute(("{ cd '%s'; rm -f code; sh -c 'echo $$ >pid; exec \"$@\"' sh timeout -k 5 %d '%s' " ..
+                    "stopped.lua '%s' '%s' 0 '%s' %s >out 2>&1; echo $? >code; } &"):format(dir, bound(60),
+                    shell.interpreter(), slow_one.url, dir, service.library "trouble", 0.8 * scale))
+                local before, after
+                repeat
+                    before = core.now()
+                    slow_one:wait(0.002)
+                until slow_one:stats().requests > requests or service.exists(dir .. "/code")
+                after = core.now()
+                local _, child = shell.run(("ps -o pid= --ppid $(cat '%s/pid')"):format(dir))
+                shell.run("kill -STOP " .. child)
+                local in_time = core.now() - before < 0.4 * scale
+                local until_ = after + bound(30)
+                while core.now() - after < 1.2 * scale or slow_one:stats().bytes_out == sent and core.now() < until_ do
+                    slow_one:wait(0.01)
+                end
+                shell.run("kill -CONT " .. child)
+                service.pump_until(function() return (service.read_if_there(dir .. "/code") or "") ~= "" end)
+                return in_time, service.read(dir .. "/code"), service.read(dir .. "/out"), #slow_one:ledger() - sold
+            end
+
+            local in_time, code, printed, sold
+            for _, scale in ipairs { 1, 5, 20 } do
+                in_time, code, printed, sold = stop_it(scale)
+                assert.equal(1, sold)
+                if in_time and code == "0\n" then break end
+            end
+            assert.same({ true, "0\n" }, { in_time, code }, printed)
             slow_one:stop()
         end)
     end
@@ -201,11 +244,12 @@ describe("Ctrl-C ends", function()
             emu:set { duration = (name == "bytes" or name == "save") and 0.02 or 60 }
             local began = core.now()
             local code, printed = service.run_lua(HEAD .. [[
-                os.execute("(sleep 0.3; kill -INT " .. pid .. ") &")
+                -- os.execute would ignore a signal that comes before it returns.
+                io.popen("(sleep 0.3; kill -INT " .. pid .. ") &"):close()
             ]] .. WAITS[name], ("'%s' '%s' 60 '%s'"):format(emu.url, dir, service.library "trouble"))
             assert.equal(1, code, printed)
             assert.truthy(printed:find("interrupted", 1, true), printed)
-            assert.is_true(core.now() - began < bound(15))
+            assert.is_true(core.now() - began < bound(30))
             for _, left in ipairs(service.list(dir)) do assert.is_nil(left:find "part$", left) end
         end)
     end

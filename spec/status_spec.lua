@@ -5,7 +5,8 @@ describe("client:status", function()
     local emu, client
     before_each(function()
         emu = service.start { duration = 60 }
-        client = service.client(emu, { max_retries = 0 })
+        -- No poll of a task that `submit` cancels is on its way.
+        client = service.client(emu, { max_retries = 0, poll = { interval = 60 } })
     end)
     after_each(service.stop_all)
 
