@@ -79,6 +79,7 @@ describe("the host for copas", function()
                 wrapped:send(#assert(bed.client:generate(line)):bytes() .. "\n")
             end
         end)
+        bed.emulator:set { duration = 60 }
         local images, pings, pings_while_waiting = 0, 0, 0
         local threads = {}
         for i = 1, 10 do
@@ -92,6 +93,7 @@ describe("the host for copas", function()
                 assert.equal("pong", send(port, "ping"))
                 pings = pings + 1
                 if flux2.pending() == 10 then pings_while_waiting = pings_while_waiting + 1 end
+                if pings_while_waiting > 1 then bed.emulator:finish() end
             end
         end
         run((table.unpack or unpack)(threads))

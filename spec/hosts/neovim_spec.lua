@@ -391,7 +391,7 @@ describe("Neovim", function()
     it("ends this wait on Ctrl-C, and does not cancel the task", function()
         local report = nvim [[
             require "flux2.host.luv"
-            local task = assert(new_client(1):submit "a fox")
+            local task = assert(new_client(60):submit "a fox")
             local pressed = false
             task:on("status", function()
                 if task.state ~= "running" or pressed then return end
@@ -400,6 +400,7 @@ describe("Neovim", function()
             end)
             local ok, err = pcall(task.wait, task)
             report.ok, report.err, report.state = ok, tostring(err), task.state
+            emulators[1]:finish()
             report.result = task:wait(30) ~= nil
             leave()
         ]]

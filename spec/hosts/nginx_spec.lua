@@ -302,8 +302,8 @@ describe("the host for nginx", function()
                 if seconds == 0.001 then shortest = shortest + 1 end
                 return sleep(seconds)
             end
-            local longer = flux2.spawn(flux2.sleep, 0.3)
-            local ok, err = flux2.sleep(0.15)
+            local longer = flux2.spawn(flux2.sleep, 1)
+            local ok, err = flux2.sleep(0.5)
             longer:join()
             ngx.sleep = sleep
             assert(ok, err)
