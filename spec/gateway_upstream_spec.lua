@@ -35,7 +35,7 @@ describe("the gateway's work at the service", function()
 
     --- Runs the engine until a condition holds.
     local function run(condition)
-        local until_ = core.now() + bound(10)
+        local until_ = core.now() + bound(30)
         while not condition() do
             assert(core.now() < until_, "still waiting")
             flux2.update()

@@ -159,7 +159,7 @@ noproxy = "*"]]):format(gw.url, token, round, i, round, i)
         it("take over the work of one that does not come back", function()
             if missing then return pending(missing) end
             emu:set { duration = 60 }
-            local a, b = start("a", "--lease", "1", "--active", "2"), start("b", "--lease", "1", "--active", "2")
+            local a, b = start("a", "--lease", "4", "--active", "2"), start("b", "--lease", "4", "--active", "2")
             local token = a:token "arcade"
             local accepted = a:accepted(token, "an accepted fox")
             program.until_(function() return #emu:ledger() == 1 and a:poll(token, accepted).json.data.status ~= "QUEUED" end)

@@ -5,6 +5,7 @@ local json = require "flux2.json"
 local program = require "support.program"
 local service = require "support.service"
 local shell = require "support.shell"
+local tls_front = require "support.tls_front"
 
 local gateway = {}
 local unpack = table.unpack or unpack -- luacheck: ignore 143
@@ -55,8 +56,8 @@ end
 --- Starts it again, on the same port.
 function Gateway:restart()
     os.remove(self.dir .. "/.stderr")
-    local port = self.url and self.url:match ":(%d+)$" or "0"
-    local words = { "serve", "--state", self.state, "--listen", "127.0.0.1:" .. port }
+    self.port = self.port or tls_front.free_port()
+    local words = { "serve", "--state", self.state, "--listen", "127.0.0.1:" .. self.port }
     for _, word in ipairs(self.words) do words[#words + 1] = word end
     self.pid = program.start(self.emu, self.dir, words, self.env)
     self.url = wait_for_line(self)

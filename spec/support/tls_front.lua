@@ -1,4 +1,5 @@
 --- nginx in front of an emulator: TLS and HTTP/2, with a self-signed certificate.
+local core = require "flux2.core"
 local service = require "support.service"
 local shell = require "support.shell"
 
@@ -64,12 +65,16 @@ function tls_front.make_certificate(dir, options)
         .. "-in request.pem -out cert.pem %s"):format(dir, dates)))
 end
 
---- A port that was free a moment ago.
+--- A port that is free. It is below those that the system gives to a program that wants any: no other program gets it
+--- until it is used, or between two uses.
 function tls_front.free_port()
-    local probe = require("flux2.emulator").start { port = 0 }
-    local port = probe.port
+    local probe
+    repeat
+        local number = tonumber(core.token():sub(1, 6), 16)
+        probe = require("flux2.emulator").start { port = 12000 + number % 20000 }
+    until probe
     probe:stop()
-    return port
+    return probe.port
 end
 
 --- Starts nginx in front of the emulator. options: http2 (default true), name of the certificate, and whether it has
@@ -114,7 +119,7 @@ end
 function tls_front:stop()
     run(("kill $(cat '%s/pid')"):format(self.dir))
     -- nginx removes its pid file when it has ended.
-    run(("for i in $(seq 200); do [ -e '%s/pid' ] || break; sleep 0.02; done"):format(self.dir))
+    run(("for i in $(seq 1500); do [ -e '%s/pid' ] || break; sleep 0.02; done"):format(self.dir))
     service.remove(self.dir)
 end
 
