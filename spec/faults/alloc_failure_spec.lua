@@ -28,7 +28,7 @@ describe("a Lua state without memory", function()
     end)
 
     local function fail_each(failures, pace, only)
-        local limit = step == 1 and 500 or 150
+        local limit = step == 1 and 500 or 400
         local status, text = shell.run(("timeout -k 5 %d %s spec/support/alloc_cycle.lua %d %d 1 %s %s"):format(limit,
             shell.quote(host), failures, pace,
                 shell.join { emu.url, emu.api_key, directory .. "/fox.png" }, only or ""))

@@ -13,7 +13,7 @@ local function load_c(name) return assert(package.loadlib(library, name)) end
 local use_up, free = load_c "descriptors_use_up", load_c "descriptors_free"
 local child = require "support.child"
 local new, fails = child.clients(url, { max_retries = 1 }), child.fails
-local function pump(condition) child.pump(condition, bound(10)) end
+local function pump(condition) child.pump(condition, bound(30)) end
 ]]
 
 describe("without descriptors", function()
@@ -155,15 +155,33 @@ describe("without descriptors", function()
 
     spec("an id that cannot be recorded is reported, and recorded later", function()
         emu:set { duration = 60 }
-        emu:fault { method = "POST", path = "/api/v1/images/generations", nth = 1, delay = 0.5 }
+        -- The first submission opens the connection of the others; each is answered later than the one before.
+        for nth, delay in ipairs { 0, 0.5, 3, 12 } do
+            emu:fault { method = "POST", path = "/api/v1/images/generations", nth = nth, delay = delay }
+        end
         run [[
             local reported
             flux2.on_error = function(message) reported = message end
-            local client = new { spool = dir .. "/spool" }
-            local task = assert(client:submit "accepted meanwhile")
-            flux2.sleep(0.2)
-            use_up(0)
-            pump(function() return task.id end)
+            local client = new { spool = dir .. "/spool", poll = { interval = 1.5 } }
+            local first = assert(client:submit "opens a connection")
+            pump(function() return first.id end)
+            first:cancel()
+            pump(function() return flux2.stats().jobs == 0 end)
+            local task
+            for _ = 1, 3 do
+                task = assert(client:submit "accepted meanwhile")
+                -- The record is there before the submission is sent.
+                pump(function()
+                    local file = io.open(task._record.path)
+                    if file then file:close() end
+                    return file
+                end)
+                use_up(0)
+                pump(function() return task.id end)
+                if reported then break end -- otherwise the response was there before
+                free()
+                task:cancel()
+            end
             assert(reported and reported:find("Too many open files", 1, true), reported)
             free()
             local path = task._record.path

@@ -15,9 +15,9 @@ local first = tonumber(arg[5])
 local core, flux2 = require "flux2.core", require "flux2"
 local fail_at = assert(package.loadlib(library, "fail_at"))
 local child = require "support.child"
-local client = child.clients(url) { poll = { interval = 0.01 }, timeout = 20, max_submissions_per_second = 1e6 }
+local client = child.clients(url) { poll = { interval = 0.01 }, timeout = 50, max_submissions_per_second = 1e6 }
 flux2.sleep(0.01) -- the engine's thread has started
-local function pump(condition) child.pump(condition, 20) end
+local function pump(condition) child.pump(condition, 50) end
 local function is_at_rest() return flux2.stats().jobs == 0 end
 --- Calls fn(n) for n = first, first + step, ... until the n-th allocation is not reached.
 local function each(fn)
@@ -84,7 +84,7 @@ describe("without memory on the engine's thread", function()
         run [[
             local own = assert(flux2.new {
                 provider = require("support.acme").provider(), api_key = "ak-12345", base_url = url,
-                poll = { interval = 0.01 }, timeout = 20, max_submissions_per_second = 1e6,
+                poll = { interval = 0.01 }, timeout = 50, max_submissions_per_second = 1e6,
             })
             each(function(n)
                 fail_at(n)

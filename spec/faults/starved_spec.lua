@@ -7,7 +7,7 @@ local core, flux2 = require "flux2.core", require "flux2"
 local starve = assert(package.loadlib(library, "starve"))
 local child = require "support.child"
 local new, fails = child.clients(url), child.fails
-local function pump(condition) child.pump(condition, 20) end
+local function pump(condition) child.pump(condition, 50) end
 --- Submits a task and returns it when its polling begins.
 local function polled(client)
     local task = assert(client:submit "a fox")
@@ -63,6 +63,7 @@ describe("without memory for libcurl", function()
             local client = new { poll = { interval = 0.5 } }
             local task = polled(client)
             local other = assert(client:submit "takes its time")
+            pump(function() return flux2.stats().in_flight == 1 end)
             starve("handle", 1)
             assert(task:wait(30))
             has_struck()
@@ -73,10 +74,17 @@ describe("without memory for libcurl", function()
     it("repeatedly, a poll ends like an unreachable one after poll.patience", function()
         emu:set { duration = 60 }
         run [[
-            local task = polled(new { poll = { interval = 0.02, patience = 0.1 } })
-            starve("begin", 1000)
-            local err = fails("io", "out of memory during the request to 127.0.0.1", task:wait(60))
-            assert(1000 - starve("begin", 0) >= 2 and err.task_id == task.id, tostring(err))
+            local tries
+            -- With more patience if a busy machine was late for the second attempt.
+            for _, patience in ipairs { 0.1, 2, 15 } do
+                local task = polled(new { poll = { interval = 0.02, patience = patience } })
+                starve("begin", 1000)
+                local err = fails("io", "out of memory during the request to 127.0.0.1", task:wait(60))
+                tries = 1000 - starve("begin", 0)
+                assert(err.task_id == task.id, tostring(err))
+                if tries >= 2 then break end
+            end
+            assert(tries >= 2, tries)
         ]]
     end)
 
@@ -108,11 +116,12 @@ describe("without memory for libcurl", function()
     it("to sleep, the engine does not spin, and continues", function()
         run [[
             local task = polled(new())
+            local began = core.now()
             starve("sleep", 1e9)
             assert(task:wait(30))
             flux2.sleep(0.5)
-            local tries = 1e9 - starve("handle", 0)
-            assert(tries > 0 and tries < 2000, tries .. " tries")
+            local tries, seconds = 1e9 - starve("handle", 0), core.now() - began
+            assert(tries > 0 and tries < 2000 * (1 + seconds), tries .. " tries in " .. seconds .. " s")
         ]]
     end)
 
