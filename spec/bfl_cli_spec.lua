@@ -54,8 +54,12 @@ describe("with FLUX2_PROVIDER=bfl", function()
 
     it("flux2 recover and flux2 task find a task at its own URL", function()
         emu:set { duration = 60 }
-        local code, out = run { "generate", "a fox", "--timeout", "0.5", "--json" }
-        assert.is_true(code ~= 0)
+        local code, out
+        service.with_enough_time(0.5, function(seconds)
+            code, out = run { "generate", "a fox", "--timeout", tostring(seconds), "--json" }
+            assert.is_true(code ~= 0)
+            return program.accepted(dir .. "/state/flux2/spool") == 1
+        end)
         local id = emu:ledger()[1].task_id
         emu:finish()
         local status

@@ -477,7 +477,7 @@ describe("in this process,", function()
             assert.matches("^flux2: not_found: .*task n41none", err)
             assert.equal(7, (run("task", "n41none")))
             id = running()
-            code, _, err = run("task", id, "--wait", "--timeout", tostring(bound(0.5)), "-o", "DIR/")
+            code, _, err = run("task", id, "--wait", "--timeout", tostring(bound(1)), "-o", "DIR/")
             assert.equal(14, code)
             assert.matches("The task is still running and paid for. To download its image: flux2 task ID %-%-wait\n"
                 .. "$", err)

@@ -116,7 +116,7 @@ describe("flux2 generate", function()
 
     --- Runs a shell command in which $FLUX2 is the program. Returns the exit status and stderr.
     local function in_shell(line)
-        local command = "cd '%s' && %s FLUX2='%s' timeout -k 5 60 bash -c '%s' 2>.stderr; echo $?"
+        local command = "cd '%s' && %s FLUX2='%s' timeout -k 5 120 bash -c '%s' 2>.stderr; echo $?"
         local pipe = assert(io.popen(command:format(dir, program.environment(emu, dir), program.command():gsub("'", ""), line)))
         local code = tonumber(pipe:read "*a":match "(%d+)\n$")
         pipe:close()
@@ -175,7 +175,11 @@ describe("flux2 generate", function()
         for id, command in pairs(ids) do
             emu:fault { method = "POST", body = '{"data":{"task_id":"' .. id .. '","status":"RUN\\u001b[31mNING"}}' }
             emu:fault { path = "/api/v1/tasks/*", times = 1000, body = '{"data":{"status":"RUN\\u001b[31mNING"}}' }
-            local code, out, err = run { "generate", "a fox", "--timeout", "0.5" }
+            local code, out, err
+            service.with_enough_time(0.5, function(seconds)
+                code, out, err = run { "generate", "a fox", "--timeout", tostring(seconds) }
+                return code == 14
+            end)
             assert.same({ 14, "" }, { code, out })
             assert.truthy(err:find("To download its image: " .. command .. "\n", 1, true), err)
             local listed = select(2, run { "recover", "--list" })
@@ -268,7 +272,7 @@ describe("flux2 generate", function()
 
     it("keeps a record until the image is saved, which recover downloads", function()
         emu:set { duration = 60 }
-        local code, _, err = run { "generate", "a fox", "--timeout", "2" }
+        local code, _, err = run { "generate", "a fox", "--timeout", "5" }
         assert.equal(14, code)
         local id = emu:ledger()[1].task_id
         assert.matches("flux2 task " .. id .. " %-%-wait", err)
@@ -450,7 +454,7 @@ describe("flux2 emulator", function()
             local words = { "emulator", "--duration", "0.01-0.02", "--set", "image_bytes=600" }
             for i = 2, #case do words[#words + 1] = case[i] end
             local command = case[1] == 6 and inner .. " --timeout 1; exit 6" or case[1] == 18 and inner
-                .. " --timeout 1" or inner
+                .. " --timeout 10" or inner
             for _, word in ipairs { "--", "sh", "-c", command } do words[#words + 1] = word end
             local code, _, err = program.run(nil, dir, words)
             assert.equal(case[1], code, table.concat(words, " ") .. err)

@@ -227,7 +227,13 @@ describe("the emulator's faults", function()
         it("a response that is otherwise correct", function()
             emu:fault { path = "/x", delay = 1.5 }
             assert.is_true(timed(emu.url .. "/x") >= 1.5)
-            assert.is_true(timed(emu.url .. "/x") < 1.5)
+            -- A busy machine may be slow, but not each time.
+            local least = math.huge
+            for _ = 1, 5 do
+                least = math.min(least, (timed(emu.url .. "/x")))
+                if least < 1.5 then break end
+            end
+            assert.is_true(least < 1.5, least)
         end)
 
         it("every response, as a config field", function()
@@ -238,9 +244,13 @@ describe("the emulator's faults", function()
         end)
 
         it("the pieces of a body", function()
-            emu:fault { body = "0123456789", trickle = { bytes = 2, interval = 0.4 } }
-            local first, total = timed(emu.url .. "/x")
-            assert.is_true(first < 1.2 and total >= 1.6, first .. " " .. total)
+            local first, total
+            for _ = 1, 5 do
+                emu:fault { body = "0123456789", trickle = { bytes = 2, interval = 0.4 } }
+                first, total = timed(emu.url .. "/x")
+                if total - first >= 1.2 then break end -- otherwise curl was late for the first piece
+            end
+            assert.is_true(total - first >= 1.2 and total >= 1.6, first .. " " .. total)
         end)
 
         it("until the client disconnects", function()
@@ -252,7 +262,7 @@ describe("the emulator's faults", function()
                 end)
                 assert.equal(TIMED_OUT, response.exit)
             end
-            for _ = 1, 200 do
+            for _ = 1, 2000 do
                 if emu:stats().open_connections == 0 then break end
                 emu:wait(0.01)
             end

@@ -1,5 +1,6 @@
 -- The emulator in the host's process: config, start and stop, threads, descriptors, signals, log.
 
+local bound = require "support.bound"
 local curl = require "emulator_curl"
 local emulator = require "flux2.emulator"
 local service = require "support.service"
@@ -11,7 +12,7 @@ local function output_of(command) return (select(2, shell.run(command))) end
 local function run_lua(program)
     local path = os.tmpname()
     service.write(path, ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath) .. program)
-    local exit, output = shell.run(("timeout 20 '%s' %s"):format(shell.interpreter(), path))
+    local exit, output = shell.run(("timeout %d '%s' %s"):format(bound(60), shell.interpreter(), path))
     os.remove(path)
     return output, exit
 end
@@ -170,7 +171,7 @@ describe("the emulator", function()
     local busy = [[
         local emu = assert(require("flux2.emulator").start { sync = "b64_json" })
         for i = 1, 4 do
-            os.execute("curl -q -s --noproxy '*' -m 15 -o /dev/null -H 'Content-Type: application/json' -d '" ..
+            os.execute("curl -q -s --noproxy '*' -m 40 -o /dev/null -H 'Content-Type: application/json' -d '" ..
                 '{"model":"flux-2","prompt":"picture ' .. i .. '","resolution":"2K"}' ..
                 "' -H 'Authorization: Bearer aio_emulator_key' " .. emu.url ..
                 "/api/v1/images/generations >/dev/null 2>&1 &")
@@ -181,11 +182,11 @@ describe("the emulator", function()
         emu:fault { path = "/more", endless = true }
         emu:fault { path = "/head", endless_headers = true }
         for _, path in ipairs { "hang", "late", "slow", "more", "head" } do
-            os.execute("curl -q -s --noproxy '*' -m 15 --limit-rate 1k -o /dev/null " ..
+            os.execute("curl -q -s --noproxy '*' -m 40 --limit-rate 1k -o /dev/null " ..
                 emu.url .. "/" .. path .. " >/dev/null 2>&1 &")
         end
         while emu:stats().submissions < 4 do emu:wait(0.005) end
-        assert(emu:wait(10, 5))
+        assert(emu:wait(30, 5))
     ]]
     for name, ending in pairs {
         ["the end of the program"] = "",
@@ -196,7 +197,7 @@ describe("the emulator", function()
             local before = now()
             emu:stop()
             local took = now() - before
-            io.write(took < 3 and "quick" or took) -- each pending operation takes at least 10 s
+            io.write(took < 8 and "quick" or took) -- each pending operation takes at least 30 s
             io.stdout:flush()
             os.exit(0)
         ]],
@@ -216,7 +217,7 @@ describe("the emulator", function()
 
     it("runs while the host is blocked, with 200 concurrent connections", function()
         local emu = assert(emulator.start())
-        emu:fault { path = "/late*", status = 200, body = "x", delay = 0.5, times = 200 }
+        emu:fault { path = "/late*", status = 200, body = "x", delay = 2, times = 200 }
         local output, exit = curl.run("-Z", "--parallel-max", "200", "--parallel-immediate", "-o", "/dev/null", "-w",
             "%{http_code}\n", emu.url .. "/late[1-200]")
         assert.equal(0, exit)
@@ -235,8 +236,8 @@ describe("the emulator", function()
         local before = inherited_sockets()
         local emu = assert(emulator.start())
         emu:fault { path = "/hang", hang = true }
-        os.execute("curl -q -s --noproxy '*' -m 5 -o /dev/null " .. emu.url .. "/hang &")
-        assert.is_true(emu:wait(5, 1))
+        os.execute("curl -q -s --noproxy '*' -m 30 -o /dev/null " .. emu.url .. "/hang &")
+        assert.is_true(emu:wait(bound(20), 1))
         local pid = own:match "\nPid:%s*(%d+)"
         local threads, blocked = 0, 0
         for thread in output_of("ls /proc/" .. pid .. "/task"):gmatch "%d+" do
@@ -320,7 +321,7 @@ describe("the emulator as a program", function()
         local output = output_of(([[
             cd /; dir=$(mktemp -d)
             env -u LUA_PATH -u LUA_CPATH sh -c 'exec "$@"' sh %s '%s/bin/flux2' emulator --port 0 >$dir/out 2>&1 & pid=$!
-            for i in $(seq 200); do grep -q 'Ctrl-C' $dir/out && break; sleep 0.02; done
+            for i in $(seq 1500); do grep -q 'Ctrl-C' $dir/out && break; sleep 0.02; done
             curl -q -s --noproxy '*' $(sed -n 's/^export FLUX2_BASE_URL=//p' $dir/out)/nothing
             kill -INT $pid; wait $pid; echo " exit $?"; cat $dir/out; rm -r $dir]]):format(shell.interpreter(),
             output_of("pwd"):gsub("\n", "")))
