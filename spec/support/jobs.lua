@@ -31,7 +31,7 @@ end
 --- Takes events until `condition()`; fails after `seconds`: far above a slow machine's delays, far below the 60 s of a
 -- lost wake-up.
 function jobs.wait_until(condition, seconds)
-    seconds = bound(seconds or 15)
+    seconds = bound(seconds or 30)
     local until_ = core.now() + seconds
     jobs.drain()
     while not condition() do

@@ -40,7 +40,7 @@ function program.run(emu, dir, words, options)
     local out, err = dir .. "/.stdout", dir .. "/.stderr"
     if options.stdin then service.write(dir .. "/.stdin", options.stdin) end
     local pipe = assert(io.popen(("cd %s && %s timeout -k 5 %d %s %s <%s >%s 2>%s; echo $?"):format(shell.quote(dir),
-        program.environment(emu, dir, options.env), bound(60), program.command(), shell.join(words),
+        program.environment(emu, dir, options.env), bound(120), program.command(), shell.join(words),
         options.stdin and ".stdin" or "/dev/null", out, err)))
     local code = tonumber(pipe:read "*l")
     pipe:close()

@@ -138,12 +138,12 @@ function service.exists(path)
 end
 
 --- Runs a Lua program with the interpreter of the specs; `prefix` precedes the command. Returns its exit code and
---- its output, stderr included. It has 60 seconds, or the given time.
+--- its output, stderr included. It has two minutes, or the given time.
 function service.run_lua(program, arguments, prefix, seconds)
     local file = os.tmpname()
     service.write(file, program)
     os.execute("chmod 644 " .. file) -- PREFIX may change the user
-    local code, printed = shell.run(("%s timeout -k 5 %d '%s' '%s' %s"):format(prefix or "", bound(seconds or 60),
+    local code, printed = shell.run(("%s timeout -k 5 %d '%s' '%s' %s"):format(prefix or "", bound(seconds or 120),
         shell.interpreter(),
         file, arguments or ""))
     os.remove(file)
