@@ -50,7 +50,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wpo
 CORE_PKGS := libcurl zlib
 CURL_MIN := 7.85
 SERVER_PKGS := libmicrohttpd jansson
-EMU_PKGS := $(SERVER_PKGS) cairo
+EMU_PKGS := $(SERVER_PKGS) cairo zlib
 SAN_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1
 SAN_tsan := -fsanitize=thread -O1
 SAN_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer -O1

@@ -17,7 +17,7 @@ local LAYERS = {
     lua = { includes = { "engine", "http", "base", "platform" }, system = { "curl/curl.h" } },
     server = { includes = { "base", "platform" }, system = { "microhttpd.h", "jansson.h" } },
     emulator = {
-        includes = { "server", "base", "platform" }, system = { "microhttpd.h", "jansson.h", "cairo.h", "lualib.h" },
+        includes = { "server", "base", "platform" }, system = { "microhttpd.h", "jansson.h", "cairo.h", "zlib.h" },
     },
     gateway = { includes = { "server", "base", "platform" }, system = {} },
     tester = { includes = { "server", "base", "platform" }, system = { "microhttpd.h", "lualib.h" } },

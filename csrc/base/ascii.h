@@ -15,9 +15,22 @@ static inline bool flux2_is_alphanumeric(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || flux2_is_digit(c);
 }
 
+/* As isspace in the C locale. */
+static inline bool flux2_is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
 static inline char flux2_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+/* Returns the value of a hexadecimal digit, or -1. */
+static inline int flux2_hex_value(char c)
+{
+    c = flux2_lower(c);
+    return flux2_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* Returns the position after PREFIX in TEXT, or NULL if TEXT does not begin with PREFIX. Ignores case. */

@@ -29,11 +29,9 @@ static bool is_host(const char *at, const char *end)
 {
     const char *from = at;
     if (at < end && *at == '[') {
-        for (at++; at < end && *at != ']'; at++) {
-            bool is_hex = flux2_is_digit(*at) || (flux2_lower(*at) >= 'a' && flux2_lower(*at) <= 'f');
-            if (!is_hex && *at != ':' && *at != '.')
+        for (at++; at < end && *at != ']'; at++)
+            if (flux2_hex_value(*at) < 0 && *at != ':' && *at != '.')
                 return false;
-        }
         return at < end && at > from + 1 && is_port(at + 1, end);
     }
     while (at < end && *at != ':')
@@ -77,11 +75,6 @@ static struct parts split(const char *url)
         end--;
     p.directory = end;
     return p;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 /* "a/b.png", "b.jpg?x": so that no other text is taken for a link. */
@@ -157,11 +150,11 @@ static char *join(const char *base, size_t kept, const char *text, size_t size)
 /* Cuts white space off both ends. */
 static void trim(const char **text, size_t *size)
 {
-    while (*size > 0 && is_blank(**text)) {
+    while (*size > 0 && flux2_is_space(**text)) {
         ++*text;
         --*size;
     }
-    while (*size > 0 && is_blank((*text)[*size - 1]))
+    while (*size > 0 && flux2_is_space((*text)[*size - 1]))
         --*size;
 }
 
@@ -204,7 +197,7 @@ struct origin {
 
 static bool is_host_character(char c)
 {
-    return flux2_is_digit(c) || (flux2_lower(c) >= 'a' && flux2_lower(c) <= 'z') || strchr("-.*:[]", c);
+    return flux2_is_alphanumeric(c) || strchr("-.*:[]", c);
 }
 
 /* Returns false for a URL with a user name, or with a host that could be read in two ways. */

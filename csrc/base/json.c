@@ -69,14 +69,6 @@ static bool new_value(struct reader *r, size_t *index)
 
 /* --- strings ------------------------------------------------------------------------------------ */
 
-static int hex_digit(char c)
-{
-    if (flux2_is_digit(c))
-        return c - '0';
-    c = flux2_lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Reads four hexadecimal digits. Returns -1 if there are fewer before END. */
 static long read_hex(const char *text, const char *end)
 {
@@ -85,7 +77,7 @@ static long read_hex(const char *text, const char *end)
     if (end - text < 4)
         return -1;
     for (i = 0; i < 4; i++) {
-        int digit = hex_digit(text[i]);
+        int digit = flux2_hex_value(text[i]);
         if (digit < 0)
             return -1;
         code = code * 16 + digit;

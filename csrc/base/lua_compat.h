@@ -66,8 +66,4 @@ static inline void flux2_check_lua(lua_State *L)
     lua_pop(L, 1);
 }
 
-#if LUA_VERSION_NUM < 503
-#define lua_isinteger(L, i) (lua_type((L), (i)) == LUA_TNUMBER)
-#endif
-
 #endif

@@ -56,7 +56,7 @@ double flux2_parse_number(const char *text, const char **end)
     uint64_t read = 0;
     int sign = 1, digits = 0, scale = 0;
     *end = text;
-    while (*s == ' ' || (*s >= '\t' && *s <= '\r'))
+    while (flux2_is_space(*s))
         s++;
     if (*s == '+' || *s == '-')
         sign = *s++ == '-' ? -1 : 1;

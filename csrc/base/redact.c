@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/ascii.h"
 #include "base/base64.h"
 
 static const char mark[] = "[key]";
@@ -80,17 +81,9 @@ void flux2_secrets_clear(struct flux2_secrets *s)
 
 /* --- matching ----------------------------------------------------------------------------------- */
 
-static int digit_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool is_hex_of(const char *digits, char c)
 {
-    int high = digit_value(digits[0]), low = digit_value(digits[1]);
+    int high = flux2_hex_value(digits[0]), low = flux2_hex_value(digits[1]);
     return high >= 0 && low >= 0 && (char)(high << 4 | low) == c;
 }
 

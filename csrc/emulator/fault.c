@@ -136,94 +136,73 @@ static bool read_body(struct emu_fault *f, const json_t *value, const struct err
     return f->body || fail(e, "body", "must be a string");
 }
 
-static bool read_redirect(struct emu_fault *f, const json_t *value, const struct error *e)
+static bool read_header(struct emu_fault *f, const char *name, const json_t *value, const struct error *e)
 {
-    if (!json_is_string(value))
-        return fail(e, "redirect", "must be a URL");
-    return set_header(f, "Location", value, e);
+    if (!strcmp(name, "retry_after"))
+        return set_header(f, "Retry-After", value, e);
+    return json_is_string(value) ? set_header(f, "Location", value, e) : fail(e, name, "must be a URL");
 }
 
-enum field {
-    METHOD,
-    PATH,
-    NTH,
-    EVERY,
-    TIMES,
-    CHANCE,
-    STATUS,
-    HEADERS,
-    BODY,
-    DELAY,
-    TRICKLE,
-    CUT,
-    RESET,
-    CLOSE,
-    GARBAGE,
-    ENDLESS,
-    ENDLESS_HEADERS,
-    REDIRECT,
-    RETRY_AFTER,
-    BOMB,
-    HANG,
-    ACCEPT,
-    FIELDS
-};
-static const char *const fields[FIELDS] = {
-    "method",      "path",    "nth",  "every",  "times", "chance",  "status",  "headers",         "body",
-    "delay",       "trickle", "cut",  "reset",  "close", "garbage", "endless", "endless_headers", "redirect",
-    "retry_after", "bomb",    "hang", "accept",
-};
+enum kind { TEXT, AMOUNT, FLAG, DISCONNECT, NTH, STATUS, HEADERS, HEADER, BODY, TRICKLE, GARBAGE };
 
-static bool read_field(struct emu_fault *f, enum field field, const json_t *value, const struct error *e)
+static const struct row {
+    const char *name;
+    enum kind kind;
+    size_t offset; /* of the kinds up to DISCONNECT */
+    double least;  /* AMOUNT */
+} rows[] = {
+#define AT(member) offsetof(struct emu_fault, member)
+    {"method", TEXT, AT(method), 0},
+    {"path", TEXT, AT(path), 0},
+    {"nth", NTH, 0, 0},
+    {"every", AMOUNT, AT(every), 1},
+    {"times", AMOUNT, AT(times), 1},
+    {"chance", AMOUNT, AT(chance), 0},
+    {"status", STATUS, 0, 0},
+    {"headers", HEADERS, 0, 0},
+    {"body", BODY, 0, 0},
+    {"delay", AMOUNT, AT(delay), 0},
+    {"trickle", TRICKLE, 0, 0},
+    {"cut", AMOUNT, AT(cut), 0},
+    {"reset", DISCONNECT, AT(reset), 0},
+    {"close", DISCONNECT, AT(close), 0},
+    {"garbage", GARBAGE, 0, 0},
+    {"endless", FLAG, AT(endless), 0},
+    {"endless_headers", FLAG, AT(endless_headers), 0},
+    {"redirect", HEADER, 0, 0},
+    {"retry_after", HEADER, 0, 0},
+    {"bomb", AMOUNT, AT(bomb), 1},
+    {"hang", FLAG, AT(hang), 0},
+    {"accept", FLAG, AT(accept), 0},
+};
+#define ROWS (sizeof rows / sizeof *rows)
+
+static bool read_field(struct emu_fault *f, const struct row *row, const json_t *value, const struct error *e)
 {
-    const char *name = fields[field];
-    switch (field) {
-    case METHOD:
-        return read_text(&f->method, name, value, e);
-    case PATH:
-        return read_text(&f->path, name, value, e);
+    void *member = (char *)f + row->offset;
+    switch (row->kind) {
+    case TEXT:
+        return read_text(member, row->name, value, e);
+    case AMOUNT:
+        return read_amount(member, row->name, value, row->least, e);
+    case FLAG:
+        return read_flag(member, row->name, value, e);
+    case DISCONNECT:
+        return read_disconnect(member, row->name, value, e);
     case NTH:
         return read_nth(f, value, e);
-    case EVERY:
-        return read_amount(&f->every, name, value, 1, e);
-    case TIMES:
-        return read_amount(&f->times, name, value, 1, e);
-    case CHANCE:
-        return read_amount(&f->chance, name, value, 0, e);
     case STATUS:
         return read_status(f, value, e);
     case HEADERS:
         return read_headers(f, value, e);
+    case HEADER:
+        return read_header(f, row->name, value, e);
     case BODY:
         return read_body(f, value, e);
-    case DELAY:
-        return read_amount(&f->delay, name, value, 0, e);
     case TRICKLE:
         return read_trickle(f, value, e);
-    case CUT:
-        return read_amount(&f->cut, name, value, 0, e);
-    case RESET:
-        return read_disconnect(&f->reset, name, value, e);
-    case CLOSE:
-        return read_disconnect(&f->close, name, value, e);
     case GARBAGE:
         return read_garbage(f, value, e);
-    case ENDLESS:
-        return read_flag(&f->endless, name, value, e);
-    case ENDLESS_HEADERS:
-        return read_flag(&f->endless_headers, name, value, e);
-    case REDIRECT:
-        return read_redirect(f, value, e);
-    case RETRY_AFTER:
-        return set_header(f, "Retry-After", value, e);
-    case BOMB:
-        return read_amount(&f->bomb, name, value, 1, e);
-    case HANG:
-        return read_flag(&f->hang, name, value, e);
-    case ACCEPT:
-        return read_flag(&f->accept, name, value, e);
-    case FIELDS:
-        break;
     }
     return false;
 }
@@ -250,14 +229,14 @@ static bool read_spec(struct emu_fault *f, const json_t *spec, const struct erro
 {
     const char *name;
     json_t *value;
-    int i;
+    size_t i;
     json_object_foreach((json_t *)spec, name, value)
     {
-        for (i = 0; i < FIELDS && strcmp(name, fields[i]); i++)
+        for (i = 0; i < ROWS && strcmp(name, rows[i].name); i++)
             ;
-        if (i == FIELDS)
+        if (i == ROWS)
             return fail(e, name, "is not a fault field");
-        if (!read_field(f, (enum field)i, value, e))
+        if (!read_field(f, &rows[i], value, e))
             return false;
     }
     derive_members(f, spec);
@@ -378,8 +357,8 @@ json_t *flux2_emu_faults_view(const struct emu_faults *faults)
 json_t *flux2_emu_fault_fields(void)
 {
     json_t *names = json_array();
-    int i;
-    for (i = 0; i < FIELDS; i++)
-        json_array_append_new(names, json_string(fields[i]));
+    size_t i;
+    for (i = 0; i < ROWS; i++)
+        json_array_append_new(names, json_string(rows[i].name));
     return names;
 }

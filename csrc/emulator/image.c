@@ -4,8 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "base/hash.h"
+#include <zlib.h>
 
 #define MEGAPIXEL (1024.0 * 1024.0)
 
@@ -68,12 +67,14 @@ static void put_be32(unsigned char *p, uint32_t value)
 static void put_chunk(struct flux2_bytes *b, const char *type, const void *data, size_t len)
 {
     unsigned char number[4];
-    uint32_t crc = flux2_crc32(flux2_crc32(0, type, 4), data, len);
+    uLong crc = crc32(0, (const Bytef *)type, 4);
+    if (len > 0) /* of nothing it would be 0 */
+        crc = crc32(crc, data, (uInt)len);
     put_be32(number, (uint32_t)len);
     flux2_bytes_append(b, number, 4);
     flux2_bytes_append(b, type, 4);
     flux2_bytes_append(b, data, len);
-    put_be32(number, crc);
+    put_be32(number, (uint32_t)crc);
     flux2_bytes_append(b, number, 4);
 }
 

@@ -201,8 +201,7 @@ static int emulator_start(lua_State *L)
     *emu = flux2_emu_start(settings, err, sizeof(err), &misuse);
     if (*emu)
         return 1;
-    lua_pushnil(L);
-    lua_pushstring(L, err);
+    flux2_lua_fail(L, err);
     lua_pushboolean(L, misuse);
     return 3;
 }
@@ -226,13 +225,10 @@ static int emulator_call(lua_State *L)
     arg = check_json(L, 3);
     result = new_value(L);
     *result = flux2_emu_call(emu, command, arg, err, sizeof(err));
-    if (*result) {
-        push_json(L, *result);
-        return 1;
-    }
-    lua_pushnil(L);
-    lua_pushstring(L, err);
-    return 2;
+    if (!*result)
+        return flux2_lua_fail(L, err);
+    push_json(L, *result);
+    return 1;
 }
 
 static int emulator_port(lua_State *L)

@@ -11,7 +11,8 @@ static double lattice(uint64_t seed, double cell)
     return flux2_random_unit(&state) * 2 - 1;
 }
 
-double flux2_emu_noise_value(uint64_t seed, double x)
+/* Value noise between -1 and 1 with a feature size of about 1. */
+static double value_noise(uint64_t seed, double x)
 {
     double cell = floor(x), t = x - cell;
     double ease = t * t * t * (t * (t * 6 - 15) + 10);
@@ -23,7 +24,7 @@ double flux2_emu_noise_fractal(uint64_t seed, double x, int octaves)
     double sum = 0, height = 0.5;
     int i;
     for (i = 0; i < octaves; i++, x *= 2.03, height *= 0.5)
-        sum += flux2_emu_noise_value(seed + (uint64_t)i, x) * height;
+        sum += value_noise(seed + (uint64_t)i, x) * height;
     return sum;
 }
 
@@ -32,7 +33,7 @@ double flux2_emu_noise_ridged(uint64_t seed, double x, int octaves)
     double sum = 0, height = 0.5, total = 0;
     int i;
     for (i = 0; i < octaves; i++, x *= 2.07, height *= 0.47) {
-        sum += (1 - fabs(flux2_emu_noise_value(seed + (uint64_t)i, x))) * height;
+        sum += (1 - fabs(value_noise(seed + (uint64_t)i, x))) * height;
         total += height;
     }
     return sum / total;

@@ -4,10 +4,7 @@
 
 #include <stdint.h>
 
-/* Value noise between -1 and 1 with a feature size of about 1. */
-double flux2_emu_noise_value(uint64_t seed, double x);
-
-/* Fractal noise: a sum of octaves of value noise, for hills. */
+/* Fractal noise: a sum of octaves of value noise, for hills. The first octave has a feature size of about 1. */
 double flux2_emu_noise_fractal(uint64_t seed, double x, int octaves);
 
 /* Ridged fractal noise between 0 and 1 with sharp crests, for mountains. */

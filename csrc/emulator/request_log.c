@@ -13,7 +13,7 @@ bool flux2_emu_log_start(struct emu_request_log *log, size_t capacity, size_t bo
     return log->ring != NULL;
 }
 
-void flux2_emu_log_entry_free(struct emu_log_entry *entry)
+static void free_entry(struct emu_log_entry *entry)
 {
     free(entry->path);
     flux2_bytes_free(&entry->headers);
@@ -25,7 +25,7 @@ void flux2_emu_log_free(struct emu_request_log *log)
 {
     size_t i;
     for (i = 0; log->ring && i < log->count; i++)
-        flux2_emu_log_entry_free(&log->ring[i]);
+        free_entry(&log->ring[i]);
     free(log->ring);
     log->ring = NULL;
 }
@@ -35,11 +35,11 @@ void flux2_emu_log_add(struct emu_request_log *log, struct emu_log_entry *entry)
     log->requests++;
     log->by_status[entry->status >= 0 && entry->status < 1000 ? entry->status : 0]++;
     if (!log->capacity) {
-        flux2_emu_log_entry_free(entry);
+        free_entry(entry);
         return;
     }
     if (log->count == log->capacity)
-        flux2_emu_log_entry_free(&log->ring[log->next]);
+        free_entry(&log->ring[log->next]);
     else
         log->count++;
     log->ring[log->next] = *entry;
@@ -50,12 +50,9 @@ void flux2_emu_log_add(struct emu_request_log *log, struct emu_log_entry *entry)
 static json_t *headers_view(const struct flux2_bytes *headers)
 {
     json_t *view = json_object();
-    const char *p = headers->data, *end = headers->data + headers->size;
-    while (p < end) {
-        const char *value = p + strlen(p) + 1;
-        json_object_set_new_nocheck(view, p, json_stringn_nocheck(value, strlen(value)));
-        p = value + strlen(value) + 1;
-    }
+    const char *at = headers->data, *end = headers->data + headers->size, *name, *value;
+    while (flux2_pair_next(&at, end, &name, &value))
+        json_object_set_new_nocheck(view, name, json_stringn_nocheck(value, strlen(value)));
     return view;
 }
 
@@ -90,7 +87,7 @@ json_t *flux2_emu_log_requests(const struct emu_request_log *log)
 
 json_t *flux2_emu_log_stats(const struct emu_request_log *log)
 {
-    json_t *stats = json_object(), *by_status = json_object();
+    json_t *by_status = json_object();
     char name[16];
     int i;
     for (i = 0; i < 1000; i++) {
@@ -99,14 +96,9 @@ json_t *flux2_emu_log_stats(const struct emu_request_log *log)
         snprintf(name, sizeof(name), "%d", i);
         json_object_set_new(by_status, name, json_integer((json_int_t)log->by_status[i]));
     }
-    json_object_set_new(stats, "requests", json_integer((json_int_t)log->requests));
-    json_object_set_new(stats, "submissions", json_integer((json_int_t)log->submissions));
-    json_object_set_new(stats, "polls", json_integer((json_int_t)log->polls));
-    json_object_set_new(stats, "downloads", json_integer((json_int_t)log->downloads));
-    json_object_set_new(stats, "connections", json_integer((json_int_t)log->connections));
-    json_object_set_new(stats, "open_connections", json_integer((json_int_t)log->open_connections));
-    json_object_set_new(stats, "bytes_out",
-                        json_integer((json_int_t)atomic_load_explicit(&log->bytes_out, memory_order_relaxed)));
-    json_object_set_new(stats, "by_status", by_status);
-    return stats;
+    return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "requests", (json_int_t)log->requests, "submissions",
+                     (json_int_t)log->submissions, "polls", (json_int_t)log->polls, "downloads",
+                     (json_int_t)log->downloads, "connections", (json_int_t)log->connections, "open_connections",
+                     (json_int_t)log->open_connections, "bytes_out",
+                     (json_int_t)atomic_load_explicit(&log->bytes_out, memory_order_relaxed), "by_status", by_status);
 }

@@ -38,7 +38,6 @@ void flux2_emu_log_free(struct emu_request_log *log);
 
 /* Logs and counts a request. Takes ownership of ENTRY's members. */
 void flux2_emu_log_add(struct emu_request_log *log, struct emu_log_entry *entry);
-void flux2_emu_log_entry_free(struct emu_log_entry *entry);
 
 /* Return the log, oldest first, as a new array, and the counters as a new object. */
 json_t *flux2_emu_log_requests(const struct emu_request_log *log);

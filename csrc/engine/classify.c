@@ -6,11 +6,6 @@
 
 #include "base/text_span.h"
 
-static bool is_success(int status)
-{
-    return status >= 200 && status <= 299;
-}
-
 bool flux2_classify_is_temporary(double number)
 {
     if (number == 408 || number == 425 || number == 429)
@@ -92,7 +87,7 @@ enum http_class {
 
 static enum http_class http_class_of(const struct flux2_outcome *o)
 {
-    if (is_success(o->status))
+    if (flux2_is_success_status(o->status))
         return HTTP_SUCCESS;
     if (o->status == 301 || o->status == 307 || o->status == 308)
         return HTTP_MOVED;
@@ -140,9 +135,10 @@ static enum flux2_claim claim_of_refusal(const struct flux2_response_schema *sch
 static bool deciding_number(int status, const struct flux2_response *r, double *number)
 {
     double code = r->has_code_number ? r->code_number : 0;
-    bool code_counts = r->has_code_number && (is_success(status) || (status == 400 && code > 400 && code < 500));
+    bool code_counts = r->has_code_number &&
+                       (flux2_is_success_status(status) || (status == 400 && code > 400 && code < 500));
     *number = code_counts ? code : status;
-    return code_counts || !is_success(status);
+    return code_counts || !flux2_is_success_status(status);
 }
 
 static bool is_gone(int status)
@@ -283,6 +279,6 @@ bool flux2_classify_may_retry(enum flux2_request_kind kind, const struct flux2_o
 bool flux2_classify_may_appear(const struct flux2_outcome *o, const struct flux2_response *r)
 {
     if (o->failure == FLUX2_FAILURE_NONE)
-        return !is_success(o->status);
+        return !flux2_is_success_status(o->status);
     return o->failure == FLUX2_FAILURE_SIGNATURE || flux2_classify_may_retry(FLUX2_REQUEST_DOWNLOAD, o, r);
 }

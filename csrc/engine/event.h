@@ -68,7 +68,7 @@ struct flux2_event {
     double progress;   /* 0 to 1, if has_progress */
     double credits;    /* ACCEPTED: what the task costs; below 0: unknown */
     double elapsed;    /* seconds since the job began */
-    double seconds;    /* EXCHANGED: the duration of the request */
+    double seconds;    /* REQUEST: the duration of the request */
     double pause;      /* REQUEST: seconds until the next request; below 0: there is none */
     unsigned attempts; /* sends of the last request, retries included */
     unsigned polls;    /* polls sent so far */

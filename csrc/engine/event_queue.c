@@ -4,7 +4,7 @@
 #include "platform/thread.h"
 #include "platform/wakeup.h"
 
-atomic_size_t flux2_update_reasons;
+atomic_size_t flux2_pending_work;
 
 int flux2_event_queue_open(struct flux2_event_queue *queue)
 {
@@ -23,7 +23,7 @@ void flux2_event_queue_close(struct flux2_event_queue *queue)
         flux2_event_free(event);
     }
     queue->last = NULL;
-    atomic_fetch_sub(&flux2_update_reasons, flux2_event_queue_count(queue));
+    atomic_fetch_sub(&flux2_pending_work, flux2_event_queue_count(queue));
     flux2_wakeup_close(&queue->wake);
     flux2_mutex_destroy(&queue->lock);
 }
@@ -62,7 +62,7 @@ void flux2_event_queue_post(struct flux2_event_queue *queue, struct flux2_event 
             added++;
         }
     }
-    atomic_fetch_add_explicit(&flux2_update_reasons, added, memory_order_relaxed);
+    atomic_fetch_add_explicit(&flux2_pending_work, added, memory_order_relaxed);
     /* Signalled when the first event arrives, under the lock, so that the descriptor always matches the count. */
     if (added > 0 && atomic_fetch_add_explicit(&queue->count, added, memory_order_release) == 0)
         flux2_wakeup_signal(&queue->wake);
@@ -103,7 +103,7 @@ void flux2_event_queue_drop(struct flux2_event_queue *queue)
     atomic_fetch_sub(&queue->bytes, weight_of(event));
     if (atomic_fetch_sub_explicit(&queue->count, 1, memory_order_release) == 1)
         flux2_wakeup_drain(&queue->wake);
-    atomic_fetch_sub_explicit(&flux2_update_reasons, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&flux2_pending_work, 1, memory_order_relaxed);
     flux2_mutex_unlock(&queue->lock);
     flux2_event_free(event);
 }

@@ -23,7 +23,7 @@ struct flux2_event_queue {
 /* The number of reasons for an update in this process: the waiting events of all queues, and accounts with collector
  * steps that are due (gc_pressure.h). It is never below the count of a queue. One static variable, so that an update
  * without a reason reads one cache line. Any thread. */
-extern atomic_size_t flux2_update_reasons;
+extern atomic_size_t flux2_pending_work;
 
 /* Opens the queue. Returns 0 or an errno value. */
 int flux2_event_queue_open(struct flux2_event_queue *queue);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text_span.h"
 #include "engine/classify.h"
 #include "engine/response_reader.h"
 
@@ -22,12 +23,8 @@ bool flux2_job_copy(char **out, const char *text)
 
 bool flux2_job_copy_body(char **out, const char *data, size_t size)
 {
-    *out = data ? malloc(size + 1) : NULL;
-    if (!*out)
-        return !data;
-    memcpy(*out, data, size);
-    (*out)[size] = '\0';
-    return true;
+    *out = data ? flux2_text_copy(data, size) : NULL;
+    return !data || *out;
 }
 
 void *flux2_job_new(size_t size, const struct flux2_job_type *type, uint64_t id, struct flux2_profile *profile,
@@ -41,7 +38,6 @@ void *flux2_job_new(size_t size, const struct flux2_job_type *type, uint64_t id,
     j->lane = FLUX2_LANE_OTHERS;
     j->profile = profile ? flux2_profile_hold(profile) : NULL;
     j->deadline = seconds > 0 ? seconds : INFINITY;
-    j->heap_index = SIZE_MAX;
     if (flux2_job_copy(&j->url, url))
         return j;
     flux2_job_free(j);

@@ -22,9 +22,6 @@ enum flux2_job_phase {
     FLUX2_PHASE_ENDED,     /* its last event was created */
 };
 
-/* The limiter's queue for a request of the job. The queues take turns. */
-enum flux2_lane { FLUX2_LANE_SUBMISSIONS, FLUX2_LANE_POLLS, FLUX2_LANE_OTHERS, FLUX2_LANES };
-
 struct flux2_job;
 
 enum flux2_input_kind {
@@ -80,7 +77,7 @@ struct flux2_job {
     enum flux2_obstacle obstacle;  /* why its request cannot be sent */
 
     /* used by job_table.c and limiter.c */
-    size_t heap_index;                         /* in the table's heap; SIZE_MAX: in none */
+    size_t heap_index;                         /* in the table's heap */
     struct flux2_job *next, *previous, *child; /* in a queue or a pairing heap */
     bool may_connect;                          /* counted: its request may need a new connection */
     bool dedicated;                            /* counted: its request is on a dedicated connection */
@@ -144,7 +141,7 @@ bool flux2_job_end(struct flux2_job *job, const struct flux2_input *input, struc
 /* Returns whether there is an HTTP response with a 2xx status. */
 static inline bool flux2_outcome_is_success(const struct flux2_outcome *o)
 {
-    return o->failure == FLUX2_FAILURE_NONE && o->status >= 200 && o->status < 300;
+    return o->failure == FLUX2_FAILURE_NONE && flux2_is_success_status(o->status);
 }
 
 #endif

@@ -110,8 +110,7 @@ static void sift_down(struct flux2_job_table *a, size_t i)
 
 void flux2_job_table_moved(struct flux2_job_table *a, struct flux2_job *job)
 {
-    if (job->heap_index != SIZE_MAX)
-        sift_down(a, sift_up(a, job->heap_index));
+    sift_down(a, sift_up(a, job->heap_index));
 }
 
 struct flux2_job *flux2_job_table_first(const struct flux2_job_table *a)
@@ -124,7 +123,7 @@ struct flux2_job *flux2_job_table_first(const struct flux2_job_table *a)
 bool flux2_job_table_add(struct flux2_job_table *a, struct flux2_job *job)
 {
     /* At most half full, so that searches are short and end at an empty slot. */
-    if ((a->count + 1) * 2 > a->slot_count && !resize(a, a->slot_count ? a->slot_count * 2 : 64))
+    if ((a->heap_count + 1) * 2 > a->slot_count && !resize(a, a->slot_count ? a->slot_count * 2 : 64))
         return false;
     if (a->heap_count == a->heap_capacity) {
         size_t capacity = a->heap_capacity ? a->heap_capacity * 2 : 64;
@@ -135,7 +134,6 @@ bool flux2_job_table_add(struct flux2_job_table *a, struct flux2_job *job)
         a->heap_capacity = capacity;
     }
     put(a, job);
-    a->count++;
     place(a, a->heap_count++, job);
     sift_up(a, job->heap_index);
     return true;
@@ -149,10 +147,9 @@ void flux2_job_table_remove(struct flux2_job_table *a, struct flux2_job *job)
         place(a, i, last);
         flux2_job_table_moved(a, last);
     }
-    job->heap_index = SIZE_MAX;
     remove_id(a, job->id);
     /* Memory shrinks after a burst; the threshold of one eighth prevents frequent resizing. */
-    if (--a->count < a->slot_count / 8 && a->slot_count > 64)
+    if (a->heap_count < a->slot_count / 8 && a->slot_count > 64)
         resize(a, a->slot_count / 2);
     if (a->heap_count < a->heap_capacity / 8 && a->heap_capacity > 64) {
         struct flux2_job **heap = realloc(a->heap, a->heap_capacity / 2 * sizeof(struct flux2_job *));

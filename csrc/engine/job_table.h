@@ -14,9 +14,8 @@
 struct flux2_job_table {
     struct flux2_job **slots; /* hash table by id with open addressing, owned */
     size_t slot_count;        /* a power of two, or 0 */
-    size_t count;             /* jobs */
     struct flux2_job **heap;  /* binary heap by flux2_job_table_time, owned */
-    size_t heap_count;        /* jobs in the heap: those with a time */
+    size_t heap_count;        /* jobs */
     size_t heap_capacity;     /* of `heap` */
 };
 

@@ -131,13 +131,14 @@ static void raise_rate(double *rate, double *next_turn, double joining)
 /* The limits of a group are the largest of its profiles: a profile with lower limits slows down only itself. */
 static void join_group(struct flux2_limiter *g, struct flux2_profile *p)
 {
+    int lane;
     if (p->limits.group)
         return;
     struct flux2_limit_group *group = p->limits.group = find_group(g, p);
     if (group->max_in_flight == 0)
-        group->rates = p->rates;
-    raise_rate(&group->rates.submissions, &group->next_turns.submission, p->rates.submissions);
-    raise_rate(&group->rates.polls, &group->next_turns.poll, p->rates.polls);
+        memcpy(group->rates, p->rates, sizeof group->rates);
+    for (lane = 0; lane < FLUX2_LANES; lane++)
+        raise_rate(&group->rates[lane], &group->next_turns[lane], p->rates[lane]);
     if (p->max_in_flight > group->max_in_flight)
         group->max_in_flight = p->max_in_flight;
 }
@@ -235,13 +236,7 @@ static double opens(double rate, double next)
 static double lane_opens(const struct flux2_profile *p, enum flux2_lane lane)
 {
     const struct flux2_limit_group *group = p->limits.group;
-    if (lane == FLUX2_LANE_SUBMISSIONS)
-        return fmax(opens(p->rates.submissions, p->limits.next_turns.submission),
-                    opens(group->rates.submissions, group->next_turns.submission));
-    if (lane == FLUX2_LANE_POLLS)
-        return fmax(opens(p->rates.polls, p->limits.next_turns.poll),
-                    opens(group->rates.polls, group->next_turns.poll));
-    return 0;
+    return fmax(opens(p->rates[lane], p->limits.next_turns[lane]), opens(group->rates[lane], group->next_turns[lane]));
 }
 
 /* Returns whether JOB is a submission and polls share connections, or may do so. */
@@ -259,24 +254,17 @@ static bool has_connection(const struct flux2_profile *p, const struct flux2_job
     return p->limits.group->dedicated < DEDICATED_MAX || !is_dedicated(p, job);
 }
 
-static double after_turn(double rate, double next, double now)
+static void count_turn(double rate, double *next, double now)
 {
-    return rate > 0 ? fmax(next, now) + 1 / rate : next;
-}
-
-static void count_turn(const struct flux2_rates *rates, struct flux2_next_turns *next, enum flux2_lane lane, double now)
-{
-    if (lane == FLUX2_LANE_SUBMISSIONS)
-        next->submission = after_turn(rates->submissions, next->submission, now);
-    if (lane == FLUX2_LANE_POLLS)
-        next->poll = after_turn(rates->polls, next->poll, now);
+    if (rate > 0)
+        *next = fmax(*next, now) + 1 / rate;
 }
 
 static void take_turn(struct flux2_profile *p, enum flux2_lane lane, double now)
 {
     p->limits.turn = (lane + 1) % FLUX2_LANES;
-    count_turn(&p->rates, &p->limits.next_turns, lane, now);
-    count_turn(&p->limits.group->rates, &p->limits.group->next_turns, lane, now);
+    count_turn(p->rates[lane], &p->limits.next_turns[lane], now);
+    count_turn(p->limits.group->rates[lane], &p->limits.group->next_turns[lane], now);
 }
 
 /* Returns the next job of P that may send; NULL if none may. */

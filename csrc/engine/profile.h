@@ -20,29 +20,22 @@ struct flux2_queue {
     struct flux2_job *first, *last;
 };
 
-/* Requests per second of all jobs together; 0: unlimited. */
-struct flux2_rates {
-    double submissions, polls;
-};
-
-/* The times of the next requests at exactly the allowed rate. */
-struct flux2_next_turns {
-    double submission, poll;
-};
+/* The limiter's queue for a request of a job. The queues take turns. */
+enum flux2_lane { FLUX2_LANE_SUBMISSIONS, FLUX2_LANE_POLLS, FLUX2_LANE_OTHERS, FLUX2_LANES };
 
 /* The limits of one origin and key, shared by its profiles. */
 struct flux2_limit_group {
     struct flux2_limit_group *next; /* in the limiter's list */
     char *name;                     /* owned; NULL: the group of a single profile */
     unsigned max_in_flight;         /* maximum of its profiles; 0: it has none yet */
-    struct flux2_rates rates;       /* maximum of its profiles */
-    struct flux2_next_turns next_turns;
-    unsigned in_flight; /* requests in flight */
-    unsigned dedicated; /* requests in flight on dedicated connections */
-    bool is_known;      /* `multiplexed` is known */
-    bool multiplexed;   /* the origin uses HTTP/2: requests share connections */
-    double window;      /* concurrent requests after "too many requests"; below 1: unlimited */
-    double not_before;  /* no request before this time, as the service asked */
+    double rates[FLUX2_LANES];      /* maximum of its profiles */
+    double next_turns[FLUX2_LANES]; /* the time of the next request at exactly this rate */
+    unsigned in_flight;             /* requests in flight */
+    unsigned dedicated;             /* requests in flight on dedicated connections */
+    bool is_known;                  /* `multiplexed` is known */
+    bool multiplexed;               /* the origin uses HTTP/2: requests share connections */
+    double window;                  /* concurrent requests after "too many requests"; below 1: unlimited */
+    double not_before;              /* no request before this time, as the service asked */
 };
 
 struct flux2_profile {
@@ -55,9 +48,9 @@ struct flux2_profile {
     struct flux2_poll_policy poll_policy;
     struct flux2_response_schema *schema; /* one reference */
 
-    struct flux2_rates rates;
-    unsigned max_in_flight; /* concurrent requests: one connection each, unless they can share one */
-    size_t max_queued;      /* bytes of events that the host has not taken: beyond this nothing is sent */
+    double rates[FLUX2_LANES]; /* requests per second of all jobs together; 0: unlimited */
+    unsigned max_in_flight;    /* concurrent requests: one connection each, unless they can share one */
+    size_t max_queued;         /* bytes of events that the host has not taken: beyond this nothing is sent */
 
     bool observed; /* each request creates a REQUEST event */
 
@@ -69,12 +62,12 @@ struct flux2_profile {
     struct {
         struct flux2_queue submissions, others; /* ready jobs */
         struct flux2_job *polls;                /* ready polls, a heap by estimated completion time */
-        unsigned turn;                          /* the lane that is served next: enum flux2_lane */
-        struct flux2_next_turns next_turns;
-        unsigned in_flight;              /* requests in flight */
-        struct flux2_profile *next;      /* in the limiter's list */
-        struct flux2_limit_group *group; /* NULL: no job yet */
-        struct flux2_limit_group own;    /* the group if it is not shared */
+        unsigned turn;                          /* the lane that is served next */
+        double next_turns[FLUX2_LANES];         /* as in the group */
+        unsigned in_flight;                     /* requests in flight */
+        struct flux2_profile *next;             /* in the limiter's list */
+        struct flux2_limit_group *group;        /* NULL: no job yet */
+        struct flux2_limit_group own;           /* the group if it is not shared */
     } limits;
 };
 

@@ -145,7 +145,7 @@ bool flux2_field_amount(const struct flux2_json_value *root, const struct flux2_
 
 static const char *skip_blanks(const char *at, const char *end)
 {
-    while (at < end && (*at == ' ' || (*at >= '\t' && *at <= '\r')))
+    while (at < end && flux2_is_space(*at))
         at++;
     return at;
 }

@@ -310,10 +310,9 @@ static void judge(struct reading *r)
 {
     const struct flux2_response_source *s = r->source;
     struct flux2_response *out = r->out;
-    bool is_success = s->outcome->status >= 200 && s->outcome->status <= 299;
     read_status(r);
     out->has_progress = flux2_field_progress(r->root, &r->schema->progress, &out->progress);
-    if (!is_success) {
+    if (!flux2_is_success_status(s->outcome->status)) {
         if (is_submission(r))
             keep_id(r);
         refuse(r);

@@ -126,11 +126,7 @@ static int serve(lua_State *L)
     c.large_target = g->upload_target = copy_text(L, luaL_checkstring(L, -1));
     lua_pop(L, 1);
     g->server = flux2_request_server_start(&c, err, sizeof err);
-    if (g->server)
-        return 1;
-    lua_pushnil(L);
-    lua_pushstring(L, err);
-    return 2;
+    return g->server ? 1 : flux2_lua_fail(L, err);
 }
 
 /* --- requests -------------------------------------------------------------------------------------- */
@@ -138,10 +134,9 @@ static int serve(lua_State *L)
 /* Headers of the same name are joined by ", ". */
 static void push_headers(lua_State *L, const struct flux2_served_request *r)
 {
-    const char *name = r->headers, *end = r->headers + r->headers_size;
+    const char *at = r->headers, *end = r->headers + r->headers_size, *name, *value;
     lua_newtable(L);
-    while (name < end) {
-        const char *value = name + strlen(name) + 1;
+    while (flux2_pair_next(&at, end, &name, &value)) {
         lua_getfield(L, -1, name);
         if (lua_isnil(L, -1))
             lua_pushstring(L, value);
@@ -149,7 +144,6 @@ static void push_headers(lua_State *L, const struct flux2_served_request *r)
             lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), value);
         lua_setfield(L, -3, name);
         lua_pop(L, 1);
-        name = value + strlen(value) + 1;
     }
 }
 
@@ -219,13 +213,7 @@ static int server_respond(lua_State *L)
     r.headers = lines->data ? lines->data : "";
     r.headers_size = lines->size;
     int rc = flux2_request_server_respond(g->server, id, &r);
-    if (rc == 0) {
-        lua_pushboolean(L, 1);
-        return 1;
-    }
-    lua_pushnil(L);
-    lua_pushstring(L, strerror(rc < 0 ? 0 : rc));
-    return 2;
+    return flux2_lua_succeed_unless(L, rc ? strerror(rc < 0 ? 0 : rc) : NULL);
 }
 
 /* server:quiesce() */
@@ -279,13 +267,7 @@ static int sync_paths(lua_State *L)
         lua_pop(L, 1);
     }
     int rc = flux2_file_sync_all(paths, count);
-    if (rc == 0) {
-        lua_pushboolean(L, 1);
-        return 1;
-    }
-    lua_pushnil(L);
-    lua_pushstring(L, flux2_file_reason(rc));
-    return 2;
+    return flux2_lua_succeed_unless(L, rc ? flux2_file_reason(rc) : NULL);
 }
 
 /* terminations(begin) -> the SIGTERMs since the first call with BEGIN */

@@ -37,6 +37,11 @@ enum flux2_idempotency {
     FLUX2_IDEMPOTENT,     /* may be sent again */
 };
 
+static inline bool flux2_is_success_status(int status)
+{
+    return status >= 200 && status <= 299;
+}
+
 /* The result of one request, without its body. */
 struct flux2_outcome {
     enum flux2_failure failure; /* NONE: there is a response */

@@ -2,8 +2,8 @@
 #include "lua/binding.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/lua_type.h"
 #include "http/outcome.h"
 
 #define MEMORY_TYPE "flux2.memory"
@@ -14,13 +14,6 @@ const char *const flux2_core_failures[] = {
 #undef X
         NULL,
 };
-
-int flux2_core_fail(lua_State *L, const char *message)
-{
-    lua_pushnil(L);
-    lua_pushstring(L, message);
-    return 2;
-}
 
 void flux2_core_new_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods)
 {
@@ -48,4 +41,51 @@ char **flux2_core_push_memory(lua_State *L)
     *memory = NULL;
     luaL_setmetatable(L, MEMORY_TYPE);
     return memory;
+}
+
+/* --- tables ------------------------------------------------------------------------------------------------------- */
+
+void flux2_core_set_text(lua_State *L, const char *name, const char *text)
+{
+    if (!text || !*text)
+        return;
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, name);
+}
+
+void flux2_core_set_true(lua_State *L, const char *name)
+{
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, name);
+}
+
+size_t flux2_core_list_size(lua_State *L, int list, const char *name)
+{
+    if (lua_type(L, list) != LUA_TTABLE)
+        luaL_error(L, "'%s' must be a list", name);
+    return lua_rawlen(L, list);
+}
+
+const char *flux2_core_push_item(lua_State *L, int list, size_t i, const char *name, size_t *size)
+{
+    lua_rawgeti(L, list, (int)i + 1);
+    if (lua_type(L, -1) != LUA_TSTRING)
+        luaL_error(L, "'%s' must be a list of strings", name);
+    return lua_tolstring(L, -1, size);
+}
+
+void flux2_core_read_strings(lua_State *L, int list, const char *name, struct flux2_string_list *out)
+{
+    size_t i, n = flux2_core_list_size(L, list, name);
+    flux2_string_list_free(out);
+    out->at = calloc(n ? n : 1, sizeof *out->at);
+    if (!out->at)
+        luaL_error(L, "not enough memory");
+    for (i = 0; i < n; i++) {
+        out->at[i] = strdup(flux2_core_push_item(L, list, i, name, NULL));
+        if (!out->at[i])
+            luaL_error(L, "not enough memory");
+        out->count = i + 1;
+        lua_pop(L, 1);
+    }
 }

@@ -15,7 +15,4 @@ void flux2_core_fill_buffer(lua_State *L, struct flux2_buffer *buffer, char *dat
 /* Returns the bytes of the string or buffer at INDEX, which it owns, and sets *SIZE. Raises for other values. */
 const char *flux2_core_check_bytes(lua_State *L, int index, size_t *size);
 
-/* Adds `buffer` to the table on top of the stack. */
-void flux2_core_add_buffer(lua_State *L);
-
 #endif

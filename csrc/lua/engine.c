@@ -1,6 +1,4 @@
-/* engine.c - see engine.h. */
-#include "lua/engine.h"
-
+/* engine.c - the methods of the engine userdata: starting jobs, taking events. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -44,14 +42,11 @@ static int engine_next_id(lua_State *L)
 static int start_job(lua_State *L, struct flux2_engine *e, struct flux2_job *job)
 {
     if (!job)
-        return flux2_core_fail(L, strerror(ENOMEM));
+        return flux2_lua_fail(L, strerror(ENOMEM));
     int rc = flux2_engine_start(e, job);
-    if (rc != 0) {
+    if (rc != 0)
         flux2_job_free(job);
-        return flux2_core_fail(L, strerror(rc));
-    }
-    lua_pushboolean(L, 1);
-    return 1;
+    return flux2_lua_succeed_unless(L, rc ? strerror(rc) : NULL);
 }
 
 static uint64_t check_id(lua_State *L)
@@ -238,14 +233,6 @@ static int engine_cancel(lua_State *L)
 
 /* --- engine: events ------------------------------------------------------------------------------------------- */
 
-static void set_string(lua_State *L, const char *name, const char *text)
-{
-    if (!text || !*text)
-        return;
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, name);
-}
-
 static void set_number(lua_State *L, const char *name, lua_Number n)
 {
     lua_pushnumber(L, n);
@@ -258,19 +245,13 @@ static void set_integer(lua_State *L, const char *name, uint64_t n)
     lua_setfield(L, -2, name);
 }
 
-static void set_true(lua_State *L, const char *name)
-{
-    lua_pushboolean(L, 1);
-    lua_setfield(L, -2, name);
-}
-
 static void push_progress(lua_State *L, const struct flux2_event *ev)
 {
     lua_createtable(L, 0, 4);
-    set_string(L, "id", ev->texts.id);
-    set_string(L, "poll_url", ev->texts.poll_url);
-    set_string(L, "status", ev->status);
-    set_string(L, "message", ev->texts.message);
+    flux2_core_set_text(L, "id", ev->texts.id);
+    flux2_core_set_text(L, "poll_url", ev->texts.poll_url);
+    flux2_core_set_text(L, "status", ev->status);
+    flux2_core_set_text(L, "message", ev->texts.message);
     if (ev->has_progress)
         set_number(L, "progress", ev->progress);
     if (ev->credits >= 0)
@@ -289,12 +270,12 @@ static void push_last(lua_State *L, const struct flux2_event *ev)
     set_number(L, "ago", last->ago);
     set_number(L, "unreachable", last->unreachable);
     if (last->failure != FLUX2_FAILURE_NONE)
-        set_string(L, "failure", flux2_core_failures[last->failure]);
+        flux2_core_set_text(L, "failure", flux2_core_failures[last->failure]);
     else
         set_integer(L, "http_status", (uint64_t)last->status);
     if (last->code != (double)last->status && last->code > 0)
         set_number(L, "code", last->code);
-    set_string(L, "verdict", flux2_core_verdicts[last->verdict]);
+    flux2_core_set_text(L, "verdict", flux2_core_verdicts[last->verdict]);
     lua_setfield(L, -2, "last");
 }
 
@@ -302,7 +283,7 @@ static void push_last(lua_State *L, const struct flux2_event *ev)
 static void push_details(lua_State *L, const struct flux2_event *ev)
 {
     if (ev->outcome.failure != FLUX2_FAILURE_NONE) {
-        set_string(L, "failure", flux2_core_failures[ev->outcome.failure]);
+        flux2_core_set_text(L, "failure", flux2_core_failures[ev->outcome.failure]);
         set_integer(L, "polls", ev->polls);
         if (ev->kind == FLUX2_EVENT_ENDED)
             push_last(L, ev);
@@ -312,13 +293,13 @@ static void push_details(lua_State *L, const struct flux2_event *ev)
     if (ev->outcome.retry_after >= 0)
         set_number(L, "retry_after", ev->outcome.retry_after);
     if (ev->outcome.sent)
-        set_true(L, "sent");
+        flux2_core_set_true(L, "sent");
     set_integer(L, "attempts", ev->attempts);
     if (ev->obstacle != FLUX2_OBSTACLE_NONE)
-        set_string(L, "obstacle", obstacles[ev->obstacle]);
-    set_string(L, "content_type", ev->texts.content_type);
-    set_string(L, "location", ev->texts.location);
-    set_string(L, "request_id", ev->texts.trace);
+        flux2_core_set_text(L, "obstacle", obstacles[ev->obstacle]);
+    flux2_core_set_text(L, "content_type", ev->texts.content_type);
+    flux2_core_set_text(L, "location", ev->texts.location);
+    flux2_core_set_text(L, "request_id", ev->texts.trace);
 }
 
 static bool is_success(const struct flux2_event *ev)
@@ -337,11 +318,11 @@ static void push_end(lua_State *L, const struct flux2_event *ev, struct flux2_im
     if (!is_success(ev))
         push_details(L, ev);
     if (ev->submission)
-        set_true(L, "submission");
+        flux2_core_set_true(L, "submission");
     if (ev->signature >= 0)
         set_integer(L, "signature", (uint64_t)ev->signature + 1);
-    set_string(L, "message", ev->texts.message);
-    set_string(L, "url", ev->texts.url);
+    flux2_core_set_text(L, "message", ev->texts.message);
+    flux2_core_set_text(L, "url", ev->texts.url);
     if (ev->fetch > 0)
         set_integer(L, "fetch", ev->fetch);
     if (ev->body && ev->signature < 0) {
@@ -353,7 +334,7 @@ static void push_end(lua_State *L, const struct flux2_event *ev, struct flux2_im
 static void push_request(lua_State *L, const struct flux2_event *ev, struct flux2_image_buffers *buffers)
 {
     push_end(L, ev, buffers);
-    set_string(L, "status", ev->status);
+    flux2_core_set_text(L, "status", ev->status);
     if (ev->has_progress)
         set_number(L, "progress", ev->progress);
     if (ev->pause >= 0)
@@ -363,7 +344,7 @@ static void push_request(lua_State *L, const struct flux2_event *ev, struct flux
     set_integer(L, "polls", ev->polls);
     set_integer(L, "received", ev->received);
     if (ev->query)
-        set_true(L, "query");
+        flux2_core_set_true(L, "query");
 }
 
 /* Moves images to buffers without a copy. Nothing that can raise may follow. */
@@ -425,7 +406,7 @@ static int engine_relieve(lua_State *L)
  * no function of Lua, and reads one variable. */
 static int has_events(lua_State *L)
 {
-    if (atomic_load_explicit(&flux2_update_reasons, memory_order_relaxed) == 0)
+    if (atomic_load_explicit(&flux2_pending_work, memory_order_relaxed) == 0)
         return 0;
     lua_pushboolean(L, 1);
     return 1;

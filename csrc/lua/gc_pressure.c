@@ -37,18 +37,18 @@ struct flux2_gc_pressure {
     size_t due;   /* steps to run */
     size_t steps; /* steps run since the goal was set */
     size_t cost;  /* steps of a full collection */
-    bool counted; /* in flux2_update_reasons */
+    bool counted; /* in flux2_pending_work */
 };
 
-static void count_reason(struct flux2_gc_pressure *h)
+static void count_pending(struct flux2_gc_pressure *h)
 {
     if (h->counted == (h->due > 0))
         return;
     h->counted = !h->counted;
     if (h->counted)
-        atomic_fetch_add(&flux2_update_reasons, 1);
+        atomic_fetch_add(&flux2_pending_work, 1);
     else
-        atomic_fetch_sub(&flux2_update_reasons, 1);
+        atomic_fetch_sub(&flux2_pending_work, 1);
 }
 
 static bool is_stopped(lua_State *L)
@@ -116,13 +116,13 @@ void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *h)
         h->due = 0;
     if (h->due > 0)
         run_due_steps(L, h);
-    count_reason(h);
+    count_pending(h);
 }
 
 void flux2_gc_pressure_cancel(struct flux2_gc_pressure *h)
 {
     h->due = 0;
-    count_reason(h);
+    count_pending(h);
 }
 
 /* Schedules enough steps to finish a collection before the buffers grow by their goal again. */
@@ -133,7 +133,7 @@ void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *h, size_t mor
     h->live += more;
     if (h->live > h->goal)
         h->due += 1 + (size_t)((double)h->cost * (double)more / (double)h->goal);
-    count_reason(h);
+    count_pending(h);
 }
 
 void flux2_gc_pressure_remove(struct flux2_gc_pressure *h, size_t size)

@@ -59,10 +59,7 @@ static int save_image(lua_State *L)
         failure = flux2_sink_finish(&sink);
     int rc = sink.error;
     flux2_sink_clear(&sink);
-    if (failure != FLUX2_FAILURE_NONE)
-        return flux2_core_fail(L, flux2_file_reason(rc));
-    lua_pushboolean(L, 1);
-    return 1;
+    return flux2_lua_succeed_unless(L, failure != FLUX2_FAILURE_NONE ? flux2_file_reason(rc) : NULL);
 }
 
 /* core.with_metadata(string | buffer, { json, xmp }) -> the bytes with the metadata, as a string; as they are if they
@@ -80,7 +77,7 @@ static int with_metadata(lua_State *L)
     flux2_image_scan_feed(&scan, bytes, size);
     int rc = flux2_image_metadata_block(&metadata, &scan, block, &block_size);
     if (rc != 0)
-        return flux2_core_fail(L, flux2_file_reason(rc));
+        return flux2_lua_fail(L, flux2_file_reason(rc));
     size_t place = *block ? (size_t)scan.place : size;
     luaL_buffinit(L, &out);
     luaL_addlstring(&out, bytes, place);

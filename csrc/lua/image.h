@@ -9,7 +9,4 @@
  * for other values. Pushes the texts. */
 void flux2_core_push_metadata(lua_State *L, int index, struct flux2_image_metadata *metadata);
 
-/* Adds the functions to the table on top of the stack. */
-void flux2_core_add_image(lua_State *L);
-
 #endif

@@ -35,16 +35,16 @@ struct flux2_engine *flux2_instance_usable(lua_State *L)
         flux2_engine_close(box->engine);
         int error = open_engine(box);
         if (error != 0)
-            return flux2_core_fail(L, strerror(error)), NULL;
+            return flux2_lua_fail(L, strerror(error)), NULL;
     }
     struct flux2_engine *e = box->engine;
     if (e && !flux2_engine_is_foreign(e)) {
         box->used = true;
         return e;
     }
-    flux2_core_fail(L, e ? "this process is a fork of the one that started flux2, and its engine is not usable here: "
-                           "require flux2 in a fresh Lua state, or fork before its first use"
-                         : "the engine is closed: its Lua state is ending");
+    flux2_lua_fail(L, e ? "this process is a fork of the one that started flux2, and its engine is not usable here: "
+                          "require flux2 in a fresh Lua state, or fork before its first use"
+                        : "the engine is closed: its Lua state is ending");
     return NULL;
 }
 
@@ -60,7 +60,7 @@ static int engine_get(lua_State *L)
     luaL_setmetatable(L, ENGINE_TYPE);
     int error = open_engine(box);
     if (error != 0)
-        return flux2_core_fail(L, strerror(error));
+        return flux2_lua_fail(L, strerror(error));
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
     return 1;

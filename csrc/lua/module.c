@@ -3,14 +3,6 @@
 
 #include "http/global_init.h"
 #include "lua/binding.h"
-#include "lua/buffer.h"
-#include "lua/engine.h"
-#include "lua/image.h"
-#include "lua/profile.h"
-#include "lua/pure.h"
-#include "lua/response.h"
-#include "lua/system.h"
-#include "lua/tools.h"
 
 FLUX2_EXPORT int luaopen_flux2_core(lua_State *L);
 
@@ -26,7 +18,8 @@ FLUX2_EXPORT int luaopen_flux2_core(lua_State *L)
     flux2_core_add_profile(L);
     flux2_core_add_response(L);
     flux2_core_add_system(L);
-    flux2_core_add_tools(L);
+    flux2_core_add_encoding(L);
+    flux2_core_add_files(L);
     flux2_core_add_pure(L);
     lua_pushstring(L, curl_version());
     lua_setfield(L, -2, "libcurl");

@@ -13,7 +13,7 @@
 
 /* --- profile: fields ------------------------------------------------------------------------------------- */
 
-enum field_type { SECONDS, BYTES, COUNT, INTEGER, FLAG, NUMBER };
+enum field_type { SECONDS, BYTES, COUNT, INTEGER, FLAG, NUMBER, TEXT, STRINGS, HEADERS, SECRETS, SIGNATURES, SCHEMA };
 
 struct field {
     const char *name;
@@ -31,10 +31,13 @@ struct field {
         name, type, true, offsetof(struct flux2_http_config, member)                                                   \
     }
 static const struct field fields[] = {
+    HTTP_FIELD("body_headers", HEADERS, body_headers),
+    HTTP_FIELD("ca_file", TEXT, ca_file),
     HTTP_FIELD("compressed", FLAG, compressed),
     HTTP_FIELD("connect_timeout", SECONDS, connect_timeout),
     HTTP_FIELD("durable", FLAG, durable),
-    HTTP_FIELD("request_timeout", SECONDS, request_timeout),
+    HTTP_FIELD("headers", HEADERS, headers),
+    FIELD("limit_group", TEXT, limit_group),
     FIELD("max_attempts", COUNT, max_attempts),
     HTTP_FIELD("max_body", BYTES, max_body),
     HTTP_FIELD("max_headers", BYTES, max_headers),
@@ -42,36 +45,39 @@ static const struct field fields[] = {
     FIELD("max_queued", BYTES, max_queued),
     HTTP_FIELD("max_redirects", INTEGER, max_redirects),
     FIELD("observed", FLAG, observed),
-    FIELD("poll_interval", SECONDS, poll_policy.interval),
+    FIELD("origins", STRINGS, origins),
     FIELD("patience", SECONDS, patience),
-    FIELD("poll_rate", NUMBER, rates.polls),
+    FIELD("poll_interval", SECONDS, poll_policy.interval),
+    FIELD("poll_rate", NUMBER, rates[FLUX2_LANE_POLLS]),
+    HTTP_FIELD("proxy", TEXT, proxy),
+    HTTP_FIELD("request_timeout", SECONDS, request_timeout),
+    FIELD("response", SCHEMA, schema),
+    HTTP_FIELD("secrets", SECRETS, secrets),
+    HTTP_FIELD("signatures", SIGNATURES, accept),
     HTTP_FIELD("silence_timeout", SECONDS, silence_timeout),
-    FIELD("submission_rate", NUMBER, rates.submissions),
+    FIELD("submission_rate", NUMBER, rates[FLUX2_LANE_SUBMISSIONS]),
+    HTTP_FIELD("traces", STRINGS, traces),
+    HTTP_FIELD("user_agent", TEXT, user_agent),
 };
 
-static void set_field(lua_State *L, struct flux2_profile *p, const struct field *f, int value)
+static void set_number(lua_State *L, void *member, const struct field *f, int value)
 {
-    char *at = (f->of_http ? (char *)p->http : (char *)p) + f->offset;
-    if (f->type == FLAG) {
-        *(bool *)at = lua_toboolean(L, value);
-        return;
-    }
     lua_Number n = lua_tonumber(L, value);
     lua_Number most = f->type == BYTES ? 1e15 : 1e6;
     if (lua_type(L, value) != LUA_TNUMBER || !(n >= 0 && n <= most))
         luaL_error(L, "profile: '%s' must be a number from 0 to %f", f->name, most);
     switch (f->type) {
     case BYTES:
-        *(size_t *)(void *)at = (size_t)n;
+        *(size_t *)member = (size_t)n;
         break;
     case COUNT:
-        *(unsigned *)(void *)at = (unsigned)n;
+        *(unsigned *)member = (unsigned)n;
         break;
     case INTEGER:
-        *(long *)(void *)at = (long)n;
+        *(long *)member = (long)n;
         break;
     default:
-        *(double *)(void *)at = n;
+        *(double *)member = n;
     }
 }
 
@@ -85,39 +91,12 @@ static void set_text(lua_State *L, char **out, const char *name, int value)
         luaL_error(L, "not enough memory");
 }
 
-/* Pushes the I-th string of the list at VALUE and returns it. */
-static const char *push_item(lua_State *L, const char *name, int value, size_t i)
-{
-    lua_rawgeti(L, value, (int)i + 1);
-    if (lua_type(L, -1) != LUA_TSTRING)
-        luaL_error(L, "profile: '%s' must be a list of strings", name);
-    return lua_tostring(L, -1);
-}
-
-static void set_words(lua_State *L, struct flux2_string_list *out, const char *name, int value)
-{
-    luaL_checktype(L, value, LUA_TTABLE);
-    size_t i, n = lua_rawlen(L, value);
-    flux2_string_list_free(out);
-    out->at = calloc(n ? n : 1, sizeof *out->at);
-    if (!out->at)
-        luaL_error(L, "not enough memory");
-    for (i = 0; i < n; i++) {
-        out->at[i] = strdup(push_item(L, name, value, i));
-        if (!out->at[i])
-            luaL_error(L, "not enough memory");
-        out->count = i + 1;
-        lua_pop(L, 1);
-    }
-}
-
 static void set_secrets(lua_State *L, struct flux2_secrets *out, const char *name, int value)
 {
-    luaL_checktype(L, value, LUA_TTABLE);
-    size_t i, n = lua_rawlen(L, value);
+    size_t i, n = flux2_core_list_size(L, value, name);
     flux2_secrets_clear(out);
     for (i = 0; i < n; i++) {
-        if (!flux2_secrets_add(out, push_item(L, name, value, i)))
+        if (!flux2_secrets_add(out, flux2_core_push_item(L, value, i, name, NULL)))
             luaL_error(L, "not enough memory");
         lua_pop(L, 1);
     }
@@ -125,10 +104,9 @@ static void set_secrets(lua_State *L, struct flux2_secrets *out, const char *nam
 
 static void set_headers(lua_State *L, struct curl_slist **out, const char *name, int value)
 {
-    luaL_checktype(L, value, LUA_TTABLE);
-    size_t i, n = lua_rawlen(L, value);
+    size_t i, n = flux2_core_list_size(L, value, name);
     for (i = 0; i < n; i++) {
-        struct curl_slist *more = curl_slist_append(*out, push_item(L, name, value, i));
+        struct curl_slist *more = curl_slist_append(*out, flux2_core_push_item(L, value, i, name, NULL));
         if (!more)
             luaL_error(L, "not enough memory");
         *out = more;
@@ -136,15 +114,13 @@ static void set_headers(lua_State *L, struct curl_slist **out, const char *name,
     }
 }
 
-static void set_signatures(lua_State *L, struct flux2_http_config *c, int value)
+static void set_signatures(lua_State *L, struct flux2_http_config *c, const char *name, int value)
 {
-    luaL_checktype(L, value, LUA_TTABLE);
-    size_t i, n = lua_rawlen(L, value), size;
+    size_t i, n = flux2_core_list_size(L, value, name), size;
     if (n > FLUX2_ACCEPT_MAX)
         luaL_error(L, "profile: at most %d signatures", FLUX2_ACCEPT_MAX);
     for (i = 0; i < n; i++) {
-        const char *text = push_item(L, "signatures", value, i);
-        text = lua_tolstring(L, -1, &size);
+        const char *text = flux2_core_push_item(L, value, i, name, &size);
         if (size == 0 || size > FLUX2_IMAGE_SIGNATURE_MAX)
             luaL_error(L, "profile: a signature has 1 to %d bytes", FLUX2_IMAGE_SIGNATURE_MAX);
         memcpy(c->accept[i].bytes, text, size);
@@ -154,46 +130,51 @@ static void set_signatures(lua_State *L, struct flux2_http_config *c, int value)
     }
 }
 
-static void set_schema(lua_State *L, struct flux2_profile *p, int value)
+static void set_schema(lua_State *L, struct flux2_response_schema **out, int value)
 {
     struct flux2_response_schema *schema = flux2_core_check_schema(L, value);
-    flux2_response_schema_release(p->schema);
-    p->schema = flux2_response_schema_hold(schema);
+    flux2_response_schema_release(*out);
+    *out = flux2_response_schema_hold(schema);
 }
 
-/* Sets one member; raises if it is unknown. */
-static void set_any(lua_State *L, struct flux2_profile *p, const char *name, int value)
+static void set_field(lua_State *L, struct flux2_profile *p, const struct field *f, int value)
+{
+    void *member = (f->of_http ? (char *)p->http : (char *)p) + f->offset;
+    switch (f->type) {
+    case FLAG:
+        *(bool *)member = lua_toboolean(L, value);
+        break;
+    case TEXT:
+        set_text(L, member, f->name, value);
+        break;
+    case STRINGS:
+        flux2_core_read_strings(L, value, f->name, member);
+        break;
+    case HEADERS:
+        set_headers(L, member, f->name, value);
+        break;
+    case SECRETS:
+        set_secrets(L, member, f->name, value);
+        break;
+    case SIGNATURES:
+        set_signatures(L, p->http, f->name, value);
+        break;
+    case SCHEMA:
+        set_schema(L, member, value);
+        break;
+    default:
+        set_number(L, member, f, value);
+    }
+}
+
+static const struct field *find_field(lua_State *L, const char *name)
 {
     size_t i;
     for (i = 0; i < sizeof fields / sizeof *fields; i++)
-        if (strcmp(fields[i].name, name) == 0) {
-            set_field(L, p, &fields[i], value);
-            return;
-        }
-    if (strcmp(name, "headers") == 0)
-        set_headers(L, &p->http->headers, name, value);
-    else if (strcmp(name, "body_headers") == 0)
-        set_headers(L, &p->http->body_headers, name, value);
-    else if (strcmp(name, "user_agent") == 0)
-        set_text(L, &p->http->user_agent, name, value);
-    else if (strcmp(name, "limit_group") == 0)
-        set_text(L, &p->limit_group, name, value);
-    else if (strcmp(name, "proxy") == 0)
-        set_text(L, &p->http->proxy, name, value);
-    else if (strcmp(name, "ca_file") == 0)
-        set_text(L, &p->http->ca_file, name, value);
-    else if (strcmp(name, "traces") == 0)
-        set_words(L, &p->http->traces, name, value);
-    else if (strcmp(name, "secrets") == 0)
-        set_secrets(L, &p->http->secrets, name, value);
-    else if (strcmp(name, "origins") == 0)
-        set_words(L, &p->origins, name, value);
-    else if (strcmp(name, "signatures") == 0)
-        set_signatures(L, p->http, value);
-    else if (strcmp(name, "response") == 0)
-        set_schema(L, p, value);
-    else
-        luaL_error(L, "profile: unknown field '%s'", name);
+        if (strcmp(fields[i].name, name) == 0)
+            return &fields[i];
+    luaL_error(L, "profile: unknown field '%s'", name);
+    return NULL;
 }
 
 /* --- profile: life ---------------------------------------------------------------------------------------- */
@@ -212,7 +193,7 @@ static int profile_new(lua_State *L)
     while (lua_next(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING)
             return luaL_error(L, "profile: the names of its fields are strings");
-        set_any(L, *box, lua_tostring(L, -2), lua_gettop(L));
+        set_field(L, *box, find_field(L, lua_tostring(L, -2)), lua_gettop(L));
         lua_pop(L, 1);
     }
     if (!flux2_http_config_complete((*box)->http))

@@ -9,7 +9,4 @@ struct flux2_profile;
 /* Returns the profile at INDEX, which its userdata owns; raises if it has another type. */
 struct flux2_profile *flux2_core_check_profile(lua_State *L, int index);
 
-/* Adds `profile` to the table on top of the stack. */
-void flux2_core_add_profile(lua_State *L);
-
 #endif

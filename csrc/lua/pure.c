@@ -1,7 +1,5 @@
 /* pure.c - the engine's pure functions under core._pure, for table-driven specs and for fuzzing. They are not part of
  * the interface. */
-#include "lua/pure.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +15,6 @@
 #include "engine/schedule.h"
 #include "http/headers.h"
 #include "lua/binding.h"
-#include "lua/engine.h"
 #include "lua/profile.h"
 #include "lua/response.h"
 #include "platform/wakeup.h"
@@ -47,7 +44,7 @@ static int may_retry(lua_State *L)
     enum flux2_request_kind kind = lua_toboolean(L, 1) ? FLUX2_REQUEST_SUBMISSION : FLUX2_REQUEST_TASK;
     if (o.failure != FLUX2_FAILURE_NONE)
         flux2_classify_failure(kind, &o, &r);
-    else if (o.status < 200 || o.status > 299)
+    else if (!flux2_is_success_status(o.status))
         flux2_classify_refusal(&schema, kind, &o, false, &r);
     lua_pushboolean(L, flux2_classify_may_retry(kind, &o, &r));
     return 1;

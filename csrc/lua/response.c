@@ -22,31 +22,9 @@ static const char *const forms[] = {FLUX2_BODY_FORMS(X)};
 
 /* --- schema: reading the table ---------------------------------------------------------------------------- */
 
-/* Copies the list of strings at VALUE. OUT belongs to the schema, which frees it if Lua raises. */
-static void set_strings(lua_State *L, struct flux2_string_list *out, const char *name, int value)
-{
-    if (lua_type(L, value) != LUA_TTABLE)
-        luaL_error(L, "response schema: '%s' must be a list of strings", name);
-    size_t i, n = lua_rawlen(L, value);
-    out->at = calloc(n ? n : 1, sizeof *out->at);
-    if (!out->at)
-        luaL_error(L, "not enough memory");
-    for (i = 0; i < n; i++) {
-        lua_rawgeti(L, value, (int)i + 1);
-        if (lua_type(L, -1) != LUA_TSTRING)
-            luaL_error(L, "response schema: '%s' must be a list of strings", name);
-        out->at[i] = strdup(lua_tostring(L, -1));
-        if (!out->at[i])
-            luaL_error(L, "not enough memory");
-        out->count = i + 1;
-        lua_pop(L, 1);
-    }
-}
-
 static void set_numbers(lua_State *L, struct flux2_response_schema *s, int value)
 {
-    luaL_checktype(L, value, LUA_TTABLE);
-    size_t i, n = lua_rawlen(L, value);
+    size_t i, n = flux2_core_list_size(L, value, "code_ok");
     s->code_ok = calloc(n ? n : 1, sizeof *s->code_ok);
     if (!s->code_ok)
         luaL_error(L, "not enough memory");
@@ -65,7 +43,7 @@ static void set_hint(lua_State *L, struct flux2_hint *hint)
     lua_getfield(L, -1, "kind");
     hint->kind = (enum flux2_error_kind)luaL_checkoption(L, -1, NULL, error_kinds);
     lua_getfield(L, -2, "words");
-    set_strings(L, &hint->words, "words", lua_gettop(L));
+    flux2_core_read_strings(L, lua_gettop(L), "words", &hint->words);
     lua_pop(L, 2);
 }
 
@@ -98,7 +76,7 @@ static void set_lists(lua_State *L, struct flux2_response_schema *s, int table)
     for (i = 0; i < sizeof lists / sizeof *lists; i++) {
         lua_getfield(L, table, lists[i].name);
         if (!lua_isnil(L, -1))
-            set_strings(L, lists[i].list, lists[i].name, lua_gettop(L));
+            flux2_core_read_strings(L, lua_gettop(L), lists[i].name, lists[i].list);
         lua_pop(L, 1);
     }
 }
@@ -145,14 +123,6 @@ struct flux2_response_schema *flux2_core_check_schema(lua_State *L, int index)
 
 /* --- response: as a table --------------------------------------------------------------------------------- */
 
-static void set_text(lua_State *L, const char *name, const char *text)
-{
-    if (!text || !*text)
-        return;
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, name);
-}
-
 /* Pushes an integer if N is one, because Lua 5.3 and later print it without ".0". */
 static void set_number(lua_State *L, const char *name, lua_Number n)
 {
@@ -170,8 +140,8 @@ static void push_images(lua_State *L, const struct flux2_image_list *images, str
     for (i = 0; i < images->count; i++) {
         const struct flux2_response_image *image = &images->at[i];
         lua_createtable(L, 0, 2);
-        set_text(L, "url", image->url);
-        set_text(L, "content_type", image->content_type);
+        flux2_core_set_text(L, "url", image->url);
+        flux2_core_set_text(L, "content_type", image->content_type);
         if (!image->url) {
             buffers->at[i] = flux2_core_new_buffer(L, image->size);
             lua_setfield(L, -2, "buffer");
@@ -184,35 +154,33 @@ static void push_images(lua_State *L, const struct flux2_image_list *images, str
 /* Adds the error and the service's texts about it. */
 static void push_error(lua_State *L, const struct flux2_response *r)
 {
-    set_text(L, "error", error_kinds[r->error]);
-    if (r->retryable) {
-        lua_pushboolean(L, 1);
-        lua_setfield(L, -2, "retryable");
-    }
-    set_text(L, "reason", r->reason);
-    set_text(L, "type", r->type);
-    set_text(L, "code", r->code);
+    flux2_core_set_text(L, "error", error_kinds[r->error]);
+    if (r->retryable)
+        flux2_core_set_true(L, "retryable");
+    flux2_core_set_text(L, "reason", r->reason);
+    flux2_core_set_text(L, "type", r->type);
+    flux2_core_set_text(L, "code", r->code);
     if (r->has_code_number)
         set_number(L, "code", r->code_number);
     if (r->verdict == FLUX2_VERDICT_NONE)
         return;
-    set_text(L, "form", forms[r->form]);
-    set_text(L, "excerpt", r->excerpt);
-    set_text(L, "fault", r->fault);
+    flux2_core_set_text(L, "form", forms[r->form]);
+    flux2_core_set_text(L, "excerpt", r->excerpt);
+    flux2_core_set_text(L, "fault", r->fault);
 }
 
 void flux2_core_push_response(lua_State *L, const struct flux2_response *r, struct flux2_image_buffers *buffers)
 {
     if (r->verdict != FLUX2_VERDICT_NONE)
-        set_text(L, "verdict", flux2_core_verdicts[r->verdict]);
+        flux2_core_set_text(L, "verdict", flux2_core_verdicts[r->verdict]);
     if (r->acceptance != FLUX2_ACCEPTANCE_NONE)
-        set_text(L, "acceptance", acceptances[r->acceptance]);
+        flux2_core_set_text(L, "acceptance", acceptances[r->acceptance]);
     if (r->error != FLUX2_ERROR_NONE)
         push_error(L, r);
-    set_text(L, "id", r->id);
-    set_text(L, "poll_url", r->poll_url);
-    set_text(L, "status", r->status);
-    set_text(L, "request_id", r->request_id);
+    flux2_core_set_text(L, "id", r->id);
+    flux2_core_set_text(L, "poll_url", r->poll_url);
+    flux2_core_set_text(L, "status", r->status);
+    flux2_core_set_text(L, "request_id", r->request_id);
     if (r->has_progress && r->verdict != FLUX2_VERDICT_SUCCEEDED) /* it would be 1 */
         set_number(L, "progress", r->progress);
     if (r->has_credits)
@@ -222,7 +190,7 @@ void flux2_core_push_response(lua_State *L, const struct flux2_response *r, stru
     if (r->images.count > 0)
         push_images(L, &r->images, buffers);
     else
-        set_text(L, "bad_link", r->images.bad_link);
+        flux2_core_set_text(L, "bad_link", r->images.bad_link);
 }
 
 void flux2_core_fill_images(lua_State *L, struct flux2_response *r, const struct flux2_image_buffers *buffers)

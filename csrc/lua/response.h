@@ -28,7 +28,4 @@ void flux2_core_fill_images(lua_State *L, struct flux2_response *response, const
 /* Returns the schema at INDEX, which its userdata owns; raises if it has another type. */
 struct flux2_response_schema *flux2_core_check_schema(lua_State *L, int index);
 
-/* Adds `response_schema`, `read_response` and `id_max` to the table on top of the stack. */
-void flux2_core_add_response(lua_State *L);
-
 #endif

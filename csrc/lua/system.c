@@ -1,46 +1,105 @@
-/* system.c - see system.h. */
-#include "lua/system.h"
-
-#include <errno.h>
+/* system.c - the process: its coroutines, clock, terminal, environment and arguments. */
+#include <curl/curl.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lua/binding.h"
 #include "lua/buffer.h"
+#include "platform/clock.h"
 #include "platform/file.h"
 #include "platform/process.h"
 #include "platform/terminal.h"
 
-/* Pushes true, or nil, a message, and "missing" where there is no such file. */
-static int push_result(lua_State *L, int rc)
+/* core.suspend(...): like coroutine.yield; identifies coroutines that wait for flux2 */
+static int suspend(lua_State *L)
 {
-    if (rc != 0) {
-        flux2_core_fail(L, flux2_file_reason(rc));
-        lua_pushstring(L, rc == ENOENT ? "missing" : NULL);
-        return 3;
+    return lua_yield(L, lua_gettop(L));
+}
+
+/* core.is_suspended(coroutine) -> whether it waits in core.suspend, without the table that debug.getinfo creates */
+static int is_suspended(lua_State *L)
+{
+    lua_State *co = lua_tothread(L, 1);
+    lua_Debug top;
+    luaL_argcheck(L, co, 1, "a coroutine is needed");
+    bool ours = false;
+    if (lua_status(co) == LUA_YIELD && lua_getstack(co, 0, &top)) {
+        if (!lua_checkstack(co, 1))
+            return luaL_error(L, "not enough memory");
+        lua_getinfo(co, "f", &top);
+        ours = lua_tocfunction(co, -1) == suspend;
+        lua_pop(co, 1);
     }
-    lua_pushboolean(L, 1);
+    lua_pushboolean(L, ours);
     return 1;
 }
 
-/* core.append_file(path, bytes) -> true | nil, message, "missing" | nil */
-static int append_file(lua_State *L)
+/* core.now() -> seconds of a monotonic clock */
+static int now(lua_State *L)
 {
-    size_t size;
-    const char *path = luaL_checkstring(L, 1), *data = luaL_checklstring(L, 2, &size);
-    return push_result(L, flux2_file_append(path, data, size));
+    lua_pushnumber(L, flux2_clock_now());
+    return 1;
 }
 
-/* core.rename(from, to) -> true | nil, message, "missing" | nil: replaces a file that is there */
-static int rename_file(lua_State *L)
+/* core.pause(seconds): returns early after a signal, whose Lua handler runs then */
+static int pause_for(lua_State *L)
 {
-    return push_result(L, flux2_file_rename(luaL_checkstring(L, 1), luaL_checkstring(L, 2)));
+    flux2_clock_pause(luaL_checknumber(L, 1));
+    return 0;
 }
 
-/* core.remove(path) -> true | nil, message, "missing" | nil */
-static int remove_file(lua_State *L)
+/* core.ca_file() -> libcurl's default CA bundle, if it is readable */
+static int ca_file(lua_State *L)
 {
-    return push_result(L, flux2_file_remove(luaL_checkstring(L, 1)));
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    if (info->age < CURLVERSION_SEVENTH || !info->cainfo || !flux2_file_is_readable(info->cainfo))
+        return 0;
+    lua_pushstring(L, info->cainfo);
+    return 1;
+}
+
+/* --- the terminal, for the command line ---------------------------------------------------------------------- */
+
+/* core.is_terminal(fd) -> boolean */
+static int is_terminal(lua_State *L)
+{
+    lua_pushboolean(L, flux2_terminal_is_attached((int)luaL_checkinteger(L, 1)));
+    return 1;
+}
+
+/* core.claim_streams(): see flux2_terminal_claim_streams */
+static int claim_streams(lua_State *L)
+{
+    (void)L;
+    flux2_terminal_claim_streams();
+    return 0;
+}
+
+/* core.is_writable(fd) -> boolean: whether a standard stream is open for writing */
+static int is_writable(lua_State *L)
+{
+    lua_pushboolean(L, flux2_terminal_is_writable((int)luaL_checkinteger(L, 1)));
+    return 1;
+}
+
+/* core.columns(fd) -> the terminal's width in columns, or nothing if it is unknown */
+static int columns(lua_State *L)
+{
+    unsigned n = flux2_terminal_columns((int)luaL_checkinteger(L, 1));
+    if (n == 0)
+        return 0;
+    lua_pushinteger(L, (lua_Integer)n);
+    return 1;
+}
+
+/* core.interrupts(begin) -> the SIGINTs since the first call with BEGIN, see flux2_terminal_count_interrupts */
+static int interrupts(lua_State *L)
+{
+    if (lua_toboolean(L, 1))
+        flux2_terminal_count_interrupts();
+    lua_pushinteger(L, (lua_Integer)flux2_terminal_interrupts());
+    return 1;
 }
 
 /* core.write_output(string | buffer) -> true | nil, message: to stdout, byte for byte; io.stdout has been flushed */
@@ -48,7 +107,8 @@ static int write_output(lua_State *L)
 {
     size_t size;
     const char *data = flux2_core_check_bytes(L, 1, &size);
-    return push_result(L, flux2_terminal_write(data, size));
+    int rc = flux2_terminal_write(data, size);
+    return flux2_lua_succeed_unless(L, rc ? flux2_file_reason(rc) : NULL);
 }
 
 /* --- texts of the process -------------------------------------------------------------------------------------- */
@@ -82,11 +142,18 @@ static int arguments(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {
-    {"append_file", append_file},
     {"arguments", arguments},
+    {"ca_file", ca_file},
+    {"claim_streams", claim_streams},
+    {"columns", columns},
     {"getenv", get_environment},
-    {"remove", remove_file},
-    {"rename", rename_file},
+    {"interrupts", interrupts},
+    {"is_suspended", is_suspended},
+    {"is_terminal", is_terminal},
+    {"is_writable", is_writable},
+    {"now", now},
+    {"pause", pause_for},
+    {"suspend", suspend},
     {"write_output", write_output},
     {NULL, NULL},
 };

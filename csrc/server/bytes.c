@@ -58,6 +58,16 @@ void flux2_bytes_free(struct flux2_bytes *b)
     *b = (struct flux2_bytes){0};
 }
 
+bool flux2_pair_next(const char **at, const char *end, const char **name, const char **value)
+{
+    if (*at >= end)
+        return false;
+    *name = *at;
+    *value = *name + strlen(*name) + 1;
+    *at = *value + strlen(*value) + 1;
+    return true;
+}
+
 struct flux2_blob *flux2_blob_adopt(struct flux2_bytes *b)
 {
     struct flux2_blob *blob = b->failed ? NULL : malloc(sizeof *blob);

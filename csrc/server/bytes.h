@@ -20,6 +20,10 @@ void flux2_bytes_printf(struct flux2_bytes *b, const char *format, ...) __attrib
 /* Frees the memory and empties the buffer. */
 void flux2_bytes_free(struct flux2_bytes *b);
 
+/* Sets NAME and VALUE to the pair at *AT, in a sequence of names and values that are each ended by a NUL, and moves *AT
+ * after it. Returns false at END. */
+bool flux2_pair_next(const char **at, const char *end, const char **name, const char **value);
+
 /* Immutable, reference-counted bytes. Thread-safe. */
 struct flux2_blob {
     atomic_int references;

@@ -1,8 +1,8 @@
 /* request_server.c - see request_server.h.
  *
- * A request is `pending` from its first line to the end of its response. While it waits for the response it has a slot;
- * the id names the slot and its use. The server's thread suspends the connection first and lists the request then, so
- * that the responding thread can only resume a suspended connection. */
+ * A request is `pending` from its first line to the end of its response. While it waits for the response it has a slot,
+ * whose id is its id. The server's thread suspends the connection first and lists the request then, so that the
+ * responding thread can only resume a suspended connection. */
 #include "server/request_server.h"
 
 #include <errno.h>
@@ -18,12 +18,11 @@
 #include "server/bytes.h"
 #include "server/connection_list.h"
 #include "server/http_server.h"
+#include "server/slot_table.h"
 
-#define SLOT_BITS 20                   /* of an id: the slot */
-#define MAX_SERIAL (UINT64_C(1) << 32) /* with the slot it is exact in a double */
-#define MAX_WAIT 60.0                  /* seconds */
-#define SWEEP 0.5                      /* seconds between two searches for connections that exceed their time */
-#define IDLE_MARGIN 5                  /* seconds: libmicrohttpd's own timeout is only the last resort */
+#define MAX_WAIT 60.0 /* seconds */
+#define SWEEP 0.5     /* seconds between two searches for connections that exceed their time */
+#define IDLE_MARGIN 5 /* seconds: libmicrohttpd's own timeout is only the last resort */
 /* Bytes above the limit of a body that are read and discarded: a client that is still sending when the connection is
  * closed may see a reset instead of the response. */
 #define DISCARDED_BYTES ((size_t)256 * 1024)
@@ -48,12 +47,6 @@ struct pending {
     int status;
 };
 
-struct slot {
-    struct pending *pending; /* NULL: free */
-    uint64_t serial;         /* of its last use */
-    size_t next_free;
-};
-
 struct flux2_request_server {
     /* Constant while the server runs. */
     struct flux2_server server;
@@ -63,61 +56,13 @@ struct flux2_request_server {
     struct flux2_mutex lock;
     struct flux2_wakeup wakeup; /* readable while a request is queued */
     struct pending *first, *last;
-    struct slot *slots; /* owned */
-    size_t slot_count, first_free, waiting;
+    struct flux2_slot_table slots; /* of the requests without a response */
     struct flux2_connection_list connections;
     bool is_quiescing, is_closed;
 
     double swept_at;    /* used by the responding thread */
     size_t large_bytes; /* of the bodies that max_large_bodies limits; used by the server's thread */
 };
-
-/* --- slots; under the lock ------------------------------------------------------------------------- */
-
-static bool grow(struct flux2_request_server *s)
-{
-    size_t i, count = s->slot_count ? 2 * s->slot_count : 64;
-    if (count > (size_t)1 << SLOT_BITS)
-        return false;
-    struct slot *slots = realloc(s->slots, count * sizeof *slots);
-    if (!slots)
-        return false;
-    for (i = s->slot_count; i < count; i++)
-        slots[i] = (struct slot){.next_free = i + 1};
-    s->slots = slots;
-    s->first_free = s->slot_count;
-    s->slot_count = count;
-    return true;
-}
-
-/* Gives P a slot and an id. Returns false if out of memory. */
-static bool take_slot(struct flux2_request_server *s, struct pending *p)
-{
-    if (s->first_free >= s->slot_count && !grow(s))
-        return false;
-    struct slot *slot = &s->slots[s->first_free];
-    p->request.id = (slot->serial = (slot->serial + 1) % MAX_SERIAL) << SLOT_BITS | s->first_free;
-    s->first_free = slot->next_free;
-    slot->pending = p;
-    s->waiting++;
-    return true;
-}
-
-static struct pending *find(const struct flux2_request_server *s, uint64_t id)
-{
-    size_t i = (size_t)(id & ((UINT64_C(1) << SLOT_BITS) - 1));
-    struct pending *p = i < s->slot_count ? s->slots[i].pending : NULL;
-    return p && p->request.id == id ? p : NULL;
-}
-
-static void free_slot(struct flux2_request_server *s, const struct pending *p)
-{
-    size_t i = (size_t)(p->request.id & ((UINT64_C(1) << SLOT_BITS) - 1));
-    s->slots[i].pending = NULL;
-    s->slots[i].next_free = s->first_free;
-    s->first_free = i;
-    s->waiting--;
-}
 
 /* --- connections; on the server's thread ----------------------------------------------------------- */
 
@@ -210,11 +155,13 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
     *context = NULL;
 }
 
-static void add_common_headers(const struct flux2_request_server *s, struct MHD_Response *response)
+static void add_common_headers(const struct flux2_request_server *s, struct MHD_Response *response, bool is_last)
 {
     const char *const *h;
     for (h = s->config.headers; h && *h; h += 2)
         MHD_add_response_header(response, h[0], h[1]);
+    if (is_last)
+        MHD_add_response_header(response, "Connection", "close");
 }
 
 /* `is_early`: before the whole body has been read, after which the connection can't be used again. */
@@ -225,10 +172,8 @@ static enum MHD_Result refuse(struct pending *p, bool is_early)
         strlen(refusal->body), (void *)(uintptr_t)refusal->body, MHD_RESPMEM_PERSISTENT);
     if (!response)
         return MHD_NO;
-    add_common_headers(p->server, response);
+    add_common_headers(p->server, response, is_early);
     MHD_add_response_header(response, "Content-Type", refusal->content_type);
-    if (is_early)
-        MHD_add_response_header(response, "Connection", "close");
     if (refusal->status == MHD_HTTP_METHOD_NOT_ALLOWED)
         MHD_add_response_header(response, "Allow", "GET, POST");
     set_state(p, FLUX2_CONNECTION_SENDING);
@@ -240,10 +185,10 @@ static enum MHD_Result refuse(struct pending *p, bool is_early)
 /* True if the client sends a body without waiting for a response to the head, and not too much to discard it. */
 static bool sends_short_body(const struct pending *p, unsigned long long length)
 {
-    const char *coding = MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Transfer-Encoding");
     if (MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Expect"))
         return false;
-    return coding || (length > 0 && length <= p->limit + DISCARDED_BYTES);
+    return MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Transfer-Encoding") ||
+           (length > 0 && length <= p->limit + DISCARDED_BYTES);
 }
 
 /* Returns how large the body of a request for TARGET may be. */
@@ -313,12 +258,9 @@ static enum MHD_Result enqueue(struct pending *p)
     set_state(p, FLUX2_CONNECTION_HANDLING);
     MHD_suspend_connection(p->connection);
     flux2_mutex_lock(&s->lock);
-    bool is_listed = !s->is_closed && take_slot(s, p);
+    bool is_listed = !s->is_closed && flux2_slot_take(&s->slots, p, &p->request.id);
     if (is_listed) {
-        if (s->last)
-            s->last->next = p;
-        else
-            s->first = p;
+        *(s->last ? &s->last->next : &s->first) = p;
         if (!s->first->next)
             flux2_wakeup_signal(&s->wakeup);
         s->last = p;
@@ -353,9 +295,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         return send_response(p);
     if (p->body.failed || p->headers.failed)
         p->refusal = p->server->config.too_large;
-    if (p->refusal.status)
-        return refuse(p, false);
-    return enqueue(p);
+    return p->refusal.status ? refuse(p, false) : enqueue(p);
 }
 
 /* --- the responding thread ------------------------------------------------------------------------- */
@@ -419,21 +359,16 @@ static int body_of(const struct flux2_served_response *r, struct MHD_Response **
 static int make_response(struct flux2_request_server *s, const struct flux2_served_response *r,
                          struct MHD_Response **out)
 {
-    const char *name = r->headers, *end = r->headers + r->headers_size;
+    const char *at = r->headers, *end = r->headers + r->headers_size, *name, *value;
     int rc = body_of(r, out);
     if (rc != 0)
         return rc;
-    while (name < end) {
-        const char *value = name + strlen(name) + 1;
+    while (flux2_pair_next(&at, end, &name, &value))
         if (MHD_add_response_header(*out, name, value) == MHD_NO) {
             MHD_destroy_response(*out);
             return EINVAL;
         }
-        name = value + strlen(value) + 1;
-    }
-    add_common_headers(s, *out);
-    if (s->is_quiescing)
-        MHD_add_response_header(*out, "Connection", "close");
+    add_common_headers(s, *out, s->is_quiescing);
     return 0;
 }
 
@@ -445,11 +380,11 @@ int flux2_request_server_respond(struct flux2_request_server *s, uint64_t id,
     if (rc != 0)
         return rc;
     flux2_mutex_lock(&s->lock);
-    struct pending *p = find(s, id);
+    struct pending *p = flux2_slot_find(&s->slots, id);
     if (p) {
         p->status = response->status;
         p->response = made;
-        free_slot(s, p);
+        flux2_slot_free(&s->slots, id);
         if (p->entry)
             flux2_connection_use(&s->connections, p->entry, FLUX2_CONNECTION_SENDING);
         MHD_resume_connection(p->connection);
@@ -471,7 +406,7 @@ struct flux2_request_server_counts flux2_request_server_count(struct flux2_reque
     flux2_mutex_lock(&s->lock);
     struct flux2_request_server_counts counts = {
         .connections = s->connections.count,
-        .waiting = s->waiting,
+        .waiting = s->slots.used,
         .sending = flux2_connection_count_in(&s->connections, FLUX2_CONNECTION_SENDING),
     };
     flux2_mutex_unlock(&s->lock);
@@ -537,11 +472,11 @@ void flux2_request_server_drop(struct flux2_request_server *s)
     size_t i;
     flux2_mutex_lock(&s->lock);
     s->first = s->last = NULL;
-    for (i = 0; i < s->slot_count; i++) {
-        struct pending *p = s->slots[i].pending;
+    for (i = 0; i < s->slots.count; i++) {
+        struct pending *p = s->slots.slots[i].owner;
         if (!p)
             continue;
-        free_slot(s, p);
+        flux2_slot_free(&s->slots, p->request.id);
         MHD_resume_connection(p->connection);
     }
     flux2_mutex_unlock(&s->lock);
@@ -556,7 +491,7 @@ void flux2_request_server_free(struct flux2_request_server *s)
     flux2_server_stop(&s->server);
     flux2_wakeup_close(&s->wakeup);
     flux2_mutex_destroy(&s->lock);
-    free(s->slots);
+    flux2_slot_table_clear(&s->slots);
     free(s);
 }
 

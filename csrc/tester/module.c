@@ -179,13 +179,6 @@ static int tester_stop(lua_State *L)
     return 0;
 }
 
-static int fail(lua_State *L, const char *reason)
-{
-    lua_pushnil(L);
-    lua_pushstring(L, reason);
-    return 2;
-}
-
 /* Pushes the owner of a new tester without a server. */
 static struct tester **new_tester(lua_State *L)
 {
@@ -225,7 +218,7 @@ static int serve(lua_State *L)
                              luaL_checkstring(L, 5)};
     struct tester **box = new_tester(L), *t = *box;
     if (!flux2_tester_server_start(&t->server, port, err, sizeof err))
-        return fail(L, err);
+        return flux2_lua_fail(L, err);
     m.server = t->server.requests;
     if (!load(L, t, &m)) {
         release(box);
@@ -238,7 +231,7 @@ static int serve(lua_State *L)
     if (rc == 0)
         return 1;
     release(box);
-    return fail(L, strerror(rc));
+    return flux2_lua_fail(L, strerror(rc));
 }
 
 /* url(tester) -> "http://127.0.0.1:PORT/TOKEN/", port */
