@@ -20,6 +20,7 @@ local session = require "flux2.cli.session"
 local settings = require "flux2.cli.settings"
 local shell = require "flux2.cli.shell"
 local terminal = require "flux2.cli.terminal"
+local text = require "flux2.text"
 local values = require "flux2.cli.values"
 local watch = require "flux2.cli.watch"
 
@@ -118,8 +119,8 @@ describe("progress", function()
         assert.equal("12 s", progress.duration(12.3))
         assert.equal("1:15", progress.duration(75))
         assert.equal("2:01:05", progress.duration(7265))
-        assert.equal("1 credit", progress.credits(1))
-        assert.equal("2.5 credits", progress.credits(2.5))
+        assert.equal("1 credit", text.credits(1))
+        assert.equal("2.5 credits", text.credits(2.5))
         assert.equal("1 line repeats", progress.count(1, "line repeats", "lines repeat"))
         assert.same({ "━━", "──" }, { progress.bar(0.5, 4, true) })
         assert.same({ "####", "" }, { progress.bar(1.5, 4, false) })
@@ -508,18 +509,18 @@ describe("progress in detail", function()
     end)
 
     it("rounds durations at the minute and at the hour", function()
-        for seconds, text in pairs {
+        for seconds, words in pairs {
             [0] = "0 s", [0.49] = "0 s", [0.5] = "1 s", [59.4] = "59 s", [59.5] = "1:00", [60] = "1:00",
             [61] = "1:01", [3599] = "59:59",
             [3600] = "1:00:00", [3661] = "1:01:01", [36000] = "10:00:00",
         } do
-            assert.equal(text, progress.duration(seconds))
+            assert.equal(words, progress.duration(seconds))
         end
     end)
 
     it("uses singular and plural", function()
         assert.same({ "0 credits", "1 credit", "2 credits" },
-            { progress.credits(0), progress.credits(1), progress.credits(2) })
+            { text.credits(0), text.credits(1), text.credits(2) })
         assert.same({ "0 fishes", "1 fish", "2 fishes" }, {
             progress.count(0, "fish", "fishes"), progress.count(1, "fish", "fishes"),
             progress.count(2, "fish", "fishes"),
@@ -553,14 +554,14 @@ describe("progress in detail", function()
         local standing = { total = 10, finished = 3, failed = 1, running = 2, elapsed = 40,
             credits = 40, concurrency = 2 }
         local t = fake { env = {} }
-        local text = "3/10 done  1 failed  2 running  ETA 1:00  40 credits"
-        assert.equal("##########..............  " .. text, progress.line(standing, 200, t))
-        assert.equal("##########..............  " .. text, progress.line(standing, #text + 26, t))
-        assert.equal("#########..............  " .. text, progress.line(standing, #text + 25, t))
-        assert.equal("##...  " .. text, progress.line(standing, #text + 7, t))
-        assert.equal(text, progress.line(standing, #text + 6, t))
-        assert.equal(text, progress.line(standing, #text, t))
-        assert.equal(text:sub(1, -2), progress.line(standing, #text - 1, t))
+        local line = "3/10 done  1 failed  2 running  ETA 1:00  40 credits"
+        assert.equal("##########..............  " .. line, progress.line(standing, 200, t))
+        assert.equal("##########..............  " .. line, progress.line(standing, #line + 26, t))
+        assert.equal("#########..............  " .. line, progress.line(standing, #line + 25, t))
+        assert.equal("##...  " .. line, progress.line(standing, #line + 7, t))
+        assert.equal(line, progress.line(standing, #line + 6, t))
+        assert.equal(line, progress.line(standing, #line, t))
+        assert.equal(line:sub(1, -2), progress.line(standing, #line - 1, t))
         standing.failed, standing.finished, standing.total = 0, 3, 3
         assert.equal("########################  3/3 done  2 running  40 credits", progress.line(standing, 80, t))
         standing.total, standing.finished, standing.credits = 0, 0, 1

@@ -678,7 +678,7 @@ describe("the pump", function()
             current = token
         end
         function added.wake(token) queue[#queue + 1] = token end
-        scheduler.add_host(added)
+        require("flux2.waits").add_host(added)
         local finished = {}
         local function start(name)
             local co = coroutine.create(function()

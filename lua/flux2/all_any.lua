@@ -2,8 +2,8 @@
 
 local errors = require "flux2.errors"
 local validate = require "flux2.validate"
-local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
+local waits = require "flux2.waits"
 
 local all_any = {}
 
@@ -32,16 +32,16 @@ end
 --- Calls `ended(i)` for each item that has ended or ends, again if an allocation failed in it. Waits until a call
 --- returns true, or for the timeout.
 local function watch(list, timeout, ended)
-    local latch, forget, handled, enough = scheduler.latch(), {}, {}, false
+    local latch, forget, handled, enough = waits.latch(), {}, {}, false
     for i = 1, #list do
         handled[i] = false
-        forget[i] = scheduler.when(list[i]:_end_latch(), function()
+        forget[i] = waits.when(list[i]:_end_latch(), function()
             if not enough and not handled[i] then enough, handled[i] = ended(i), true end
-            if enough then scheduler.open(latch) end
+            if enough then waits.open(latch) end
         end)
     end
     local open, reason = true, nil
-    if #list > 0 then open, reason = scheduler.await(latch, timeout) end
+    if #list > 0 then open, reason = waits.await(latch, timeout) end
     for i = 1, #list do forget[i]() end
     return open, reason
 end

@@ -43,15 +43,13 @@ function budget.total()
     return total, unpriced
 end
 
-local function credits(n)
-    return text.number(n) .. (n == 1 and " credit" or " credits")
-end
-
 local function refused(self, price)
-    local held = self.reserved > 0 and " and " .. credits(self.reserved) .. " reserved" or ""
-    return errors.new("budget", "this submission costs " .. credits(price) .. ", which would pass the budget of " ..
-        credits(self.limit) .. ": " .. credits(self.spent) .. " spent" .. held,
-        { price = price, spent = self.spent, reserved = self.reserved, limit = self.limit })
+    local held = self.reserved > 0 and " and " .. text.credits(self.reserved) .. " reserved" or ""
+    local message = ("this submission costs %s, which would pass the budget of %s: %s spent%s"):format(
+        text.credits(price), text.credits(self.limit), text.credits(self.spent), held)
+    return errors.new("budget", message, {
+        price = price, spent = self.spent, reserved = self.reserved, limit = self.limit,
+    })
 end
 
 --- Reserves the price of a submission.

@@ -12,6 +12,7 @@ local request = require "flux2.request"
 local scheduler = require "flux2.scheduler"
 local config = require "flux2.config"
 local Task = require "flux2.task"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 local transport = require "flux2.transport"
 
@@ -24,17 +25,12 @@ local TASK_OPTIONS = {
     on_done = "function", on_request = "function", on_progress = "function", on_status = "function",
     timeout = "seconds",
 }
-local SUBMIT_OPTIONS = { price = "credits", save = "string" }
+local SUBMIT_OPTIONS = tables.merge({ price = "credits", save = "string" }, TASK_OPTIONS)
 local RECOVER_OPTIONS = { timeout = "seconds" }
 local STATUS_OPTIONS = { poll_url = "string", timeout = "seconds" }
-local ADOPT_OPTIONS = { poll_url = "string" }
-local MAP_OPTIONS = { concurrency = "positive", ordered = "boolean" }
-for name, kind in pairs(TASK_OPTIONS) do
-    SUBMIT_OPTIONS[name] = kind
-    ADOPT_OPTIONS[name] = kind
-end
-for name, kind in pairs(SUBMIT_OPTIONS) do MAP_OPTIONS[name] = kind end
-MAP_OPTIONS.save = "function"
+local ADOPT_OPTIONS = tables.merge({ poll_url = "string" }, TASK_OPTIONS)
+local MAP_OPTIONS = tables.merge({ concurrency = "positive", ordered = "boolean" }, SUBMIT_OPTIONS,
+    { save = "function" })
 
 --- Makes a client, for flux2.new.
 ---@private

@@ -9,6 +9,7 @@ local request_log = require "flux2.request_log"
 local validate = require "flux2.validate"
 local image_signature = require "flux2.image_signature"
 local spool = require "flux2.spool"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 local url = require "flux2.url"
 local version = require "flux2.version"
@@ -303,13 +304,6 @@ local function check_texts(o)
     return true
 end
 
-local function with_defaults(given)
-    local o = {}
-    for name, value in pairs(config.defaults) do o[name] = value end
-    for name, value in pairs(given) do o[name] = value end
-    return o
-end
-
 --- The service of a client: key, address, the origins that may receive the key, the texts to redact, the CA bundle.
 local function read_service(o, provider)
     local key, err = check_key(o.api_key or from_environment(provider.environment.api_key), provider)
@@ -381,7 +375,7 @@ end
 function config.read(given, level)
     given = validate.options("flux2.new", given, config.known, level + 1)
     if given.poll then validate.options("flux2.new: poll", given.poll, config.known_of_poll, level + 1) end
-    local o = with_defaults(given)
+    local o = tables.merge({}, config.defaults, given)
     if o.provider == nil and providers.unknown then
         local name, known = text.show(providers.unknown), table.concat(providers.names, ", ")
         local message = "FLUX2_PROVIDER names no provider: " .. name .. "; known are " .. known

@@ -9,6 +9,7 @@ if package.config:sub(1, 1) == "\\" and not is_preloaded then
 end
 local core = require "flux2.load_core" "flux2.emulator.core"
 local suggest = require "flux2.suggest"
+local tables = require "flux2.tables"
 local validate = require "flux2.validate"
 
 local emulator = {}
@@ -78,14 +79,8 @@ local DIALECTS = {
     },
 }
 
-local function set_of(names)
-    local set = {}
-    for _, name in ipairs(names) do set[name] = true end
-    return set
-end
-
 local setting_names, fault_fields = core.settings(), core.fault_fields()
-local is_setting, is_fault_field = set_of(setting_names), set_of(fault_fields)
+local is_setting, is_fault_field = tables.set(setting_names), tables.set(fault_fields)
 
 local function mistake(what, name, known)
     local nearest = type(name) == "string" and suggest.nearest(name, known)
@@ -109,15 +104,13 @@ end
 --- Returns the template for a name or the text of a template.
 local function resolve(shape, shapes, what)
     if type(shape) ~= "string" or shape:find "^%s*{" or shapes[shape] then return shapes[shape] or shape end
-    error(mistake(what, shape, suggest.names(shapes)), 4)
+    error(mistake(what, shape, tables.names(shapes)), 4)
 end
 
 --- Returns a checked copy of the settings for the core.
 local function prepare(options)
     check_names(options, is_setting, setting_names, "setting", 3)
-    local settings = {}
-    for name, value in pairs(DIALECTS[options.dialect] or {}) do settings[name] = value end
-    for name, value in pairs(options) do settings[name] = value end
+    local settings = tables.merge({}, DIALECTS[options.dialect], options)
     settings.shape = resolve(settings.shape, emulator.shapes, "shape")
     settings.failure_shape = resolve(settings.failure_shape, emulator.failure_shapes, "failure_shape")
     return settings

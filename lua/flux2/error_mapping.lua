@@ -3,7 +3,9 @@
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
+local image_signature = require "flux2.image_signature"
 local suggest = require "flux2.suggest"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 
 local error_mapping = {}
@@ -113,13 +115,11 @@ end
 
 --- The fields of every error about a request, and those in `more`.
 local function fields_of(event, context, more)
-    local fields = {
+    return tables.merge({
         request_id = event.request_id, attempts = event.attempts, retry_after = event.retry_after,
         task_id = context.task_id or event.id, code = event.code, type = event.type,
         retryable = event.retryable or false,
-    }
-    for name, value in next, more do fields[name] = value end
-    return fields
+    }, more)
 end
 
 local function body_fields(event)
@@ -187,7 +187,7 @@ local TRANSPORT = {
     headers_too_large = "the headers of %s are larger than the limit",
     io = "the file could not be written",
     memory = "out of memory during the request to %s",
-    signature = "the data from %s is not an image (PNG, JPEG, WEBP, GIF or AVIF by its first bytes)",
+    signature = "the data from %s is " .. image_signature.NONE,
     truncated = "the data from %s is not a whole image",
     protocol = "the response of %s is invalid",
     redirect = "%s sent a redirect that is not followed",
@@ -263,8 +263,7 @@ end
 
 --- Returns a copy of the event without the key in any text. Cutting a text before that could leave a part of the key.
 local function without_key(event, key)
-    local copy = {}
-    for name, value in next, event do copy[name] = value end
+    local copy = tables.merge({}, event)
     for _, name in ipairs(TEXTS) do
         if type(copy[name]) == "string" then copy[name] = errors.redact(copy[name], key, errors.RAW_LIMIT) end
     end

@@ -2,6 +2,7 @@
 -- The kinds of errors, and the removal of API keys from texts.
 
 local providers = require "flux2.provider"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 
 local errors = {}
@@ -87,8 +88,7 @@ errors.advice = {
 
 local RETRYABLE = { rate_limited = true, server = true, network = true, timeout = true }
 
---- The replacement of a key.
-errors.REDACTED = "[key]"
+local REDACTED = "[key]" -- the replacement of a key
 
 -- Words after the scheme of an Authorization header that are text and not a secret: "<scheme> token missing".
 local NO_SECRETS = {
@@ -98,11 +98,11 @@ local NO_SECRETS = {
 
 local function hide_secret(word, blank, secret)
     if NO_SECRETS[secret:lower():match("^%a*")] and not secret:find("[%d_]") then return nil end
-    return word .. blank .. errors.REDACTED
+    return word .. blank .. REDACTED
 end
 
 local function hide_key(word)
-    return not providers.secrets.variables[word] and errors.REDACTED or nil
+    return not providers.secrets.variables[word] and REDACTED or nil
 end
 
 -- Words in the names of headers and fields whose values must not be shown.
@@ -133,7 +133,7 @@ end
 ---@return string
 -- Example: `errors.remove_key("my sesame here", "sesame")` is "my [key] here".
 function errors.remove_key(s, key)
-    return (s:gsub(key:gsub("%W", "%%%0"), errors.REDACTED))
+    return (s:gsub(key:gsub("%W", "%%%0"), REDACTED))
 end
 
 --- Replaces the API key, and every text in the format of a provider's keys, with `[key]`. Cuts the text after that,
@@ -208,8 +208,7 @@ end
 -- Example: `return nil, errors.new("io", "cannot write " .. path, { cause = reason })`
 function errors.new(kind, message, fields)
     if not errors.kinds[kind] then error("flux2: no such kind of error: " .. tostring(kind), 2) end
-    local err = {}
-    for name, value in next, fields or {} do err[name] = value end
+    local err = tables.merge({}, fields)
     err.kind = kind
     err.message = presentable(tostring(message), MESSAGE_LIMIT)
     for _, name in ipairs { "code", "type", "request_id" } do

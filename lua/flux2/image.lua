@@ -122,8 +122,8 @@ end
 local function check(self)
     local content_type = image_signature.type(self._data:string(image_signature.size))
     if not content_type then
-        return nil, errors.new("not_an_image", "the data in the response is not an image (PNG, JPEG, WEBP, GIF or " ..
-            "AVIF by its first bytes)", { task_id = self._task_id })
+        return nil, errors.new("not_an_image", "the data in the response is " .. image_signature.NONE,
+            { task_id = self._task_id })
     end
     if not core.is_whole_image(self._data) then
         return nil, errors.new("not_an_image", ("the image in the response is truncated after %d bytes"):format(

@@ -16,6 +16,9 @@ image_signature.list = {
     { pattern = "????ftypmif1", content_type = "image/avif", extension = "avif" },
 }
 
+--- The end of a message about other data: "fox.png is ...".
+image_signature.NONE = "not an image (PNG, JPEG, WEBP, GIF or AVIF by its first bytes)"
+
 --- The number of bytes that determine the type of an image.
 image_signature.size = 12
 

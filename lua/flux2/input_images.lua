@@ -7,6 +7,7 @@ local errors = require "flux2.errors"
 local Image = require "flux2.image"
 local image_signature = require "flux2.image_signature"
 local json = require "flux2.json"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 local transport = require "flux2.transport"
 
@@ -49,8 +50,7 @@ local function check(config, index, entry, head, size)
     local content_type = image_signature.type(head)
     local what = entry.path and text.show(entry.path) or "(bytes)"
     if not content_type then
-        return invalid(index, what .. " is not an image (PNG, JPEG, WEBP, GIF or AVIF by its first bytes)",
-            "not_an_image")
+        return invalid(index, what .. " is " .. image_signature.NONE, "not_an_image")
     end
     if size > config.max_image_bytes then
         return invalid(index, ("%s has %s bytes, more than max_image_bytes (%s)"):format(what, text.number(size),
@@ -188,8 +188,8 @@ function input_images.place(config, given, timeout)
             or "is not available: provider " .. config.provider.name .. " takes no images"
         return nil, errors.new("invalid_request", "input_images " .. reason, { field = "input_images" })
     end
-    local request, urls, images = {}, {}, setmetatable({ entries = {}, markers = {} }, InputImages)
-    for name, value in pairs(given) do request[name] = value end
+    local request, urls = tables.merge({}, given), {}
+    local images = setmetatable({ entries = {}, markers = {} }, InputImages)
     for i, value in ipairs(type(given[field.name]) == "table" and given[field.name] or {}) do urls[i] = value end
     local token = core.token()
     for i = 1, #list do

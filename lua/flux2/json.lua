@@ -164,4 +164,15 @@ function json.encode(value, where)
     return json.write(checked)
 end
 
+--- Encodes a value like `json.encode`, without the escapes that cjson adds to slashes.
+---@param value any
+---@param where string the name of the value, for the reason
+---@return string? encoded
+---@return string? reason
+function json.readable(value, where)
+    local encoded, reason = json.encode(value, where)
+    if not encoded then return nil, reason end
+    return (encoded:gsub("\\/", "/"))
+end
+
 return json

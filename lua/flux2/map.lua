@@ -5,6 +5,7 @@ local errors = require "flux2.errors"
 local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
 local validate = require "flux2.validate"
+local waits = require "flux2.waits"
 
 ---@class flux2.Map The iterator of client:map, for `for`.
 ---@overload fun(): integer?, flux2.Image?, flux2.Error?
@@ -37,7 +38,7 @@ local function new_state(iterable, opts, generate)
         pull = new_puller(iterable), generate = generate, limit = opts.concurrency or 4,
         ordered = opts.ordered or false, running = {}, alive = 0, last = 0, finished = {}, finished_count = 0,
         next_index = 1,
-        changed = scheduler.latch(),
+        changed = waits.latch(),
     }
 end
 
@@ -55,7 +56,7 @@ end
 local function start(state, index, item)
     local handle = spawn.spawn(state.generate, item, index)
     state.running[index] = handle
-    scheduler.when(handle:_end_latch(), function()
+    waits.when(handle:_end_latch(), function()
         -- Called again if an allocation fails, so the counter changes last.
         if state.running[index] then
             local image, err = handle:join()
@@ -64,7 +65,7 @@ local function start(state, index, item)
             state.running[index] = nil
             state.alive = state.alive - 1
         end
-        if not state.closed then scheduler.open(state.changed) end
+        if not state.closed then waits.open(state.changed) end
     end)
 end
 
@@ -105,7 +106,7 @@ local function close(state)
     local running = state.running
     state.running, state.finished, state.finished_count = {}, {}, 0
     for _, handle in pairs(running) do handle:cancel() end
-    scheduler.open(state.changed)
+    waits.open(state.changed)
 end
 
 --- Returns the next index, image and err; nothing at the end.
@@ -122,8 +123,8 @@ function Map:__call()
             close(state)
             return nil
         end
-        state.changed = scheduler.latch()
-        local open = scheduler.await(state.changed)
+        state.changed = waits.latch()
+        local open = waits.await(state.changed)
         if not open then -- the looping coroutine was cancelled
             close(state)
             return nil

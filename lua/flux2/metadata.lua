@@ -78,9 +78,8 @@ end
 --- Encodes a value so that the JSON is also a text in XML, without references. Returns nil for a value of a damaged
 --- record that JSON cannot hold.
 local function encode(value)
-    local encoded = json.encode({ value }, "metadata")
+    local encoded = json.readable(value, "metadata")
     if not encoded then return nil end
-    encoded = encoded:sub(2, -2):gsub("\\/", "/")
     encoded = encoded:gsub("[<>&\127]", function(c) return ("\\u%04x"):format(c:byte()) end)
     return (encoded:gsub("\239\191([\190\191])", function(c) return ("\\uff%02x"):format(c:byte() + 64) end))
 end

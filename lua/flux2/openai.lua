@@ -13,6 +13,7 @@ local jit_off = require "flux2.jit_off"
 local openai_request = require "flux2.openai_request"
 local validate = require "flux2.validate"
 local spawn = require "flux2.spawn"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 
 local openai = {}
@@ -100,8 +101,8 @@ end
 
 --- Returns the first error, with the results of the other tasks.
 local function failed(all, count)
-    local first, fields = all.errors[1], {}
-    for name, value in pairs(first) do fields[name] = value end
+    local first = all.errors[1]
+    local fields = tables.merge({}, first)
     fields.data, fields.images, fields.task_ids, fields.errors = all.data, all.images, all.task_ids, all.errors
     local message = first.message
     if count > 1 then

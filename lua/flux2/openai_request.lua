@@ -3,6 +3,7 @@
 local errors = require "flux2.errors"
 local json = require "flux2.json"
 local suggest = require "flux2.suggest"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 
 local openai_request = {}
@@ -44,18 +45,12 @@ local REFUSED = {
     style = { "the service has no styles: describe it in the prompt" },
 }
 
-local IS_OPENAI = {}
-for _, name in ipairs(OPENAI_FIELDS) do IS_OPENAI[name] = true end
+local IS_OPENAI = tables.set(OPENAI_FIELDS)
 
 -- Requests ------------------------------------------------------------------------------------------------------------
 
 local function invalid(field, message)
     return nil, errors.new("invalid_request", message, { field = field })
-end
-
-local function words_of(map)
-    local words = suggest.names(map)
-    return "'" .. table.concat(words, "', '", 1, #words - 1) .. "' or '" .. words[#words] .. "'"
 end
 
 local function names_of(provider)
@@ -82,7 +77,7 @@ local function check_names(provider, given)
     for name, value in pairs(given) do
         if value ~= json.null then request[name] = value end
     end
-    for _, name in ipairs(suggest.names(request)) do
+    for _, name in ipairs(tables.names(request)) do
         local ok, err = check_name(provider, name, request[name])
         if not ok then return nil, err end
     end
@@ -103,7 +98,8 @@ local function map_word(provider, payload, request, field, map)
     local meaning = type(word) == "string" and (field == "size" and exact_size(provider, word) or map[word])
     if not meaning then
         local why = field == "size" and "; other shapes: aspect_ratio and resolution" or ""
-        return invalid(field, field .. " must be " .. words_of(map) .. ", got " .. text.show(word) .. why)
+        local words = text.choice(tables.names(map))
+        return invalid(field, field .. " must be " .. words .. ", got " .. text.show(word) .. why)
     end
     for name, value in pairs(meaning) do
         if payload[name] ~= nil then

@@ -41,8 +41,7 @@ end
 local CHECKS = {}
 
 local function word_message(field, value)
-    local list = "'" .. table.concat(field.allowed, "' or '") .. "'"
-    local message = must_be(field.name, list, value)
+    local message = must_be(field.name, text.choice(field.allowed), value)
     if type(value) ~= "string" then return message end
     for _, word in ipairs(field.allowed) do
         if value:lower() == word:lower() then return message .. ": did you mean '" .. word .. "'?" end
@@ -374,7 +373,7 @@ function request.price(provider, given, level)
         local field, value = provider.by_name[name], given[name]
         if value == nil then value = field.default end
         if field.allowed and CHECKS.word(field, value) then
-            return nil, name .. " must be '" .. table.concat(field.allowed, "' or '") .. "'"
+            return nil, name .. " must be " .. text.choice(field.allowed)
         end
         values[name], shown[i] = value, tostring(value)
     end

@@ -5,6 +5,7 @@ local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
 local validate = require "flux2.validate"
+local waits = require "flux2.waits"
 
 ---@class flux2.Handle A coroutine of flux2.spawn.
 ---@field state "running"|"done"|"failed"|"cancelled" the state of the coroutine
@@ -32,19 +33,19 @@ local function finish(self, state, results, e)
         local message = type(e) == "string" and self._traceback or e
         self._take_back = uncaught.leave(message, in_a_second)
     end
-    scheduler.open(self._latch)
+    waits.open(self._latch)
 end
 
 local function body(self, fn, ...)
     local results = pack(fn(...))
     if self.state == "running" then finish(self, "done", results) end
-    scheduler.disown(self._co) -- last, because `fail` has to run if an allocation fails in `finish`
+    waits.disown(self._co) -- last, because `fail` has to run if an allocation fails in `finish`
 end
 
 local function fail(self, e, traceback)
     self._traceback = traceback
     if self.state == "running" then return finish(self, "failed", nil, e) end
-    scheduler.open(self._latch) -- `finish` may have failed before that, in an allocation
+    waits.open(self._latch) -- `finish` may have failed before that, in an allocation
     uncaught.leave(traceback, in_a_second)
 end
 
@@ -57,7 +58,7 @@ local function run_in_host(self, run)
         return e
     end)
     if ok then return end
-    scheduler.disown(self._co)
+    waits.disown(self._co)
     fail(self, e, traceback)
 end
 
@@ -69,17 +70,17 @@ end
 -- Example: `local h = flux2.spawn(function() return client:generate "a fox" end)`
 function spawn.spawn(fn, ...)
     if type(fn) ~= "function" then error("flux2.spawn: a function is needed, not " .. text.show(fn), 2) end
-    local self = setmetatable({ state = "running", _latch = scheduler.latch() }, Handle)
+    local self = setmetatable({ state = "running", _latch = waits.latch() }, Handle)
     local args = pack(...)
     local function run() body(self, fn, unpack(args, 1, args.n)) end
-    local start = scheduler.starter()
+    local start = waits.starter()
     if start then
         start(function() run_in_host(self, run) end)
         return self
     end
     self._co = coroutine.create(run)
-    scheduler.own(self._co, function(e, traceback) fail(self, e, traceback) end)
-    scheduler.resume(self._co)
+    waits.own(self._co, function(e, traceback) fail(self, e, traceback) end)
+    waits.resume(self._co)
     return self
 end
 
@@ -105,7 +106,7 @@ function Handle:join(timeout)
     validate.receiver(self, Handle, "handle:join")
     validate.timeout("handle:join", timeout)
     if self.state == "running" then
-        local open, reason = scheduler.await(self._latch, timeout)
+        local open, reason = waits.await(self._latch, timeout)
         if not open then
             local message = reason == "timeout" and "waited for " .. text.number(timeout) .. " s; it is still running"
                 or "the waiting coroutine was cancelled"
@@ -123,7 +124,7 @@ function Handle:cancel()
     validate.receiver(self, Handle, "handle:cancel")
     if self.state ~= "running" then return self end
     finish(self, "cancelled", nil, errors.new("cancelled", "the coroutine was cancelled"))
-    scheduler.cancel_waits(self._co)
+    waits.cancel_waits(self._co)
     return self
 end
 
@@ -136,7 +137,7 @@ function spawn.sleep(seconds)
     if type(seconds) ~= "number" or seconds ~= seconds then
         error("flux2.sleep: a number of seconds is needed, not " .. text.show(seconds), 2)
     end
-    local slept, why = scheduler.sleep(math.max(seconds, 0))
+    local slept, why = waits.sleep(math.max(seconds, 0))
     if slept then return true end
     if slept == nil then return nil, errors.new("io", "the engine could not start: " .. why) end
     return nil, errors.new("cancelled", "the coroutine was cancelled during flux2.sleep")

@@ -114,9 +114,8 @@ local function without_key(value, key)
     return out
 end
 
---- JSON without the escape that cjson adds to slashes.
 local function encode(value)
-    return (assert(json.encode({ value }, "record")):sub(2, -2):gsub("\\/", "/"))
+    return assert(json.readable(value, "record"))
 end
 
 --- Returns the text of a record, with placeholders for what the engine knows later.
@@ -154,7 +153,7 @@ function Spool:record(config, request, price, resend)
     local owner, err = own(self)
     if not owner then return nil, err end
     local record = {
-        request = without_key(request, config.get_key()), submitted = os.date "!%Y-%m-%dT%H:%M:%SZ", price = price,
+        request = without_key(request, config.get_key()), submitted = text.time(), price = price,
     }
     local template = compose(config.base_url, record, resend_of(config, resend))
     record.request, record.text = request, template
@@ -310,7 +309,7 @@ local function find_resend(search, said)
     local resend, config = said.resend, search.config
     if not resend or said.task_id ~= "" or not config.provider.idempotency_header then return nil end
     if type(resend.key) ~= "string" or type(resend.body) ~= "string" then return nil end
-    local is_young = said.submitted > os.date("!%Y-%m-%dT%H:%M:%SZ", os.time() - RESEND)
+    local is_young = said.submitted > text.time(os.time() - RESEND)
     return is_young and resend.sender == core.digest(resend.key .. config.get_key()) and resend or nil
 end
 

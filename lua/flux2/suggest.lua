@@ -1,5 +1,6 @@
 --- Hints for mistyped names.
 
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 
 local suggest = {}
@@ -51,23 +52,13 @@ function suggest.nearest(name, candidates)
     return best
 end
 
---- Returns the names of a map in a fixed order.
----@param map table
----@return any[] names
-function suggest.names(map)
-    local names = {}
-    for name in pairs(map) do names[#names + 1] = name end
-    table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
-    return names
-end
-
 --- Returns the end of a message about an unknown name.
 ---@param name any
 ---@param known table<string, any> the known names, as keys
 ---@return string message the name, and the nearest known name or all of them
 -- Example: `suggest.unknown("timeot", { timeout = 1 })` is "'timeot': did you mean timeout?"
 function suggest.unknown(name, known)
-    local names = suggest.names(known)
+    local names = tables.names(known)
     local near = type(name) == "string" and suggest.nearest(name, names)
     local hint = near and "did you mean " .. near .. "?" or "known are " .. table.concat(names, ", ")
     return text.show(name) .. ": " .. hint

@@ -11,9 +11,11 @@ local request_log = require "flux2.request_log"
 local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
+local task_errors = require "flux2.task_errors"
 local text = require "flux2.text"
 local transport = require "flux2.transport"
 local validate = require "flux2.validate"
+local waits = require "flux2.waits"
 
 ---@class flux2.Result The result of a succeeded task.
 ---@field images flux2.Image[] usually one
@@ -59,13 +61,13 @@ local start_polling
 --- Returns what the metadata of the images is made of; nil if they get none.
 local function describe(config, request, submitted)
     if not config.metadata then return nil end
-    return { request = request, time = submitted or os.date "!%Y-%m-%dT%H:%M:%SZ" }
+    return { request = request, time = submitted or text.time() }
 end
 
 --- Fields that the start of the job sets exist from the beginning, because setting them must not allocate.
 local function new(config, fields)
     fields._config, fields._job, fields._is_counted = config, false, false
-    fields._latch, fields._began = scheduler.latch(), core.now()
+    fields._latch, fields._began = waits.latch(), core.now()
     fields._made = describe(config, fields.request, fields.submitted)
     return setmetatable(fields, Task)
 end
@@ -136,7 +138,7 @@ local function finish(self, state, result, err)
     -- Kept in the latch too: if the task is polled again, earlier waits still return this end.
     self._latch.result, self._latch.error = self.result, self.error
     local ok = notify(self, "done", result, self.error)
-    scheduler.open(self._latch)
+    waits.open(self._latch)
     return ok
 end
 
@@ -182,10 +184,6 @@ local function succeed(self, event)
     finish_saved(self, result)
 end
 
-local function error_of(self, event)
-    return error_mapping.of(event, transport.context(self._config, self.id))
-end
-
 --- The task has ended at the service.
 local function settle(self, event)
     spend(self, event.credits) -- also for a submission of unknown outcome
@@ -193,44 +191,7 @@ local function settle(self, event)
     self._settled = true
     set_status(self, event.status)
     -- The record is kept if a listener raises an error: it may not have stored the failure of a paid task.
-    if finish(self, "failed", nil, error_of(self, event)) then self:discard() end
-end
-
---- What delays a submission: the service, or a limit of the client.
-local function delay_of(self, event)
-    if event.retry_after then
-        local seconds = text.number(math.ceil(event.retry_after))
-        return "the service asked clients with this key to wait, " .. seconds .. " s more"
-    end
-    local limits = self._config.limits
-    return ("max_submissions_per_second (%s), max_connections (%s) and max_event_bytes (%s, waiting for " ..
-        "flux2.update) limit submissions"):format(text.number(limits.max_submissions_per_second),
-        text.number(limits.max_connections), text.number(limits.max_event_bytes))
-end
-
---- The error of a submission that was delayed beyond its timeout.
-local function never_sent(self, event)
-    local message = "the submission was not sent before the timeout: " .. delay_of(self, event)
-    return errors.new("timeout", message, { attempts = 0, retry_after = event.retry_after })
-end
-
---- What a submission lacked, so that it was not sent.
-local OBSTACLES = {
-    engine = function() return "nothing was sent, because the engine could not start" end,
-    input = function() return "nothing was sent, because an input image could not be read" end,
-    record = function(self)
-        return "nothing was sent, because its record could not be written to the spool " .. text.show(self._record.path)
-    end,
-    target = function(self) return "cannot write " .. text.show(self._save) end,
-}
-
---- Returns the error of a submission without a task.
-local function submission_error(self, event)
-    if event.failure == "timeout" and event.attempts == 0 then return never_sent(self, event) end
-    local err = error_of(self, event)
-    local lacking = OBSTACLES[event.obstacle]
-    if lacking then err.message = lacking(self) .. ": " .. event.message end
-    return err
+    if finish(self, "failed", nil, task_errors.of(self, event)) then self:discard() end
 end
 
 --- Reports that the engine could not update the record.
@@ -250,7 +211,7 @@ end
 local function submission_ended(self, event)
     count_submission(self, event)
     if event.acceptance ~= "accepted" then
-        local err = submission_error(self, event)
+        local err = task_errors.submission(self, event)
         self.id, self.poll_url = self.id or event.id, self.poll_url or event.poll_url
         return finish(self, "failed", nil, err)
     end
@@ -266,11 +227,8 @@ end
 local function polling_ended(self, event)
     if event.fetch then self._prefetch:begin(event.fetch) end
     if event.images or error_mapping.states[event.verdict] == "failed" then return settle(self, event) end
-    if event.failure == "timeout" then
-        local context = transport.context(self._config, self.id)
-        return finish(self, "failed", nil, error_mapping.overdue(event, context, self.status))
-    end
-    finish(self, "failed", nil, error_of(self, event))
+    local describe_error = event.failure == "timeout" and task_errors.overdue or task_errors.of
+    finish(self, "failed", nil, describe_error(self, event))
 end
 
 local function accepted(self, event)
@@ -319,12 +277,6 @@ local function handler_of(self)
     end
 end
 
---- The limit also bounds the events that wait for the program: each task has one end.
-local function too_many(config)
-    return errors.new("rate_limited", "nothing was sent: " .. text.number(config.tasks) .. " tasks of this client " ..
-        "are alive, as many as max_tasks allows; wait for some of them, or raise it", { limit = config.max_tasks })
-end
-
 --- Lets the engine download the first image as soon as the task has ended.
 local function prepare_prefetch(self, spec)
     local config = self._config
@@ -339,7 +291,7 @@ end
 
 local function start(self, spec)
     local config = self._config
-    if config.tasks >= config.max_tasks then return nil, too_many(config) end
+    if config.tasks >= config.max_tasks then return nil, task_errors.too_many(config) end
     spec.deadline = self._timeout or config.timeout
     if self._prefetches then prepare_prefetch(self, spec) end
     spec.observe = self._on_request ~= nil
@@ -354,8 +306,7 @@ end
 local function read_record(self)
     local response, reason = self._record:finished()
     if response then return settle(self, response) end
-    local message = "the record " .. text.show(self._record.path) .. " cannot be read any more: " .. reason
-    finish(self, "failed", nil, errors.new("io", message, { task_id = self.id }))
+    finish(self, "failed", nil, task_errors.unreadable_record(self, reason))
 end
 
 local function idempotency_header(config, key)
@@ -378,10 +329,7 @@ function start_polling(self)
     if self.state == "submitting" then return resume_submission(self) end
     if self._record and self._record.is_finished then return read_record(self) end
     local url, reason = transport.task_url(self._config, self.id, self.poll_url)
-    if not url then
-        local message = "the service accepted the task, but it cannot be polled: " .. reason
-        return finish(self, "failed", nil, errors.new("protocol", message, { task_id = self.id }))
-    end
+    if not url then return finish(self, "failed", nil, task_errors.not_pollable(self, reason)) end
     local ok, err = start(self, { url = url })
     if not ok then finish(self, "failed", nil, err) end
 end
@@ -452,26 +400,12 @@ end
 
 -- Public --------------------------------------------------------------------------------------------------------------
 
-local function timed_out(self, timeout)
-    local state = self.id and "the task is still running" or "the submission has no response yet"
-    local message = "waited for " .. text.number(timeout) .. " s; " .. state .. ", and can be waited for again"
-    local word = error_mapping.unknown(self._config.provider.response, self.status)
-    if word then message = message .. "; " .. word end
-    local paid = self.state == "running" or nil
-    return errors.new("timeout", message, { task_id = self.id, retryable = true, paid = paid })
-end
-
-local function wait_cancelled(self)
-    local message = "the waiting coroutine was cancelled; the task itself goes on"
-    return errors.new("cancelled", message, { task_id = self.id, paid = self.state == "running" or nil })
-end
-
-local NOT_OPEN = { timeout = timed_out, cancelled = wait_cancelled }
+local NOT_OPEN = { timeout = task_errors.wait_too_short, cancelled = task_errors.wait_cancelled }
 
 --- Returns the latch that opens at its end. The first call starts to poll a recovered task: there may be thousands.
 function Task:_end_latch()
     if not self._latch then
-        self._latch, self._began = scheduler.latch(), core.now()
+        self._latch, self._began = waits.latch(), core.now()
         start_polling(self)
     end
     return self._latch
@@ -488,11 +422,11 @@ function Task:wait(timeout)
     validate.receiver(self, Task, "task:wait")
     validate.timeout("task:wait", timeout)
     if self.state == "failed" and self._reported and self.id and not self._settled then
-        self.state, self.error, self._latch, self._reported = "running", nil, scheduler.latch(), false
+        self.state, self.error, self._latch, self._reported = "running", nil, waits.latch(), false
         start_polling(self)
     end
     local latch = self:_end_latch()
-    local open, reason = scheduler.await(latch, timeout)
+    local open, reason = waits.await(latch, timeout)
     if not open then return nil, NOT_OPEN[reason](self, timeout) end
     return self:_outcome(latch)
 end
@@ -512,10 +446,9 @@ end
 function Task:cancel()
     validate.receiver(self, Task, "task:cancel")
     if not ALIVE[self.state] then return self end
-    self._latch = self._latch or scheduler.latch()
+    self._latch = self._latch or waits.latch()
     scheduler.cancel(self._job, cancelled_handler(self))
-    local message = "cancelled here; the service may still generate the image and charge for it"
-    finish(self, "cancelled", nil, errors.new("cancelled", message, { task_id = self.id }))
+    finish(self, "cancelled", nil, task_errors.cancelled(self))
     if self._prefetch then self._prefetch:cancel() end
     if self._saver then self._saver:cancel() end
     return self

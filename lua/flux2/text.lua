@@ -114,6 +114,30 @@ function text.integer(n)
     return n
 end
 
+--- Formats a number of credits.
+---@param n number
+---@return string
+-- Example: `text.credits(1)` is "1 credit"
+function text.credits(n)
+    return text.number(n) .. (n == 1 and " credit" or " credits")
+end
+
+--- Formats a time in UTC.
+---@param seconds? number since 1970; default: now
+---@return string time such as "2026-01-31T12:00:00Z"
+function text.time(seconds)
+    return os.date("!%Y-%m-%dT%H:%M:%SZ", seconds and math.floor(seconds))
+end
+
+--- Lists the words that are allowed.
+---@param words string[] at least one
+---@return string
+-- Example: `text.choice { "a", "b", "c" }` is "'a', 'b' or 'c'"
+function text.choice(words)
+    if #words == 1 then return "'" .. words[1] .. "'" end
+    return "'" .. table.concat(words, "', '", 1, #words - 1) .. "' or '" .. words[#words] .. "'"
+end
+
 --- Shows any value in a message: strings in quotes, numbers, otherwise the type.
 ---@param value any
 ---@return string

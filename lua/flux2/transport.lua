@@ -5,6 +5,7 @@ local errors = require "flux2.errors"
 local request_log = require "flux2.request_log"
 local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
+local waits = require "flux2.waits"
 
 local transport = {}
 
@@ -16,7 +17,7 @@ local transport = {}
 ---@return boolean? ended false after a timeout
 ---@return flux2.Error? err kind "cancelled"
 local function await(id, latch, timeout, task_id)
-    local open, reason = scheduler.await(latch, timeout)
+    local open, reason = waits.await(latch, timeout)
     if open then return true end
     scheduler.cancel(id)
     if reason == "timeout" then return false end
@@ -38,10 +39,10 @@ end
 
 --- Starts a request with a profile of the client. `event` is set, and the latch opens, at its end.
 local function begin(config, kind, profile, spec, task_id)
-    local started = { latch = scheduler.latch() }
+    local started = { latch = waits.latch() }
     local id, reason = scheduler.transfer(profile, spec, handler_of(config, kind, spec.body, function(ended)
         started.event = ended
-        scheduler.open(started.latch)
+        waits.open(started.latch)
     end))
     if not id then return nil, errors.new("io", "the engine could not start: " .. reason, { task_id = task_id }) end
     started.id = id
@@ -120,7 +121,7 @@ end
 ---@return table? event
 ---@return flux2.Error? err kind "cancelled": the upload goes on, for others
 function transport.uploaded(upload)
-    if scheduler.await(upload.latch) then return upload.event end
+    if waits.await(upload.latch) then return upload.event end
     return nil, errors.new("cancelled", "the coroutine that waited for an upload was cancelled")
 end
 
@@ -148,7 +149,7 @@ Prefetch.__index = Prefetch
 function transport.prefetch(path, until_, config)
     -- All fields exist from the beginning, because `begin` must not allocate.
     return setmetatable({
-        path = path, _until = until_, _latch = scheduler.latch(), _job = false, _event = false, _config = config,
+        path = path, _until = until_, _latch = waits.latch(), _job = false, _event = false, _config = config,
     }, Prefetch)
 end
 
@@ -157,7 +158,7 @@ end
 function Prefetch:begin(id)
     scheduler.adopt(id, handler_of(self._config, "download", nil, function(ended)
         self._event = ended
-        scheduler.open(self._latch)
+        waits.open(self._latch)
     end))
     self._job = id
 end
@@ -171,7 +172,7 @@ end
 --- Calls `fn` when the download has ended.
 ---@param fn function called again if an allocation fails in it
 function Prefetch:when_ended(fn)
-    scheduler.when(self._latch, fn)
+    waits.when(self._latch, fn)
 end
 
 --- Cancels the download.

@@ -1,5 +1,7 @@
 --- Errors without a caller: of callbacks, and of coroutines without a join. All of them are reported.
 
+local tables = require "flux2.tables"
+
 local uncaught = {}
 
 local failures = {} -- { error, whether on_error received it }
@@ -10,12 +12,6 @@ local unpack = table.unpack or unpack
 --- Receives errors of callbacks and of coroutines that the pump resumes. Set by `flux2.on_error`.
 ---@type fun(message: string)?
 uncaught.on_error = nil
-
-local function remove(list, item)
-    for i = #list, 1, -1 do
-        if list[i] == item then return table.remove(list, i) end
-    end
-end
 
 --- For xpcall: adds a traceback to errors that are strings.
 ---@param e any
@@ -66,14 +62,14 @@ function uncaught.leave(e, in_a_second)
     local entry = { e, call_on_error(e) }
     failures[#failures + 1] = entry
     local function print_later()
-        if running == 0 and remove(failures, entry) and not entry[2] then print_error(e) end
+        if running == 0 and tables.remove(failures, entry) and not entry[2] then print_error(e) end
     end
     if later and running == 0 then
         later(print_later)
     else
         in_a_second(print_later)
     end
-    return function() remove(failures, entry) end
+    return function() tables.remove(failures, entry) end
 end
 
 --- A run() begins: until it ends, errors are kept for it.

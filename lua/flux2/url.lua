@@ -75,18 +75,22 @@ function url.mask(s)
     return (scheme or "") .. (rest or s):gsub("^.*@", "***@")
 end
 
+--- Replaces the escapes of a part of a URL.
+---@param s string
+---@return string
+-- Example: `url.unescape "a%20b"` is "a b"
+function url.unescape(s)
+    return (s:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end))
+end
+
 --- Returns the forms in which the user name and password of an address may occur in texts.
 ---@param s string
 ---@return string[] secrets
 function url.secrets(s)
     local given = s:gsub("^%a[%w+.-]*://", ""):match "^(.*)@"
     if not given then return {} end
-    local plain = given:gsub("%%(%x%x)", function(digits) return string.char(tonumber(digits, 16)) end)
+    local plain = url.unescape(given)
     return { given, plain, core.base64(plain), given:match ":(.*)$", plain:match ":(.*)$" }
-end
-
-local function unescape(s)
-    return (s:gsub("+", " "):gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
 --- Decodes the query of a URL.
@@ -95,7 +99,9 @@ end
 -- Example: `url.parse_query "a=1&b=%20"` is { a = "1", b = " " }
 function url.parse_query(encoded)
     local query = {}
-    for name, value in encoded:gmatch "([^&=]+)=([^&]*)" do query[unescape(name)] = unescape(value) end
+    for name, value in encoded:gsub("+", " "):gmatch "([^&=]+)=([^&]*)" do
+        query[url.unescape(name)] = url.unescape(value)
+    end
     return query
 end
 

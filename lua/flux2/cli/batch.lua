@@ -17,6 +17,7 @@ local session = require "flux2.cli.session"
 local settings = require "flux2.cli.settings"
 local shell = require "flux2.cli.shell"
 local terminal = require "flux2.cli.terminal"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 local values = require "flux2.cli.values"
 
@@ -153,12 +154,12 @@ local function print_plan(run, found)
     add(#p.make, "to generate")
     local cost = p.credits
     if run.price then cost = run.price * #p.make end
-    if #p.make > 0 and (cost > 0 or run.price) then parts[#parts + 1] = "about " .. progress.credits(cost) .. "," end
+    if #p.make > 0 and (cost > 0 or run.price) then parts[#parts + 1] = "about " .. text.credits(cost) .. "," end
     if not run.price then add(p.unpriced, "without a published price") end
     out:say((table.concat(parts, " "):gsub(",$", "")))
     if run.budget and found.spent > 0 then
-        out:say(("Earlier runs spent %s of the budget of %s."):format(progress.credits(found.spent),
-            progress.credits(run.budget)))
+        out:say(("Earlier runs spent %s of the budget of %s."):format(text.credits(found.spent),
+            text.credits(run.budget)))
     end
     for _, item in ipairs(found.damaged) do
         out:warn(("A record cannot be read; it may belong to any of these images: %s (%s)"):format(
@@ -171,8 +172,8 @@ local function print_plan(run, found)
 end
 
 local function cost_words(sum, price)
-    if price then return "about " .. progress.credits(price * sum.count) end
-    local words = "about " .. progress.credits(sum.credits)
+    if price then return "about " .. text.credits(price * sum.count) end
+    local words = "about " .. text.credits(sum.credits)
     return sum.unpriced == 0 and words or ("%s, and %d without a published price"):format(words, sum.unpriced)
 end
 
@@ -222,8 +223,7 @@ end
 --- Returns the manifest line with all fields of the error.
 local function json_line(line, err)
     if not err then return line end
-    local out = {}
-    for name, value in pairs(line) do out[name] = value end
+    local out = tables.merge({}, line)
     out.error = error_output.fields(err)
     out.error.paid, out.error.fetch = line.error.paid or nil, nil
     return out
@@ -294,7 +294,7 @@ local function print_summary(run)
     if #run.plan.unknown > 0 then parts[#parts + 1] = #run.plan.unknown .. " of unknown outcome" end
     if #run.plan.refused > 0 then parts[#parts + 1] = #run.plan.refused .. " refused" end
     if work:left() > 0 then parts[#parts + 1] = work:left() .. " not generated" end
-    parts[#parts + 1] = progress.credits(spent(run)) .. " in " .. progress.duration(core.now() - work.began)
+    parts[#parts + 1] = text.credits(spent(run)) .. " in " .. progress.duration(core.now() - work.began)
     out:say(table.concat(parts, ", "))
     out:result(run.manifest.path)
 end
@@ -303,12 +303,12 @@ end
 local function explain_budget(run, err)
     if err.kind ~= "budget" or not err.price then return end
     local parts = {}
-    local function add(n, words) if n > 0 then parts[#parts + 1] = progress.credits(n) .. words end end
+    local function add(n, words) if n > 0 then parts[#parts + 1] = text.credits(n) .. words end end
     add(run.spent_before, " spent by earlier runs")
     add(err.spent, " spent by this run")
     add(err.reserved, " reserved")
     err.message = ("the next image costs %s, which would exceed the budget of %s: %s"):format(
-        progress.credits(err.price), progress.credits(run.budget),
+        text.credits(err.price), text.credits(run.budget),
         #parts > 0 and table.concat(parts, ", ") or "nothing is spent yet")
     err.advice = ("Raise %s."):format(settings.sources.budget or "--budget")
 end

@@ -7,6 +7,7 @@ local files = require "flux2.cli.files"
 local flux2 = require "flux2"
 local loop = require "flux2.cli.loop"
 local result_json = require "flux2.cli.result_json"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 
 -- After one of these errors every other submission fails too.
@@ -40,7 +41,7 @@ function batch_runner.new(opts)
         queue = {}, next = 1, finished = 0, failed = 0, in_a_row = 0, undelivered = 0, running = {}, failures = {},
         stopping = false, began = core.now(),
     }, BatchRunner)
-    for name, value in pairs(opts) do self[name] = value end
+    tables.merge(self, opts)
     -- Paid images come first: their links expire.
     for _, list in ipairs { opts.plan.fetch, opts.plan.make } do
         for _, entry in ipairs(list) do self.queue[#self.queue + 1] = entry end
@@ -81,7 +82,7 @@ end
 local function line_of(entry, state, submission)
     return {
         state = state, line = entry.line, copy = entry.copy > 1 and entry.copy or nil, prompt = entry.payload.prompt,
-        request = entry.payload, submitted = submission and submission.submitted, at = os.date "!%Y-%m-%dT%H:%M:%SZ",
+        request = entry.payload, submitted = submission and submission.submitted, at = text.time(),
     }
 end
 
@@ -202,8 +203,7 @@ local function save(self, entry, task, result)
     if not paths then return nil, err end
     for i, path in ipairs(paths) do paths[i] = path:match "[^/]+$" end
     local price = line.price
-    line = line_of(entry, "done", task)
-    for name, value in pairs(result_json.of(entry.payload, task, result, paths)) do line[name] = value end
+    line = tables.merge(line_of(entry, "done", task), result_json.of(entry.payload, task, result, paths))
     line.price = price
     -- For a task of an earlier run the elapsed time is not the duration of the task.
     if is_paid(entry) then line.seconds = nil end

@@ -11,7 +11,7 @@ local providers = require "flux2.provider"
 local request = require "flux2.request"
 local shell = require "flux2.cli.shell"
 local snippets = require "flux2.tester.snippets"
-local suggest = require "flux2.suggest"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 local values = require "flux2.cli.values"
 
@@ -87,7 +87,7 @@ local function start(settings)
     if ran and started then return started end
     local message = tostring(ran and reason or started):gsub("^.-flux2%.emulator: ", "")
     if message:find "^unknown shape" then
-        message = message .. ": known are " .. table.concat(suggest.names(service.shapes), ", ")
+        message = message .. ": known are " .. table.concat(tables.names(service.shapes), ", ")
     end
     if not ran then return nil, errors.new("invalid_request", message) end
     return nil, errors.new("io", "cannot listen on " .. message, {

@@ -64,7 +64,7 @@ function estimate.run(args, out)
             source = source })
     elseif images > unpriced then
         local priced = progress.count(images - unpriced, "image")
-        out:result(("about %s for %s"):format(progress.credits(credits), priced))
+        out:result(("about %s for %s"):format(text.credits(credits), priced))
         out:say(("This is an estimate: the service determines the price. Source: %s."):format(source))
     end
     if unpriced == 0 then return exit.OK end

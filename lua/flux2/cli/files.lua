@@ -4,6 +4,7 @@
 
 local core = require "flux2.core"
 local errors = require "flux2.errors"
+local image_signature = require "flux2.image_signature"
 local metadata = require "flux2.metadata"
 local text = require "flux2.text"
 
@@ -12,11 +13,11 @@ local files = {}
 local IS_WINDOWS = package.config:sub(1, 1) == "\\"
 local LONGEST = 48 -- bytes of a name derived from a prompt
 local MOST = 9999 -- names that are tried
-local EXTENSIONS = { "png", "jpg", "webp", "gif", "avif" }
-local EXTENSION_OF = {
-    ["image/png"] = "png", ["image/jpeg"] = "jpg", ["image/webp"] = "webp", ["image/gif"] = "gif",
-    ["image/avif"] = "avif",
-}
+local EXTENSIONS, EXTENSION_OF = {}, {} -- EXTENSION_OF: by content type
+for _, format in ipairs(image_signature.list) do
+    if not EXTENSION_OF[format.content_type] then EXTENSIONS[#EXTENSIONS + 1] = format.extension end
+    EXTENSION_OF[format.content_type] = format.extension
+end
 
 --- Replaces the backslashes of a Windows path by slashes.
 ---@param path string

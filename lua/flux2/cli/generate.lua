@@ -64,7 +64,7 @@ local function draw(run)
     local task = run.count == 1 and run.tasks[1]
     local state = run.count > 1 and ("%d of %d done"):format(run.finished, run.count) or watch.state(run.tasks[1])
     watch.draw(run.terminal, state, core.now() - run.began, {
-        run.price and "about " .. progress.credits(run.price * run.count) or "unknown price",
+        run.price and "about " .. text.credits(run.price * run.count) or "unknown price",
         task and task.id and text.clean(task.id, 60),
     })
 end

@@ -109,8 +109,7 @@ local function read_head(path)
     end
     local content_type = image_signature.type(head)
     if content_type then return head, content_type end
-    local message = text.show(path) .. " is not an image (PNG, JPEG, WEBP, GIF or AVIF by its first bytes)"
-    return nil, errors.new("not_an_image", message, { advice = false })
+    return nil, errors.new("not_an_image", text.show(path) .. " is " .. image_signature.NONE, { advice = false })
 end
 
 --- Checks the types of what was decoded. Returns nil if another program has written it.

@@ -35,14 +35,13 @@ end
 local function write_number(n)
     if n ~= n or n == math.huge or n == -math.huge then return "null" end
     if n % 1 == 0 and n > -EXACT and n < EXACT then return ("%.0f"):format(n) end
-    return (assert(json.write { n }):sub(2, -2))
+    return (assert(json.write(n)))
 end
 
---- Bytes that are not UTF-8 become U+FFFD. cjson escapes slashes; that is undone to keep URLs readable.
+--- Bytes that are not UTF-8 become U+FFFD.
 local function scalar(value)
     if type(value) == "number" then return write_number(value) end
-    if type(value) ~= "string" then return (assert(json.encode({ value }, "value")):sub(2, -2)) end
-    return escape(assert(json.write { text.utf8(value) }):sub(2, -2):gsub("\\/", "/"))
+    return escape(assert(json.readable(type(value) == "string" and text.utf8(value) or value, "value")))
 end
 
 local function write(value, out)

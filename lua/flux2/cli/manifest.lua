@@ -7,6 +7,7 @@ local errors = require "flux2.errors"
 local files = require "flux2.cli.files"
 local jsonl = require "flux2.cli.jsonl"
 local prompts = require "flux2.cli.prompts"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 
 local manifest = {}
@@ -274,8 +275,7 @@ end
 ---@return boolean? ok
 ---@return flux2.Error? err kind "io"
 function Manifest:complete(key, file, was)
-    local line = {}
-    for name, value in pairs(self.lines[key]) do line[name] = value end
+    local line = tables.merge({}, self.lines[key])
     line.state, line.file, line.stem, line.was = "done", file, nil, was
     return self:note(line)
 end

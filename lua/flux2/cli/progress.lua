@@ -34,14 +34,6 @@ function progress.duration(seconds)
     return ("%d:%02d:%02d"):format(math.floor(minutes / 60), minutes % 60, whole % 60)
 end
 
---- Formats a number of credits.
----@param n number
----@return string
--- Example: `progress.credits(1)` is "1 credit"
-function progress.credits(n)
-    return text.number(n) .. (n == 1 and " credit" or " credits")
-end
-
 --- Formats a number with its noun.
 ---@param n integer
 ---@param one string
@@ -95,7 +87,7 @@ local function words(s, screen)
         local seconds = progress.remaining(left, s.finished + s.failed, s.elapsed, s.concurrency)
         parts[#parts + 1] = "ETA " .. progress.duration(seconds)
     end
-    parts[#parts + 1] = progress.credits(s.credits)
+    parts[#parts + 1] = text.credits(s.credits)
     return table.concat(parts, "  ")
 end
 

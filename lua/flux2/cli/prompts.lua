@@ -7,6 +7,7 @@ local jsonl = require "flux2.cli.jsonl"
 local list_formats = require "flux2.cli.list_formats"
 local providers = require "flux2.provider"
 local request = require "flux2.request"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 
 local prompts = {}
@@ -63,9 +64,7 @@ prompts.formats, prompts.format = list_formats.names, list_formats.of
 
 local function read_row(list, row)
     if row.reason then return nil, row.reason end
-    local merged = {}
-    for name, value in pairs(list.defaults) do merged[name] = value end
-    for name, value in pairs(row.given) do merged[name] = value end
+    local merged = tables.merge({}, list.defaults, row.given)
     local name = merged.file
     merged.file = nil
     local payload, err = request.build(providers.resolve(), merged)

@@ -49,7 +49,7 @@ local function print_item(out, state, item)
             credits = item.price, record = item.path,
         })
     end
-    local cost = item.price and progress.credits(item.price) or "unknown price"
+    local cost = item.price and text.credits(item.price) or "unknown price"
     out:result(("%s  %s  %s  %s"):format(item.id and text.clean(item.id, 100) or state,
         text.clean(item.submitted or "?", 40), cost, terminal.quote(tostring(prompt), 50)))
 end

@@ -9,6 +9,7 @@ local files = require "flux2.cli.files"
 local jsonl = require "flux2.cli.jsonl"
 local providers = require "flux2.provider"
 local session = require "flux2.cli.session"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 local values = require "flux2.cli.values"
 
@@ -107,7 +108,7 @@ local function list_unknown(db, out)
     local list = ledger.list_unknown(db)
     for _, row in ipairs(list) do
         local request = json.decode(row.request) or {}
-        local submitted = os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(tonumber(row.submitted)))
+        local submitted = text.time(tonumber(row.submitted))
         local problem = json.decode(row.error or "{}") or {}
         if out.json then
             out:result(jsonl.encode {
@@ -158,12 +159,6 @@ end
 
 -- Starting ------------------------------------------------------------------------------------------------------------
 
-local function set_of(list)
-    local set = {}
-    for _, item in ipairs(list or {}) do set[item] = true end
-    return set
-end
-
 --- Starts the HTTP server.
 local function listen(args)
     local address, port = (args.listen or "127.0.0.1:" .. PORT):match "^%[?([%x.:]+)%]?:(%d+)$"
@@ -201,7 +196,8 @@ end
 --- What may fail, in the order in which it is opened.
 local function open(args, out, db, directory)
     local place = require "flux2.gateway.place"
-    local o = { db = db, trusted = set_of(args.trusted), cors = set_of(args.cors), public_url = args.public_url }
+    local o = { db = db, public_url = args.public_url }
+    o.trusted, o.cors = tables.set(args.trusted or {}), tables.set(args.cors or {})
     o.limits = { active = args.active, per_second = args.per_second or 20, at_once = AT_ONCE }
     local reason, err
     o.locks, reason = place.lock(directory, args.db)

@@ -5,6 +5,7 @@ local errors = require "flux2.errors"
 local flux2 = require "flux2"
 local files = require "flux2.cli.files"
 local settings = require "flux2.cli.settings"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 
 local session = {}
@@ -54,10 +55,9 @@ function session.client(args, more)
             per_second = args.polls_per_second,
         },
     }
-    for name, value in pairs(more or {}) do opts[name] = value end
     local missing = missing_ca_file(args)
     if missing then return nil, missing end
-    local client, err = flux2.new(opts)
+    local client, err = flux2.new(tables.merge(opts, more))
     if client or err.kind ~= "auth" or os.getenv(settings.key_variable) then return client, err end
     return nil, errors.new("auth", "the environment variable " .. settings.key_variable .. " is not set")
 end

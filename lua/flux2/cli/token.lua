@@ -67,7 +67,7 @@ function actions.create(db, args, out)
 end
 
 local function date(seconds)
-    return seconds and os.date("!%Y-%m-%dT%H:%M:%SZ", math.floor(seconds)) or nil
+    return seconds and text.time(seconds) or nil
 end
 
 --- One line: the name, what it has spent, and its limits.

@@ -21,50 +21,31 @@ local function number(word)
     return word:find "^[+-]?%d*%.?%d*[eE]?[+-]?%d*$" and tonumber(word) or nil
 end
 
+--- Returns the parser of a number.
+local function numeric(meaning, is_valid)
+    return function(word)
+        local n = number(word)
+        if not is_number(n) or not is_valid(n) then return must_be(meaning, word) end
+        return text.integer(n)
+    end
+end
+
+values.credits = numeric("a number of credits, 0 or more", function(n) return n >= 0 end)
+values.count = numeric("a whole number, 1 or more", function(n) return n >= 1 and n % 1 == 0 and n <= 1e6 end)
+values.port = numeric("a port, 0 to 65535", function(n) return n >= 0 and n % 1 == 0 and n <= 65535 end)
+values.share = numeric("a number from 0 to 1", function(n) return n >= 0 and n <= 1 end)
+
+local positive = numeric("a number of seconds above 0", function(n) return n > 0 end)
+
 ---@param word string
 ---@return number? seconds
 ---@return string? reason
 function values.seconds(word)
-    local n = number(word)
-    if not is_number(n) or n <= 0 then return must_be("a number of seconds above 0", word) end
-    if n > MOST_SECONDS then return must_be("a number of seconds, at most " .. text.number(MOST_SECONDS), word) end
-    return n
-end
-
----@param word string
----@return number? credits
----@return string? reason
-function values.credits(word)
-    local n = number(word)
-    if not is_number(n) or n < 0 then return must_be("a number of credits, 0 or more", word) end
-    return n
-end
-
----@param word string
----@return integer? count
----@return string? reason
-function values.count(word)
-    local n = number(word)
-    if not is_number(n) or n < 1 or n % 1 ~= 0 or n > 1e6 then return must_be("a whole number, 1 or more", word) end
-    return text.integer(n)
-end
-
----@param word string
----@return integer? port
----@return string? reason
-function values.port(word)
-    local n = number(word)
-    if not is_number(n) or n < 0 or n % 1 ~= 0 or n > 65535 then return must_be("a port, 0 to 65535", word) end
-    return text.integer(n)
-end
-
----@param word string
----@return number? share
----@return string? reason
-function values.share(word)
-    local n = number(word)
-    if not is_number(n) or n < 0 or n > 1 then return must_be("a number from 0 to 1", word) end
-    return n
+    local n, reason = positive(word)
+    if n and n > MOST_SECONDS then
+        return must_be("a number of seconds, at most " .. text.number(MOST_SECONDS), word)
+    end
+    return n, reason
 end
 
 --- Parses "2", or "2-5" for a range.

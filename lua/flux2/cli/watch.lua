@@ -56,7 +56,7 @@ end
 function watch.hand_over(out, done)
     local task, result = done.task, done.result
     if out.json then return out:result(jsonl.encode(result_json.of(done.request, task, result, done.paths))) end
-    local cost = result.credits and ", " .. progress.credits(result.credits) or ""
+    local cost = result.credits and ", " .. text.credits(result.credits) or ""
     for i, path in ipairs(done.paths) do
         if done.shows and path ~= "-" then preview.show(out, path) end
         local wrong = mismatch(path, result.images[i].content_type)

@@ -2,6 +2,7 @@
 
 local core = require "flux2.core"
 local json = require "flux2.json"
+local text = require "flux2.text"
 
 local access_log = {}
 
@@ -22,7 +23,7 @@ end
 function AccessLog:write(request, response)
     if not self.file then return end
     local line = json.write {
-        time = os.date "!%Y-%m-%dT%H:%M:%SZ", address = request.address, method = request.method, route = request.route,
+        time = text.time(), address = request.address, method = request.method, route = request.route,
         status = response.status, seconds = math.floor((core.now() - request.began) * 1e4) / 1e4,
         token = request.token, task = response.task, prompt = self.with_prompts and request.prompt or nil,
     }

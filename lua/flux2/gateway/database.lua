@@ -3,7 +3,9 @@
 -- returns it as a reason.
 
 local core = require "flux2.core"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
+local url = require "flux2.url"
 
 local database = {}
 
@@ -46,10 +48,6 @@ end
 
 -- Connecting ----------------------------------------------------------------------------------------------------------
 
-local function unescape(s)
-    return s and (s:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
-end
-
 --- Splits "postgres://user:password@host:port/name".
 local function parse(target)
     local authority, name = target:match "^postgres%w*://([^/]*)/([^?]+)"
@@ -59,8 +57,8 @@ local function parse(target)
     local user, password = account:match "^([^:]*):?(.*)$"
     local host, port = place:match "^%[?([^%]]-)%]?:(%d+)$"
     return {
-        name = unescape(name), user = unescape(user), password = unescape(password), host = unescape(host or place),
-        port = tonumber(port or 5432),
+        name = url.unescape(name), user = url.unescape(user), password = url.unescape(password),
+        host = url.unescape(host or place), port = tonumber(port or 5432),
     }
 end
 
@@ -162,9 +160,7 @@ function Database:query(sql, ...)
     -- To the end: an open cursor of SQLite would keep its snapshot.
     local row = statement:fetch(true)
     while row do
-        local copy = {} -- LuaDBI may use one table for all
-        for name, value in pairs(row) do copy[name] = value end
-        rows[#rows + 1] = copy
+        rows[#rows + 1] = tables.merge({}, row) -- LuaDBI may use one table for all
         row = statement:fetch(true)
     end
     return rows

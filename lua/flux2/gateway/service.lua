@@ -11,6 +11,7 @@ local ledger = require "flux2.gateway.ledger"
 local metrics = require "flux2.gateway.metrics"
 local responses = require "flux2.gateway.responses"
 local routes = require "flux2.gateway.routes"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 local upstream = require "flux2.gateway.upstream"
 local waiters = require "flux2.gateway.waiters"
@@ -227,7 +228,7 @@ function service.new(options)
         handlers = {}, writer = writer.new(options.db), metrics = metrics.new(), may_claim = true, is_stopping = false,
         claim_at = 0, flush_at = 0, beat_at = 0, expire_at = 0, look_at = 0, must_reclaim = false,
     }, Service)
-    for name, value in pairs(options) do self[name] = value end
+    tables.merge(self, options)
     self.beat_interval = math.min(BEAT, self.lease / 6)
     self.routes, self.task_route = routes.list(options.contract)
     self.waiters = waiters.new(function(co, ...) resume(self, co, ...) end)

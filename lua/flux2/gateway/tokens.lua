@@ -78,10 +78,7 @@ function tokens.revoke(db, name)
 end
 
 --- Whether a token may be used now.
----@param token flux2.gateway.Token
----@param now number seconds since 1970
----@return boolean
-function tokens.is_valid(token, now)
+local function is_valid(token, now)
     return token.revoked == nil and (token.expires == nil or token.expires > now)
 end
 
@@ -103,7 +100,7 @@ end
 ---@return { refusal: flux2.gateway.Refusal }? refused
 function tokens.lock(db, id)
     local row = db:first("SELECT * FROM tokens WHERE id = ?" .. db.lock_row, id)
-    if row and tokens.is_valid(row, db:now()) then return row end
+    if row and is_valid(row, db:now()) then return row end
     return nil, tokens.refusal(401, "authentication_error", "the token is not valid")
 end
 
@@ -116,7 +113,7 @@ function tokens.find(db, authorization)
     local id, secret = given:match(PATTERN)
     local row = id and db:first("SELECT * FROM tokens WHERE id = ?", id)
     local is_same = core.same(secrets.hash(secret or ""), row and row.hash or NOBODY)
-    if not row or not is_same or not tokens.is_valid(row, db:now()) then return nil end
+    if not row or not is_same or not is_valid(row, db:now()) then return nil end
     row.hash = nil
     return read(row)
 end

@@ -16,6 +16,7 @@ local jit_off = require "flux2.jit_off"
 local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
 local can_yield = require "flux2.can_yield"
+local waits = require "flux2.waits"
 
 local host = {}
 
@@ -173,7 +174,7 @@ local function at_next_turn(fn)
     pump.set = true
 end
 
-scheduler.add_host { running = running, suspend = suspend, wake = wake }
+waits.add_host { running = running, suspend = suspend, wake = wake }
 scheduler.on_work(on_work)
 uncaught.print_by(at_next_turn)
 
@@ -184,6 +185,6 @@ function host.active()
     return pump ~= nil or next(woken) ~= nil
 end
 
-jit_off { host, scheduler }
+jit_off { host, waits }
 
 return host

@@ -19,6 +19,7 @@ local Task = require "flux2.task"
 local text = require "flux2.text"
 local validate = require "flux2.validate"
 local can_yield = require "flux2.can_yield"
+local waits = require "flux2.waits"
 
 local host = {}
 
@@ -96,7 +97,7 @@ local function at_next_turn(fn)
     if cq then cq:wrap(fn) end
 end
 
-scheduler.add_host { running = running, suspend = suspend, wake = wake }
+waits.add_host { running = running, suspend = suspend, wake = wake }
 scheduler.on_work(on_work)
 uncaught.print_by(at_next_turn)
 
@@ -110,7 +111,7 @@ local function condition_of(latch)
     end
     found = condition.new()
     conditions[latch] = found
-    scheduler.when(latch, function() found:signal() end)
+    waits.when(latch, function() found:signal() end)
     return found
 end
 
@@ -169,6 +170,6 @@ function host.serve(cq)
     ensure_pump(cq)
 end
 
-jit_off { host, scheduler }
+jit_off { host, waits }
 
 return host

@@ -21,6 +21,7 @@ local scheduler = require "flux2.scheduler"
 local Task = require "flux2.task"
 local text = require "flux2.text"
 local can_yield = require "flux2.can_yield"
+local waits = require "flux2.waits"
 
 local love = rawget(_G, "love") or error("flux2.host.love: this is not LÖVE", 0)
 
@@ -43,9 +44,9 @@ local next_frame = {}
 --- Waits for another frame.
 local function await_frame()
     if not can_yield.check(coroutine.running()) then return true end
-    local latch = scheduler.latch()
+    local latch = waits.latch()
     next_frame[#next_frame + 1] = latch
-    return scheduler.await(latch)
+    return waits.await(latch)
 end
 
 local names = { prefix = nil, last = 0 }
@@ -254,7 +255,7 @@ function host.update()
         deferred = {}
         for i = 1, #due do due[i]() end
     end
-    if delivered == 0 and next_frame[1] then scheduler.open(table.remove(next_frame, 1)) end
+    if delivered == 0 and next_frame[1] then waits.open(table.remove(next_frame, 1)) end
     local pumped = core.now()
     decoder.update()
     spent.pump, spent.upload = pumped - began, core.now() - pumped
@@ -300,6 +301,6 @@ end
 uncaught.print_by(function(fn) deferred[#deferred + 1] = fn end)
 watch_new_tasks()
 hook()
-jit_off { host, hook, scheduler }
+jit_off { host, hook, waits }
 
 return host

@@ -2,9 +2,9 @@
 -- Owns the thread, its two channels and the unfinished jobs.
 
 local errors = require "flux2.errors"
-local scheduler = require "flux2.scheduler"
 local text = require "flux2.text"
 local can_yield = require "flux2.can_yield"
+local waits = require "flux2.waits"
 
 local love = rawget(_G, "love") or error("flux2.host.love: this is not LÖVE", 0)
 require "love.thread"
@@ -128,7 +128,7 @@ function decoder.start(job)
     if not jobs then jobs, results = love.thread.newChannel(), love.thread.newChannel() end
     last, count = last + 1, count + 1
     job.id = last
-    local entry = { latch = scheduler.latch(), path = job.path }
+    local entry = { latch = waits.latch(), path = job.path }
     entries[job.id] = entry
     jobs:push(job)
     ensure_thread()
@@ -167,7 +167,7 @@ local function take(result)
     end
     -- Lua's collector does not know the size of the pixels, so it would run too late.
     if result.pixels then result.pixels:release() end
-    scheduler.open(entry.latch)
+    waits.open(entry.latch)
 end
 
 --- Waits for a job. Without a coroutine it waits for the results of the thread itself.
@@ -176,7 +176,7 @@ end
 ---@return flux2.Error? err
 function decoder.await(entry)
     if can_yield.check(coroutine.running()) then
-        if not scheduler.await(entry.latch) then
+        if not waits.await(entry.latch) then
             entry.dropped = true
             return nil, errors.new("cancelled", "the coroutine was cancelled before the texture was made")
         end

@@ -21,6 +21,7 @@ local jit_off = require "flux2.jit_off"
 local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
 local core = require "flux2.core"
+local waits = require "flux2.waits"
 
 local host = {}
 
@@ -78,7 +79,7 @@ local function on_closed_by_others()
     at_next_turn(function()
         uncaught.report("flux2: other code has closed the poll handle of flux2.host.luv; " ..
             "waits in coroutines are cancelled")
-        scheduler.interrupt_waits()
+        waits.interrupt_waits()
     end)
 end
 
@@ -184,9 +185,9 @@ end
 
 if vim then scheduler.block_by(block_in_neovim) end
 uncaught.print_by(at_next_turn, vim and notify)
-scheduler.add_host { running = before_wait }
+waits.add_host { running = before_wait }
 scheduler.on_work(on_work)
 
-jit_off { host, scheduler }
+jit_off { host, waits }
 
 return host

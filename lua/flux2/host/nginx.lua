@@ -24,6 +24,7 @@
 local jit_off = require "flux2.jit_off"
 local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
+local waits = require "flux2.waits"
 
 local ngx = rawget(_G, "ngx") or error("flux2.host.nginx: this is not nginx", 0)
 local has_semaphore, semaphore = pcall(require, "ngx.semaphore")
@@ -126,10 +127,10 @@ local function start(fn)
     assert(ngx.thread.spawn(fn))
 end
 
-scheduler.add_host { running = running, start = start, suspend = suspend, wake = wake }
+waits.add_host { running = running, start = start, suspend = suspend, wake = wake }
 scheduler.on_work(on_work)
 uncaught.print_by(at_next_turn, function(message) ngx.log(ngx.ERR, message) end)
 
-jit_off { host, scheduler }
+jit_off { host, waits }
 
 return host

@@ -3,6 +3,7 @@
 
 local common = require "flux2.provider.common"
 local suggest = require "flux2.suggest"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 local url = require "flux2.url"
 local validate = require "flux2.validate"
@@ -111,8 +112,7 @@ local function is_origins(v)
 end
 
 local TYPES = { "text", "word", "ratio", "urls", "integer", "boolean" }
-local IS_TYPE = {}
-for _, name in ipairs(TYPES) do IS_TYPE[name] = true end
+local IS_TYPE = tables.set(TYPES)
 
 -- The rule of each member: a test, a description for messages, and whether the member is required.
 local TEXT, TABLE, BOOLEAN = validate.kinds.string, validate.kinds.table, validate.kinds.boolean
@@ -153,8 +153,7 @@ local UPLOAD = {
 
 local FIELD = {
     name = required(TEXT), meaning = required(TEXT), allowed = TEXTS, also = TEXTS,
-    type = { function(v) return IS_TYPE[v] end, "'" .. table.concat(TYPES, "', '", 1, #TYPES - 1) .. "' or '" ..
-        TYPES[#TYPES] .. "'", true },
+    type = { function(v) return IS_TYPE[v] end, text.choice(TYPES), true },
     required = BOOLEAN, always = BOOLEAN, base64 = BOOLEAN, min = NUMBER, max = NUMBER, multiple = NUMBER, auto = TEXT,
     default = { function(v) return v ~= nil end, "a value" },
 }
@@ -177,10 +176,10 @@ end
 
 --- Returns a message about the first invalid member of a table, nil if there is none.
 local function check_members(path, given, rules)
-    for _, name in ipairs(suggest.names(given)) do
+    for _, name in ipairs(tables.names(given)) do
         if not rules[name] then return path .. ": unknown field " .. suggest.unknown(name, rules) end
     end
-    for _, name in ipairs(suggest.names(rules)) do
+    for _, name in ipairs(tables.names(rules)) do
         local rule, value = rules[name], given[name]
         local is_wrong = value == nil and rule[3] or value ~= nil and not rule[1](value)
         if is_wrong then return must_be(path .. "." .. name, rule[2], value) end
@@ -219,7 +218,7 @@ local function check_prices(prices, by_name)
         if type(credits) ~= "function" and not (is_number(credits) and credits >= 0) then
             return must_be(path .. ".credits", "a number of credits, 0 or more, or a function", credits)
         end
-        for _, name in ipairs(suggest.names(row)) do
+        for _, name in ipairs(tables.names(row)) do
             if name ~= "credits" and not by_name[name] then
                 return path .. ": unknown field " .. text.show(name) .. ": it is in none of provider.fields"
             end
@@ -312,10 +311,7 @@ local function prepare(given)
     provider.root, provider.environment = provider.root or "", provider.environment or {}
     provider.prices, provider.origins = provider.prices or {}, provider.origins or {}
     provider.trace_headers = provider.trace_headers or common.trace_headers
-    local response = {}
-    for name, list in pairs(common.response) do response[name] = list end
-    for name, list in pairs(provider.response or {}) do response[name] = list end
-    provider.response = response
+    provider.response = tables.merge({}, common.response, provider.response)
     provider.by_name, provider.field_names, provider.also = index_by_name(provider.fields), {}, {}
     for i, field in ipairs(provider.fields) do
         provider.field_names[i] = field.name
@@ -336,8 +332,7 @@ end
 function providers.with_prices(provider, prices)
     local wrong = check_prices(prices, provider.by_name)
     if wrong then return nil, (wrong:gsub("^provider%.", "")) end
-    local changed = {}
-    for name, member in pairs(provider) do changed[name] = member end
+    local changed = tables.merge({}, provider)
     changed.prices, changed.prices_source = copy(prices), "the option prices"
     changed.price_fields = price_fields(changed)
     return changed

@@ -8,12 +8,12 @@ local files = require "flux2.tester.files"
 local flux2 = require "flux2"
 local json = require "flux2.json"
 local request = require "flux2.request"
-local scheduler = require "flux2.scheduler"
 local session = require "flux2.tester.session"
 local snippets = require "flux2.tester.snippets"
 local text = require "flux2.text"
 local Thumbnails = require "flux2.tester.thumbnails"
 local url = require "flux2.url"
+local waits = require "flux2.waits"
 
 local LONG_POLL = 15 -- seconds that a request for events waits for an event
 local HTTP_OF_KIND = { invalid_request = 422, not_found = 404, budget = 422 }
@@ -189,13 +189,13 @@ local function serve(self, id, method, target, body)
     local co = coroutine.create(function()
         self.server:respond(id, route(self, method, target, body))
     end)
-    scheduler.own(co, function(e, traceback)
+    waits.own(co, function(e, traceback)
         local fault = text.clean(errors.redact(traceback or tostring(e), self.key), 4000)
         io.stderr:write("flux2 tester: ", fault, "\n")
         self.server:respond(id, 500, "application/json",
             '{"error":{"kind":"io","message":"internal error of the tester"}}')
     end)
-    scheduler.resume(co)
+    waits.resume(co)
 end
 
 local function new(server, config)

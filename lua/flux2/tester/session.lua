@@ -4,8 +4,8 @@
 local errors = require "flux2.errors"
 local input_images = require "flux2.input_images"
 local json = require "flux2.json"
-local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
+local waits = require "flux2.waits"
 
 local MAX_TASKS = 100 -- the oldest ended tasks are evicted first
 local MAX_IMAGE_BYTES = 256 * 1024 * 1024 -- of all images
@@ -27,7 +27,7 @@ local session = {}
 function session.new(client, now)
     return setmetatable({
         client = client, now = now, entries = {}, by_id = {}, made = 0, version = 0, image_bytes = 0,
-        updated = scheduler.latch(),
+        updated = waits.latch(),
     }, Session)
 end
 
@@ -57,8 +57,8 @@ local function add_event(self, entry, event)
     entry.changed = self.version
     if #entry.events < MAX_EVENTS or event.kind ~= "request" then entry.events[#entry.events + 1] = event end
     local updated = self.updated
-    self.updated = scheduler.latch()
-    scheduler.open(updated)
+    self.updated = waits.latch()
+    waits.open(updated)
 end
 
 local function is_running(entry)
@@ -268,7 +268,7 @@ end
 ---@param seconds number maximum wait
 ---@return table update version (`after` of the next call), events, tasks (with new events), spent, reserved (credits)
 function Session:events_after(after, seconds)
-    if self.version <= after then scheduler.await(self.updated, seconds) end
+    if self.version <= after then waits.await(self.updated, seconds) end
     local events, version = collect(self, after)
     local tasks = summaries(self, after, version)
     local spent, reserved = self.client:spent()

@@ -10,10 +10,8 @@ local snippets = {}
 
 local INDENT = "  "
 
---- Encodes a value without the escaped slashes of cjson.
 local function scalar(value)
-    local encoded = assert(json.encode(value, "a value"))
-    return (encoded:gsub("\\(.)", function(c) return c == "/" and "/" or nil end))
+    return assert(json.readable(value, "a value"))
 end
 
 --- The field names in the order of the documentation, then extra fields sorted by name.
