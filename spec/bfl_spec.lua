@@ -99,11 +99,11 @@ describe("Black Forest Labs:", function()
         { { type = "klein-4b", input_urls = urls(5) }, "input_urls holds 5 URLs, type 'klein-4b' takes at most 4",
             "input_urls" },
         { { input_urls = urls(9) }, "input_urls holds 9 URLs, at most 8 are allowed", "input_urls" },
-        { { type = "klein" }, "type must be 'pro' or 'flex' or 'max' or 'klein-4b' or 'klein-9b', got 'klein'",
+        { { type = "klein" }, "type must be 'pro', 'flex', 'max', 'klein-4b' or 'klein-9b', got 'klein'",
             "type" },
         { { seed = -1 }, "seed must be a whole number from 0 to 4294967295, got -1", "seed" },
         { { safety_tolerance = 6 }, "safety_tolerance must be a whole number from 0 to 5, got 6", "safety_tolerance" },
-        { { output_format = "gif" }, "output_format must be 'jpeg' or 'png' or 'webp', got 'gif'", "output_format" },
+        { { output_format = "gif" }, "output_format must be 'jpeg', 'png' or 'webp', got 'gif'", "output_format" },
         { { negative_prompt = "cat" }, "unknown field 'negative_prompt'", "negative_prompt" },
     } do
         it("a request that breaks a rule is refused with the name of the field, " .. i, function()
