@@ -11,7 +11,7 @@ local blocks = require "support.blocks"
 local errors = require "flux2.errors"
 local service = require "support.service"
 
-local BOUND = require "support.bound"(60) -- seconds until a block counts as hanging
+local BOUND = require "support.bound"(180) -- seconds until a block counts as hanging
 local HOSTED = { ["lua love"] = "love", ["sh love"] = "love", ["lua neovim"] = "nvim" } -- the program that runs them
 local is_jit = rawget(_G, "jit") ~= nil
 local root = os.getenv "PWD"
@@ -144,6 +144,21 @@ describe("the reader of blocks", function()
             { file = "x.md", line = 3, kind = "lua love", code = "local a = 1\n\n-- b\n" },
             { file = "x.md", line = 9, kind = "sh", code = "ls\n" },
         }, list)
+    end)
+
+    it("puts the nearest program that defines a name before one that uses it", function()
+        local function read(...)
+            local parts = { ... }
+            for i, code in ipairs(parts) do parts[i] = "```lua\n" .. code .. "\n```\n" end
+            local list, reason = blocks.read("x.md", table.concat(parts))
+            return list and list[#list].code, reason
+        end
+        local both, own = "local flux2 = 1\nlocal client = 2", "local flux2 = 3"
+        assert.equal(both .. "\nclient:submit()\n", (read(both, own, "print(client)", "client:submit()")))
+        assert.equal(own .. "\nflux2.new()\n", (read(both, own, "flux2.new()")))
+        assert.equal('require "flux2" -- client\n', (read(both, 'require "flux2" -- client')))
+        assert.same({ n = 2, nil, "x.md:4: no program above it defines 'client'" },
+            { n = 2, read(own, "local task = client:submit()") })
     end)
 
     it("refuses an unknown kind, and a block without an end", function()

@@ -9,8 +9,8 @@ local blocks = {}
 
 --- The allowed fences; any other one is an error.
 --
---     ```lua            a program. `flux2`, `client` and `emulator` (started on first use) are defined, unless it
---                       defines its own
+--     ```lua            a program. If it uses `flux2`, `client` or `emulator` without defining it, it continues the
+--                       nearest program above it that defines what it uses
 --     ```lua server     a program that runs until it is stopped, and prints a URL before
 --     ```lua luv        the same, if the interpreter has that module (luv, cqueues, copas)
 --     ```lua love       main.lua of a game: a key is pressed; it must draw an image
@@ -26,6 +26,40 @@ blocks.kinds = {
     js = true, json = true, lua = true, ["lua config"] = true, ["lua copas"] = true, ["lua cqueues"] = true, ["lua love"] = true, ["lua luv"] = true,
     ["lua neovim"] = true, ["lua server"] = true, sh = true, ["sh love"] = true, ["sh server"] = true, ["sh setup"] = true,
 }
+
+local PROGRAMS = { lua = true, ["lua copas"] = true, ["lua cqueues"] = true, ["lua luv"] = true }
+local SHARED = { "flux2", "client", "emulator" } -- the names that a program may take from one above it
+
+local function defines(code, name) return code:find("local " .. name .. " =", 1, true) end
+
+--- Returns a name that a program uses and does not define.
+local function undefined(code)
+    local words = code:gsub("%-%-[^\n]*", ""):gsub('"[^"\n]*"', '""')
+    for _, name in ipairs(SHARED) do
+        if words:find("%f[%w_]" .. name .. "%f[^%w_]") and not defines(code, name) then return name end
+    end
+end
+
+--- Puts before each Lua program that is not complete the one that it continues. Returns an error if there is none.
+local function complete(list)
+    local programs = {} -- complete ones, the last one first
+    for _, block in ipairs(list) do
+        local name = PROGRAMS[block.kind] and undefined(block.code)
+        local before
+        for _, program in ipairs(name and programs or {}) do
+            before = before or defines(program, name) and program
+        end
+        if name and not before then
+            return nil, ("%s:%d: no program above it defines '%s'"):format(block.file, block.line, name)
+        end
+        if before then
+            block.code = before .. block.code
+        elseif PROGRAMS[block.kind] then
+            table.insert(programs, 1, block.code)
+        end
+    end
+    return list
+end
 
 --- Reads the blocks of a Markdown file.
 ---@param file string for messages
@@ -50,18 +84,8 @@ function blocks.read(file, text)
         end
     end
     if open then return nil, ("%s:%d: the block is not closed"):format(file, open.line) end
-    return list
+    return complete(list)
 end
-
-local PRELUDE = [[
-flux2 = require "flux2"
-client = assert(flux2.new())
-setmetatable(_G, { __index = function(_, name)
-    if name ~= "emulator" then return nil end
-    emulator = assert(require("flux2.emulator").start { duration = 0, image_bytes = 600 })
-    return emulator
-end })
-]]
 
 -- Ends the game once it has drawn an image, or with an error.
 local GAME = [[
@@ -95,8 +119,7 @@ vim.cmd "qa!"
 ]]
 
 local function lua_program(folder, block)
-    -- On one line, so that an error message has the line number of the block.
-    service.write(folder .. "/block.lua", PRELUDE:gsub("\n", " ") .. block.code)
+    service.write(folder .. "/block.lua", block.code)
     return '"$FLUX2_TEST_LUA" block.lua'
 end
 
