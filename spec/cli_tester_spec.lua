@@ -81,7 +81,7 @@ describe("flux2 tester", function()
         assert.matches("tester is not built: install libmicrohttpd,", err)
         code, _, err = program.run(nil, dir, { "tester" }, without "flux2.emulator.core")
         assert.equal(3, code)
-        assert.matches("emulator is not built: install libmicrohttpd and cairo", err)
+        assert.matches("emulator is not built: install libmicrohttpd, jansson and cairo", err)
     end)
 
     it("reports invalid options", function()

@@ -90,7 +90,7 @@ describe("Neovim", function()
     local function nvim_with_copy(script)
         service.write(folder .. "/script.lua", PRELUDE .. script)
         local status, output = shell.run(([[
-            mkdir '%s/plugin' && cp -R plugin lua doc '%s/plugin' && unset LUA_PATH LUA_CPATH &&
+            mkdir -p '%s/plugin' && cp -R plugin lua doc '%s/plugin' && unset LUA_PATH LUA_CPATH &&
             XDG_DATA_HOME='%s' XDG_STATE_HOME='%s' FLUX2_SPEC_FOLDER='%s' timeout -k 5 %d nvim --headless -i NONE -n \
             -u NONE --cmd 'set rtp^=%s/plugin' --cmd 'helptags %s/plugin/doc' --cmd 'runtime plugin/flux2.lua' \
             -S '%s/script.lua' </dev/null
@@ -135,6 +135,37 @@ describe("Neovim", function()
         assert.matches("flux2: cannot load flux2.core: it is not in package.cpath; build it for Lua 5.1 with make",
             report.notified[1][1], 1, true)
         assert.is_nil(report.notified[1][1]:find("\n", 1, true))
+    end)
+
+    it("finds the module once it is built, for commands and for programs of the user", function()
+        local report = nvim_with_copy [[
+            vim.cmd "Flux2 a red fox"
+            vim.cmd "Flux2 a red fox" -- the same message again
+            assert(uv.fs_mkdir(folder .. "/plugin/build", 493))
+            assert(uv.fs_symlink(uv.cwd() .. "/build/5.1", folder .. "/plugin/build/5.1"))
+            require("flux2.host.neovim") -- as a program of the user that runs after plugin/flux2.lua
+            setup(0.02)
+            vim.cmd "Flux2 a red fox"
+            when(function() return lines()[1] ~= "" end, leave)
+        ]]
+        assert.equal(2, #report.notified)
+        assert.equal(report.notified[1][1], report.notified[2][1])
+        assert.same({ folder .. "/a-red-fox.png" }, report.lines)
+        report = nvim_with_copy 'report.loaded = require("flux2")._VERSION leave()'
+        assert.equal(require("flux2")._VERSION, report.loaded)
+    end)
+
+    it("reports in one line that the emulator is not built", function()
+        local report = nvim_with_copy [[
+            assert(uv.fs_mkdir(folder .. "/plugin/build", 493) and uv.fs_mkdir(folder .. "/plugin/build/5.1", 493))
+            assert(uv.fs_mkdir(folder .. "/plugin/build/5.1/flux2", 493))
+            assert(uv.fs_symlink(uv.cwd() .. "/build/5.1/flux2/core.so", folder .. "/plugin/build/5.1/flux2/core.so"))
+            setup(0.02)
+            for _ = 1, 2 do vim.cmd "Flux2 a red fox" end
+            leave()
+        ]]
+        local words = "Flux2: the emulator is not built: install libmicrohttpd, jansson and cairo, then run make"
+        assert.same({ { words, 4 }, { words, 4 } }, report.notified)
     end)
 
     it("has :Flux2, which inserts the path at the position of the command while editing continues", function()

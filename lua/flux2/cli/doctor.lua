@@ -175,7 +175,7 @@ end
 
 local function check_emulator()
     if pcall(require, "flux2.emulator") then return finding("emulator", "ok", "built") end
-    return finding("emulator", "note", "not built", "Install libmicrohttpd and cairo, then build flux2 again.")
+    return finding("emulator", "note", "not built", "Install libmicrohttpd, jansson and cairo, then build flux2 again.")
 end
 
 local function check_chafa()

@@ -80,7 +80,7 @@ local function start(settings)
     local there, service = pcall(require, "flux2.emulator")
     if not there then
         return nil, errors.new("io", service:find "on Windows" and service
-            or "the emulator is not built: install libmicrohttpd and cairo, then run make", { advice = false })
+            or "the emulator is not built: install libmicrohttpd, jansson and cairo, then run make", { advice = false })
     end
     settings.dialect = settings.dialect or service.dialects[providers.default]
     local ran, started, reason = pcall(service.start, settings)

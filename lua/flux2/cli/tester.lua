@@ -51,8 +51,8 @@ end
 local function start_emulator(options)
     local there, emulator = pcall(require, "flux2.emulator")
     if not there then
-        local reason = "FLUX2_API_KEY is not set, and the emulator is not built: install libmicrohttpd and cairo, " ..
-            "then run make"
+        local reason = "FLUX2_API_KEY is not set, and the emulator is not built: install libmicrohttpd, " ..
+            "jansson and cairo, then run make"
         return nil, errors.new("auth", reason, { advice = "Set FLUX2_API_KEY; for another service also --base-url." })
     end
     local emu, reason = emulator.start { dialect = emulator.dialects[providers.default] }

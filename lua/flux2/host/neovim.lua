@@ -5,7 +5,7 @@
 -- `require "flux2.host.luv"` integrates flux2: waiting in a coroutine does not block the editor, and the code after the
 -- wait may call all of Neovim's API.
 
--- The C module of a checkout, which belongs to the Lua modules beside it. Not needed if flux2 is installed.
+-- The C modules of a checkout, as in plugin/flux2.lua, which init.lua is run before.
 local root = vim.fn.fnamemodify(debug.getinfo(1, "S").source:sub(2), ":p:h:h:h:h")
 package.cpath = root .. "/build/5.1/?.so;" .. package.cpath
 
@@ -45,12 +45,19 @@ function M.setup(given)
     client = nil
 end
 
+local function start_emulator(settings)
+    local loaded, module = pcall(require, "flux2.emulator")
+    if loaded then return module.start(settings) end
+    package.loaded["flux2.emulator"] = nil -- the next command tries again
+    return nil, "the emulator is not built: install libmicrohttpd, jansson and cairo, then run make"
+end
+
 local function get_client()
     if client then return client end
     local settings = options.client
     if options.emulator and not emulator then
         local reason
-        emulator, reason = require("flux2.emulator").start(options.emulator == true and {} or options.emulator)
+        emulator, reason = start_emulator(options.emulator == true and {} or options.emulator)
         if not emulator then return nil, reason end
     end
     if options.emulator then
