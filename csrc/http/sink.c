@@ -101,7 +101,7 @@ static int move_up(struct flux2_file *file, uint64_t from, uint64_t end, size_t 
     while (rc == 0 && end > from) {
         size_t n = end - from < MOVED_AT_ONCE ? (size_t)(end - from) : MOVED_AT_ONCE;
         end -= n;
-        rc = flux2_file_read_at(file, end, data, n);
+        rc = flux2_file_read_at(file->handle, end, data, n);
         rc = rc ? rc : flux2_file_write_at(file, end + size, data, n);
     }
     free(data);

@@ -7,9 +7,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A return value beside 0 and errno values: the target exists and must not be replaced, because it is a device, a pipe,
- * a socket or a descriptor. */
-enum { FLUX2_FILE_SPECIAL = -1 };
+/* Return values beside 0 and errno values. */
+enum {
+    FLUX2_FILE_SPECIAL = -1, /* it is a device, a pipe, a socket or a descriptor: neither replaced nor read */
+    FLUX2_FILE_SHORT = -2,   /* it has fewer bytes than it had before */
+};
 /* Describes a failure code RC of the functions below. Never returns NULL; the text is valid until the thread's next
  * call. */
 const char *flux2_file_reason(int rc);
@@ -32,8 +34,6 @@ struct flux2_file {
 int flux2_file_open(struct flux2_file *file, const char *target, enum flux2_file_access access);
 /* Appends SIZE bytes to the temporary file. Returns 0 or an errno value; after a failure only a discard is allowed. */
 int flux2_file_write(struct flux2_file *file, const void *data, size_t size);
-/* Reads SIZE bytes at the offset AT of the temporary file, which must have them. Returns 0 or an errno value. */
-int flux2_file_read_at(struct flux2_file *file, uint64_t at, void *data, size_t size);
 /* Writes SIZE bytes at the offset AT of the temporary file; flux2_file_write continues after them. Returns 0 or an
  * errno value; after a failure only a discard is allowed. */
 int flux2_file_write_at(struct flux2_file *file, uint64_t at, const void *data, size_t size);
@@ -57,9 +57,12 @@ int flux2_file_read(const char *path, size_t limit, char **data, size_t *size);
 /* Reads the first bytes of a regular file into HEAD, at most ROOM, and sets *GOT to their number and *SIZE to the size
  * of the file. Returns 0, an errno value or FLUX2_FILE_SPECIAL. */
 int flux2_file_head(const char *path, char *head, size_t room, size_t *got, uint64_t *size);
-/* Opens a regular file for reading, as *HANDLE, a descriptor that the caller closes, and sets *SIZE to its size.
- * Returns 0, an errno value or FLUX2_FILE_SPECIAL. Not on Windows. */
+/* Opens a regular file for reading, as *HANDLE, a descriptor that the caller closes, and sets *SIZE to its size. Any
+ * other file type fails without blocking. The file may be renamed and removed while it is open. Returns 0, an errno
+ * value or FLUX2_FILE_SPECIAL; on failure *HANDLE is below 0. */
 int flux2_file_open_regular(const char *path, intptr_t *handle, uint64_t *size);
+/* Reads SIZE bytes at the offset AT of an open file. Returns 0, an errno value or FLUX2_FILE_SHORT. */
+int flux2_file_read_at(intptr_t handle, uint64_t at, void *data, size_t size);
 void flux2_file_close(intptr_t handle);
 /* Makes COUNT files and directories survive a power failure, with all that was written to them before. One call for
  * many paths waits for the disk about as long as a call for one of them. Returns 0 or an errno value; then each of them

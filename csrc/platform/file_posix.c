@@ -33,8 +33,9 @@ static int sync_to_medium(int fd)
 
 const char *flux2_file_reason(int rc)
 {
-    return rc == FLUX2_FILE_SPECIAL ? "it is a device, a pipe, a socket or a descriptor, not a regular file"
-                                    : strerror(rc);
+    if (rc == FLUX2_FILE_SPECIAL)
+        return "it is a device, a pipe, a socket or a descriptor, not a regular file";
+    return rc == FLUX2_FILE_SHORT ? "it became shorter" : strerror(rc);
 }
 
 /* --- the target ----------------------------------------------------------------------------------- */
@@ -236,14 +237,14 @@ int flux2_file_write(struct flux2_file *file, const void *data, size_t size)
     return write_all((int)file->handle, data, size);
 }
 
-static int seek(struct flux2_file *file, uint64_t at)
+static int seek(intptr_t handle, uint64_t at)
 {
-    return lseek((int)file->handle, (off_t)at, SEEK_SET) < 0 ? errno : 0;
+    return lseek((int)handle, (off_t)at, SEEK_SET) < 0 ? errno : 0;
 }
 
 int flux2_file_write_at(struct flux2_file *file, uint64_t at, const void *data, size_t size)
 {
-    int rc = seek(file, at);
+    int rc = seek(file->handle, at);
     return rc ? rc : flux2_file_write(file, data, size);
 }
 
@@ -436,43 +437,22 @@ static int read_all(int fd, char *data, size_t capacity, size_t *size)
     return 0;
 }
 
-int flux2_file_read_at(struct flux2_file *file, uint64_t at, void *data, size_t size)
+int flux2_file_read_at(intptr_t handle, uint64_t at, void *data, size_t size)
 {
     size_t got = 0;
-    int rc = seek(file, at);
-    rc = rc ? rc : read_all((int)file->handle, data, size, &got);
-    return rc == 0 && got < size ? EIO : rc;
-}
-
-int flux2_file_read(const char *path, size_t limit, char **data, size_t *size)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    *data = NULL;
-    *size = 0;
-    if (fd < 0)
-        return errno;
-    int rc = check_regular(fd, &st);
-    if (rc == 0 && (uintmax_t)st.st_size > limit)
-        rc = EFBIG;
-    if (rc == 0) {
-        *data = malloc((size_t)st.st_size + 1);
-        rc = *data ? read_all(fd, *data, (size_t)st.st_size, size) : ENOMEM;
-    }
-    close(fd);
-    return rc;
+    int rc = seek(handle, at);
+    rc = rc ? rc : read_all((int)handle, data, size, &got);
+    return rc == 0 && got < size ? FLUX2_FILE_SHORT : rc;
 }
 
 int flux2_file_open_regular(const char *path, intptr_t *handle, uint64_t *size)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (fd < 0)
-        return errno;
-    int rc = check_regular(fd, &st);
-    if (rc != 0)
+    int rc = fd < 0 ? errno : check_regular(fd, &st);
+    if (fd >= 0 && rc != 0)
         close(fd);
-    *handle = fd;
+    *handle = rc == 0 ? fd : -1;
     *size = rc == 0 ? (uint64_t)st.st_size : 0;
     return rc;
 }
@@ -485,6 +465,24 @@ int flux2_file_head(const char *path, char *head, size_t room, size_t *got, uint
     if (rc != 0)
         return rc;
     rc = read_all((int)handle, head, room, got);
+    close((int)handle);
+    return rc;
+}
+
+int flux2_file_read(const char *path, size_t limit, char **data, size_t *size)
+{
+    intptr_t handle;
+    uint64_t length;
+    *data = NULL;
+    *size = 0;
+    int rc = flux2_file_open_regular(path, &handle, &length);
+    if (rc != 0)
+        return rc;
+    *data = length <= limit ? malloc((size_t)length + 1) : NULL;
+    if (*data)
+        rc = read_all((int)handle, *data, (size_t)length, size);
+    else
+        rc = length <= limit ? ENOMEM : EFBIG;
     close((int)handle);
     return rc;
 }

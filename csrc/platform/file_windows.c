@@ -24,7 +24,9 @@ static const DWORD SHARE = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELET
 
 const char *flux2_file_reason(int rc)
 {
-    return rc == FLUX2_FILE_SPECIAL ? "it is a device or a stream of a file, not a regular file" : strerror(rc);
+    if (rc == FLUX2_FILE_SPECIAL)
+        return "it is a device or a stream of a file, not a regular file";
+    return rc == FLUX2_FILE_SHORT ? "it became shorter" : strerror(rc);
 }
 
 /* --- paths ------------------------------------------------------------------------------------ */
@@ -153,15 +155,15 @@ int flux2_file_write(struct flux2_file *file, const void *data, size_t size)
     return 0;
 }
 
-static int seek(struct flux2_file *file, uint64_t at)
+static int seek(intptr_t handle, uint64_t at)
 {
     LARGE_INTEGER to = {.QuadPart = (LONGLONG)at};
-    return SetFilePointerEx((HANDLE)file->handle, to, NULL, FILE_BEGIN) ? 0 : flux2_windows_errno();
+    return SetFilePointerEx((HANDLE)handle, to, NULL, FILE_BEGIN) ? 0 : flux2_windows_errno();
 }
 
 int flux2_file_write_at(struct flux2_file *file, uint64_t at, const void *data, size_t size)
 {
-    int rc = seek(file, at);
+    int rc = seek(file->handle, at);
     return rc ? rc : flux2_file_write(file, data, size);
 }
 
@@ -248,60 +250,68 @@ static int read_all(HANDLE handle, char *data, size_t capacity, size_t *size)
     return 0;
 }
 
-int flux2_file_read_at(struct flux2_file *file, uint64_t at, void *data, size_t size)
+int flux2_file_read_at(intptr_t handle, uint64_t at, void *data, size_t size)
 {
     size_t got = 0;
-    int rc = seek(file, at);
-    rc = rc ? rc : read_all((HANDLE)file->handle, data, size, &got);
-    return rc == 0 && got < size ? EIO : rc;
+    int rc = seek(handle, at);
+    rc = rc ? rc : read_all((HANDLE)handle, data, size, &got);
+    return rc == 0 && got < size ? FLUX2_FILE_SHORT : rc;
 }
 
-static int read_open(HANDLE handle, size_t limit, char **data, size_t *size)
+static int read_open(HANDLE handle, uint64_t length, size_t limit, char **data, size_t *size)
 {
-    LARGE_INTEGER length;
-    int rc = examine_open(handle, &length);
-    if (rc == 0 && (unsigned long long)length.QuadPart > limit)
-        rc = EFBIG;
-    if (rc != 0)
-        return rc;
-    *data = malloc((size_t)length.QuadPart + 1);
-    return *data ? read_all(handle, *data, (size_t)length.QuadPart, size) : ENOMEM;
+    if (length > limit)
+        return EFBIG;
+    *data = malloc((size_t)length + 1);
+    return *data ? read_all(handle, *data, (size_t)length, size) : ENOMEM;
 }
 
-static int open_to_read(const char *path, intptr_t *handle)
+int flux2_file_open_regular(const char *path, intptr_t *handle, uint64_t *size)
 {
+    LARGE_INTEGER length = {.QuadPart = 0};
     int rc = open_path(path, GENERIC_READ, OPEN_EXISTING, handle);
+    *size = 0;
     if (rc == EACCES && attributes_of(path) & FILE_ATTRIBUTE_DIRECTORY)
         return FLUX2_FILE_SPECIAL;
+    if (rc != 0)
+        return rc;
+    rc = examine_open((HANDLE)*handle, &length);
+    if (rc != 0) {
+        CloseHandle((HANDLE)*handle);
+        *handle = -1;
+    }
+    *size = (uint64_t)length.QuadPart;
     return rc;
+}
+
+void flux2_file_close(intptr_t handle)
+{
+    CloseHandle((HANDLE)handle);
 }
 
 int flux2_file_head(const char *path, char *head, size_t room, size_t *got, uint64_t *size)
 {
     intptr_t handle;
-    LARGE_INTEGER length;
-    int rc = open_to_read(path, &handle);
+    int rc = flux2_file_open_regular(path, &handle, size);
     *got = 0;
     if (rc != 0)
         return rc;
-    rc = examine_open((HANDLE)handle, &length);
-    *size = rc == 0 ? (uint64_t)length.QuadPart : 0;
-    if (rc == 0)
-        rc = read_all((HANDLE)handle, head, room, got);
-    CloseHandle((HANDLE)handle);
+    rc = read_all((HANDLE)handle, head, room, got);
+    flux2_file_close(handle);
     return rc;
 }
 
 int flux2_file_read(const char *path, size_t limit, char **data, size_t *size)
 {
     intptr_t handle;
+    uint64_t length;
     *data = NULL;
     *size = 0;
-    int rc = open_to_read(path, &handle);
+    int rc = flux2_file_open_regular(path, &handle, &length);
     if (rc != 0)
         return rc;
-    rc = read_open((HANDLE)handle, limit, data, size);
-    CloseHandle((HANDLE)handle);
+    rc = read_open((HANDLE)handle, length, limit, data, size);
+    flux2_file_close(handle);
     return rc;
 }
 
