@@ -213,6 +213,7 @@ static enum flux2_error_kind kind_of_failure(enum flux2_failure failure)
     case FLUX2_FAILURE_HEADERS_TOO_LARGE:
         return FLUX2_ERROR_TOO_LARGE;
     case FLUX2_FAILURE_IO:
+    case FLUX2_FAILURE_INPUT:
     case FLUX2_FAILURE_MEMORY:
         return FLUX2_ERROR_IO;
     case FLUX2_FAILURE_CANCELLED:

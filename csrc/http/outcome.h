@@ -16,6 +16,7 @@
     X(TOO_LARGE, "too_large")                 /* the body is larger than its limit */                                  \
     X(HEADERS_TOO_LARGE, "headers_too_large") /* the headers are larger than their limit */                            \
     X(IO, "io")                               /* the file could not be written */                                      \
+    X(INPUT, "input")                         /* the body of the request could not be read */                          \
     X(MEMORY, "memory")                       /* out of memory */                                                      \
     X(CANCELLED, "cancelled")                 /* cancelled by the caller */                                            \
     X(SIGNATURE, "signature")                 /* the first bytes match no accepted signature */                        \
@@ -46,7 +47,7 @@ static inline bool flux2_is_success_status(int status)
 struct flux2_outcome {
     enum flux2_failure failure; /* NONE: there is a response */
     int status;                 /* HTTP status of the last response, 0 without one */
-    bool sent;                  /* the request may have reached the server */
+    bool sent;                  /* the whole request may have reached the server */
     double retry_after;         /* seconds of Retry-After, below 0 without it */
     bool slow_down;             /* the server asked for fewer requests (429); set by the response reader's caller */
 };

@@ -21,6 +21,42 @@ enum {
 
 /* --- callbacks of libcurl ------------------------------------------------------------------------ */
 
+/* Makes the reader of the request continue with the first byte. */
+static void rewind_body(struct flux2_transfer *t)
+{
+    struct flux2_body_reader *reader = t->request.reader;
+    if (!reader)
+        return;
+    reader->rewind(reader);
+    t->unread = reader->size;
+}
+
+/* Called for the next bytes of a body that has a reader. */
+static size_t on_read(char *out, size_t one, size_t n, void *arg)
+{
+    struct flux2_transfer *t = arg;
+    struct flux2_body_reader *reader = t->request.reader;
+    if (!reader || t->unread == 0)
+        return 0;
+    size_t got = reader->read(reader, out, one * n);
+    if (got == 0) {
+        t->failure = FLUX2_FAILURE_INPUT;
+        return CURL_READFUNC_ABORT;
+    }
+    t->unread -= got;
+    t->gave_all = t->gave_all || t->unread == 0;
+    return got;
+}
+
+/* Called before libcurl sends a body again, from the first byte: after a redirect, for example. */
+static int on_seek(void *arg, curl_off_t offset, int origin)
+{
+    if (offset != 0 || origin != SEEK_SET)
+        return CURL_SEEKFUNC_FAIL;
+    rewind_body(arg);
+    return CURL_SEEKFUNC_OK;
+}
+
 /* Called before each send. libcurl sends a request again on another connection if a kept one turns out to be dead after
  * the request was written; for a non-idempotent request this stops it. */
 static int before_send(void *arg, char *ip, char *local_ip, int port, int local_port)
@@ -33,6 +69,8 @@ static int before_send(void *arg, char *ip, char *local_ip, int port, int local_
         return CURL_PREREQFUNC_ABORT;
     }
     t->sends++;
+    /* libcurl seeks only if it has sent a part of the body; it may have read one that it could not send. */
+    rewind_body(t);
     return CURL_PREREQFUNC_OK;
 }
 
@@ -242,6 +280,10 @@ static bool set_config(struct flux2_transfer *t, const struct flux2_http_config 
     curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
+    curl_easy_setopt(e, CURLOPT_READFUNCTION, on_read);
+    curl_easy_setopt(e, CURLOPT_READDATA, t);
+    curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
+    curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
     curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(e, CURLOPT_XFERINFODATA, t);
@@ -260,7 +302,7 @@ enum { HAS_BODY = 1, HAS_PATH = 2, AT_MOST_ONCE = 4, HAS_TLS = 8, IS_SET = 16, H
 
 static unsigned shape_of(const struct flux2_request *r)
 {
-    return IS_SET | (r->body ? HAS_BODY : 0) | (r->path ? HAS_PATH : 0) |
+    return IS_SET | (r->body || r->reader ? HAS_BODY : 0) | (r->path ? HAS_PATH : 0) |
            (r->idempotency == FLUX2_NON_IDEMPOTENT ? AT_MOST_ONCE : 0) |
            (strncmp(r->url, "https:", 6) == 0 ? HAS_TLS : 0) | (r->header ? HAS_HEADER : 0);
 }
@@ -306,9 +348,11 @@ static CURLcode set_request(struct flux2_transfer *t)
         t->own_header = (struct curl_slist){.data = r->header, .next = t->config->body_headers};
     if (t->shape != shape && !set_shape(t, shape))
         return CURLE_OUT_OF_MEMORY;
-    if (r->body) {
+    if (shape & HAS_BODY) {
+        /* Without a body in memory libcurl calls on_read. */
         curl_easy_setopt(t->easy, CURLOPT_POSTFIELDS, r->body);
-        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->body_size);
+        curl_easy_setopt(t->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                         (curl_off_t)(r->reader ? r->reader->size : r->body_size));
     }
     return set_url(t);
 }
@@ -355,6 +399,7 @@ bool flux2_transfer_prepare(struct flux2_transfer *t, struct flux2_http_config *
     t->request = *request;
     t->sink_is_excerpt = t->started_body = false;
     t->sends = 0;
+    t->gave_all = false;
     t->system_error = 0;
     t->stopped = false;
     if (t->is_framed)
@@ -488,6 +533,9 @@ static void describe_failure(struct flux2_transfer *t)
     case FLUX2_FAILURE_IO:
         snprintf(t->error, sizeof t->error, "%s", flux2_file_reason(t->sink.error));
         break;
+    case FLUX2_FAILURE_INPUT:
+        snprintf(t->error, sizeof t->error, "%s", t->request.reader->error);
+        break;
     case FLUX2_FAILURE_MEMORY:
         snprintf(t->error, sizeof t->error, "%s", strerror(ENOMEM));
         break;
@@ -509,6 +557,13 @@ static void describe_failure(struct flux2_transfer *t)
     }
 }
 
+/* Returns whether this side ended the request before its last byte, without a response. Such a request is incomplete
+ * (RFC 9112, 6.3; RFC 9113, 8.1.1): it cannot be accepted. */
+static bool is_incomplete(const struct flux2_transfer *t, long status)
+{
+    return t->failure == FLUX2_FAILURE_INPUT && !t->gave_all && status == 0;
+}
+
 static struct flux2_outcome outcome_of(struct flux2_transfer *t)
 {
     long status = 0;
@@ -516,7 +571,7 @@ static struct flux2_outcome outcome_of(struct flux2_transfer *t)
     struct flux2_outcome out = {
         .failure = t->failure,
         .status = (int)status,
-        .sent = t->sends > 0,
+        .sent = t->sends > 0 && !is_incomplete(t, status),
         .retry_after = flux2_headers_retry_after(&t->headers, time(NULL)),
     };
     return out;

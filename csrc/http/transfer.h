@@ -16,13 +16,24 @@
 #include "http/outcome.h"
 #include "http/sink.h"
 
-/* A request to send. Its strings are borrowed and must live until flux2_transfer_clear. */
+/* A body that is made while it is sent. The first member of its owner's struct. */
+struct flux2_body_reader {
+    uint64_t size; /* bytes of the body */
+    /* Writes the next bytes to OUT, at most ROOM, and returns their number. 0: it failed, and `error` is set. Not
+     * called after the last byte. */
+    size_t (*read)(struct flux2_body_reader *reader, char *out, size_t room);
+    void (*rewind)(struct flux2_body_reader *reader); /* continues with the first byte */
+    char error[CURL_ERROR_SIZE];                      /* why `read` failed */
+};
+
+/* A request to send. Its pointers are borrowed and must be valid until flux2_transfer_clear. */
 struct flux2_request {
     const char *url;
-    const char *body; /* NULL: a GET; otherwise a POST */
-    size_t body_size; /* bytes of `body` */
-    char *header;     /* one more header line of a request with a body; NULL: none */
-    const char *path; /* the file for the body of a success; NULL: memory */
+    const char *body;                 /* with neither body nor reader: a GET; otherwise a POST */
+    size_t body_size;                 /* bytes of `body` */
+    struct flux2_body_reader *reader; /* gives the body in place of `body`; NULL: none */
+    char *header;                     /* one more header line of a request with a body; NULL: none */
+    const char *path;                 /* the file for the body of a success; NULL: memory */
     /* for an image in a file; NULL: none */
     const struct flux2_image_metadata *metadata;
     enum flux2_idempotency idempotency; /* FLUX2_NON_IDEMPOTENT: sent at most once */
@@ -49,6 +60,8 @@ struct flux2_transfer {
     unsigned seen_turn;           /* the turn of the last call of on_progress */
     size_t calls;                 /* of on_progress in that turn */
     unsigned sends;               /* how often sending began */
+    uint64_t unread;              /* bytes of the body that the request's reader has not given yet */
+    bool gave_all;                /* the reader gave the last byte, which may have been sent */
     unsigned memory_failures;     /* see curl_memory.h, before the request */
     enum flux2_failure failure;   /* why the transfer was stopped; NONE: it was not */
     int system_error;             /* errno value of a failed socket(); 0: none */
