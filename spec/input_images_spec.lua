@@ -55,6 +55,21 @@ describe("input_images, with a provider that takes Base64,", function()
         assert.equal(core.base64(PNG), arrived(2).input_image)
     end)
 
+    it("are sent when the service is there, after refused connections, as they are then", function()
+        local probe, refused = service.start(), 0
+        probe:stop()
+        local late = service.client(probe, { provider = "bfl", api_key = emu.api_key, max_retries = 1000 })
+        local task = assert(late:submit({ prompt = "fox", input_images = { dir .. "/fox.png", { bytes = JPEG } } }, {
+            on_request = function(_, info) refused = refused + (info.failure == "connect" and 1 or 0) end,
+        }))
+        service.pump_until(function() return refused > 0 end)
+        service.write(dir .. "/fox.png", PNG .. PNG)
+        emu = service.start { port = probe.port, dialect = "bfl", log_body_bytes = 2 ^ 20 }
+        assert(task:wait())
+        assert.same({ core.base64(PNG .. PNG), core.base64(JPEG) }, { arrived().input_image, arrived().input_image_2 })
+        assert.same({ 1, 0 }, { #emu:ledger(), (select(2, late:spent())) })
+    end)
+
     it("may be images of flux2: their URL while it is alive, else their bytes", function()
         local image = assert(client:generate "fox")
         local url, bytes = image.url, assert(image:bytes())

@@ -25,7 +25,7 @@ struct poll_job {
     char *body;
     size_t body_size;
     char *idempotency;
-    struct flux2_input_images images; /* to be inserted into `body` before it is sent */
+    struct flux2_input_body *input; /* `body` and the local images after it, freed once accepted; NULL: `body` is all */
     char *path;
     struct flux2_image_metadata metadata;
     bool check_signature;
@@ -194,8 +194,10 @@ static bool begin_polling(struct poll_job *p, const struct flux2_input *in, cons
 {
     if (!choose_url(&p->base, r) || !name_task(p, r->id)) /* the second one must not happen twice */
         return false;
+    flux2_input_body_free(p->input);
     free(p->submission);
     free(p->body);
+    p->input = NULL;
     p->submission = p->body = NULL;
     p->base.lane = FLUX2_LANE_POLLS;
     p->base.kind = FLUX2_REQUEST_TASK;
@@ -428,6 +430,7 @@ static bool check_target(struct poll_job *p, const struct flux2_input *in, struc
 
 static bool step(struct flux2_job *j, const struct flux2_input *in, struct flux2_output *out)
 {
+    flux2_input_body_close(self(j)->input); /* no request is in flight */
     switch (in->kind) {
     case FLUX2_INPUT_BEGIN:
         begin(self(j), in);
@@ -451,19 +454,17 @@ static int request(struct flux2_job *j, struct flux2_request *r)
         r->idempotency = FLUX2_IDEMPOTENT;
         return 0;
     }
-    if (p->images.count > 0) {
-        j->obstacle = FLUX2_OBSTACLE_INPUT;
-        int error = flux2_input_images_fill(&p->images, &p->body, &p->body_size);
-        if (error != 0)
-            return error;
-    }
+    j->obstacle = FLUX2_OBSTACLE_INPUT;
+    int error = p->input ? flux2_input_body_open(p->input, &r->reader) : 0;
+    if (error != 0)
+        return error;
     j->obstacle = FLUX2_OBSTACLE_RECORD;
-    int error = flux2_spool_record_write(&p->record, "", NULL, 0);
+    error = flux2_spool_record_write(&p->record, "", NULL, 0);
     if (error != 0)
         return error;
     j->obstacle = FLUX2_OBSTACLE_NONE;
     r->url = p->submission;
-    r->body = p->body;
+    r->body = p->input ? NULL : p->body;
     r->body_size = p->body_size;
     r->header = p->idempotency;
     r->idempotency = p->idempotency ? FLUX2_IDEMPOTENT : FLUX2_NON_IDEMPOTENT;
@@ -490,7 +491,7 @@ static void free_members(struct flux2_job *j)
     struct poll_job *p = self(j);
     flux2_profile_release(p->fetch_profile);
     flux2_spool_record_free(&p->record);
-    flux2_input_images_clear(&p->images);
+    flux2_input_body_free(p->input);
     free(p->submission);
     free(p->body);
     free(p->idempotency);
@@ -507,6 +508,14 @@ static const struct flux2_job_type type = {
     .describe = describe,
 };
 
+/* Copies the images, if there are any. Returns false if out of memory. */
+static bool copy_images(struct poll_job *p, const struct flux2_poll_spec *spec)
+{
+    if (spec->image_count > 0)
+        p->input = flux2_input_body_new(p->body, p->body_size, spec->images, spec->image_count);
+    return spec->image_count == 0 || p->input;
+}
+
 static bool copy_spec(struct poll_job *p, const struct flux2_poll_spec *spec)
 {
     p->body_size = spec->body_size;
@@ -518,8 +527,7 @@ static bool copy_spec(struct poll_job *p, const struct flux2_poll_spec *spec)
     return flux2_job_copy(&p->submission, spec->submission) && flux2_job_copy(&p->path, spec->path) &&
            flux2_job_copy(&p->idempotency, spec->idempotency) && flux2_job_copy(&p->durations_kind, spec->durations) &&
            flux2_job_copy_body(&p->body, spec->body, spec->body_size) &&
-           flux2_image_metadata_copy(&p->metadata, &spec->metadata, NULL) &&
-           flux2_input_images_copy(&p->images, spec->images, spec->image_count) &&
+           flux2_image_metadata_copy(&p->metadata, &spec->metadata, NULL) && copy_images(p, spec) &&
            flux2_spool_record_init(&p->record, spec->record_path, spec->record_text);
 }
 

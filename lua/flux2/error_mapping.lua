@@ -186,6 +186,7 @@ local TRANSPORT = {
     too_large = "the response of %s is larger than the limit",
     headers_too_large = "the headers of %s are larger than the limit",
     io = "the file could not be written",
+    input = "an input image could not be read while it was sent to %s",
     memory = "out of memory during the request to %s",
     signature = "the data from %s is " .. image_signature.NONE,
     truncated = "the data from %s is not a whole image",
@@ -258,6 +259,9 @@ local function failed(event, context)
         fields.status = event.last.http_status
     end
     if detail then message = message .. ": " .. detail end
+    if name == "input" and event.acceptance == "refused" then
+        message = message .. "; the service got a part of the request, which it cannot accept"
+    end
     return errors.new(event.error, with_outcome(event, message), fields)
 end
 

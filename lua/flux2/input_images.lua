@@ -1,5 +1,5 @@
 --- The option `input_images` of a request: files, images of flux2, and bytes. Each becomes a URL or, where the provider
--- takes that, Base64 in the body, which the engine's thread reads and encodes.
+-- takes that, Base64 in the body, which the engine's thread reads and encodes while it sends it.
 
 local core = require "flux2.core"
 local error_mapping = require "flux2.error_mapping"

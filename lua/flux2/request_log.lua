@@ -17,7 +17,7 @@ local request_log = {}
 ---@field sent integer bytes of the body of the request
 ---@field http_status? integer the HTTP status, nil without a response
 ---@field failure? string the failure without a response: resolve, connect, tls, timeout, network, closed, too_large,
----  protocol, ...
+---  input, protocol, ...
 ---@field message? string a description of the failure
 ---@field status? string the last known status word of the service
 ---@field progress? number 0 to 1, if known

@@ -43,13 +43,18 @@ end
 
 --- Why a submission was not sent, by the step before it that failed.
 local NOT_SENT = {
-    engine = function() return "nothing was sent, because the engine could not start" end,
-    input = function() return "nothing was sent, because an input image could not be read" end,
-    record = function(task)
-        return "nothing was sent, because its record could not be written to the spool " .. text.show(task._record.path)
-    end,
-    target = function(task) return "cannot write " .. text.show(task._save) end,
+    engine = function() return "the engine could not start" end,
+    input = function() return "an input image could not be read" end,
+    record = function(task) return "its record could not be written to the spool " .. text.show(task._record.path) end,
 }
+
+--- The message of a submission that was not sent, or not sent again.
+local function obstacle_text(task, event)
+    if event.obstacle == "target" then return "cannot write " .. text.show(task._save) .. ": " .. event.message end
+    local reason = NOT_SENT[event.obstacle](task) .. ": " .. event.message
+    if event.acceptance == "refused" then return "nothing was sent, because " .. reason end
+    return "it was not sent again, because " .. reason .. "; the service may have accepted and charged it"
+end
 
 --- Returns the error of a submission without a task.
 ---@param task flux2.Task
@@ -61,8 +66,7 @@ function task_errors.submission(task, event)
         return errors.new("timeout", message, { attempts = 0, retry_after = event.retry_after })
     end
     local err = task_errors.of(task, event)
-    local reason = NOT_SENT[event.obstacle]
-    if reason then err.message = reason(task) .. ": " .. event.message end
+    if event.obstacle then err.message = obstacle_text(task, event) end
     return err
 end
 

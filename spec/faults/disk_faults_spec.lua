@@ -49,6 +49,11 @@ describe("a disk of which one call fails", function()
         every("id", nil, 15)
     end)
 
+    spec("does not lead to a submission with an image that cannot be read", function()
+        emu:set { dialect = "bfl" }
+        every("inputs", "open read create write fsync rename", 40)
+    end)
+
     spec("makes recover return all tasks or an error", function() every("recover", "create write rename", 60) end)
 
     spec("damages at most one line of a file", function() every("lines", "write", 10) end)

@@ -1,6 +1,8 @@
 -- One allocation on the engine's thread fails, including those of libcurl: paid images arrive, and no submission is
 -- sent twice. ALLOC_STEP=1 (make test-every) tests every allocation.
 local acme = require "support.acme"
+local cjson = require "cjson"
+local core = require "flux2.core"
 local service = require "support.service"
 
 -- For every allocation the runs are divided among several programs, each of which may take a minute.
@@ -98,18 +100,20 @@ describe("without memory on the engine's thread", function()
         end
     end)
 
-    it("a submission is accepted once and known, or ends as unknown_outcome", function()
-        run [[
+    --- Submits "fox N" for each allocation N, with these fields of the request, and checks what it is said to be.
+    local function submits(client, fields)
+        run(([[
+            local client = %s
             each(function(n)
                 fail_at(n)
-                local task = assert(client:submit { prompt = "fox " .. n })
+                local task = assert(client:submit { prompt = "fox " .. n, %s })
                 local result, err = task:wait(20)
                 assert(result and task.id or err and err.kind, "neither an image nor an error")
                 local f = assert(io.open(dir .. "/" .. n, "w"))
                 f:write(result and "known" or task.id and "known" or err.kind)
                 f:close()
             end)
-        ]]
+        ]]):format(client, fields))
         if sanitized then return end
         local paid = {}
         for _, task in ipairs(emu:ledger()) do paid[task.prompt] = (paid[task.prompt] or 0) + 1 end
@@ -120,6 +124,25 @@ describe("without memory on the engine's thread", function()
             assert.is_true(sold <= 1, "sold " .. sold .. " times: " .. name)
             assert.is_true(sold == 0 or outcome == "known" or outcome == "unknown_outcome", name .. ": " .. outcome)
             assert.is_true(outcome ~= "known" or sold == 1, name .. ": " .. outcome)
+        end
+    end
+
+    it("a submission is accepted once and known, or ends as unknown_outcome", function()
+        submits("client", "")
+    end)
+
+    it("a submission with local images is accepted once, whole and known, or ends as unknown_outcome", function()
+        emu:set { dialect = "bfl" }
+        local image = "\137PNG\r\n\26\n" .. ("x"):rep(13000)
+        local inputs = service.directory()
+        service.write(inputs .. "/fox.png", image)
+        submits([[child.clients(url, {
+            provider = "bfl", poll = { interval = 0.01 }, timeout = 20, max_submissions_per_second = 1e6,
+        })()]], ("input_images = { '%s/fox.png', { bytes = '\255\216\255' } }"):format(inputs))
+        service.remove(inputs)
+        for _, task in ipairs(emu:ledger()) do
+            local sent = cjson.decode(task.body)
+            assert.same({ true, "/9j/" }, { sent.input_image == core.base64(image), sent.input_image_2 })
         end
     end)
 end)

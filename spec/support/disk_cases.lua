@@ -8,6 +8,7 @@ local core = require "flux2.core"
 local errors = require "flux2.errors"
 local flux2 = require "flux2"
 local jsonl = require "flux2.cli.jsonl"
+local png = require "support.png"
 local rules = require "support.disk_rules"
 local service = require "support.service"
 
@@ -188,6 +189,49 @@ cases.id = {
             tostring(first.later))
         want(rules.found_of(run, run.id) == 1 and run.next.found[1].id == first.id,
             "the record does not lead to the image")
+    end,
+}
+
+-- Input images --------------------------------------------------------------------------------------------------------
+
+--- Two local images, each of several reads. What cannot be read is not accepted, and costs nothing.
+cases.inputs = {
+    prepare = function(run)
+        local bytes = png.holding(("pixels "):rep(6000))
+        for _, name in ipairs { "one.png", "two.png" } do service.write(run.dir .. "/" .. name, bytes) end
+    end,
+    first = function(run)
+        local client = assert(run.new { provider = "bfl", spool = run.dir .. "/spool", budget = 100 })
+        run.arm()
+        local task, err = client:submit({
+            prompt = run.id, input_images = { run.dir .. "/one.png", run.dir .. "/two.png" },
+        }, { price = rules.PRICE })
+        local result
+        if task then result, err = task:wait() end
+        run.disarm()
+        rules.tell(run, result, err)
+        local spent, reserved = client:spent()
+        run.say("charged", spent + reserved)
+    end,
+    next = function(run)
+        local new = run.new
+        function run.new(options)
+            options.provider = "bfl"
+            return new(options)
+        end
+        rules.recover(run)
+    end,
+    check = function(run, want)
+        rules.nothing_is_lost(run, want, "absent")
+        if run.kills then return end
+        local first, paid = run.first, run.paid(run.id)
+        rules.says_why(run, want)
+        want(first.ok or not rules.is_harmless(run), first.message)
+        want(paid == (first.ok and 1 or 0), "paid " .. paid .. " times")
+        want((first.charged == 0) == (paid == 0), "charged " .. tostring(first.charged))
+        if not rules.is_hit(run, "read open", "/%a+%.png$") then return end
+        want(not first.ok, "an image that could not be read was sent")
+        want(rules.unknown_of(run, run.id) == 0, "what was not accepted is recorded")
     end,
 }
 
