@@ -185,6 +185,23 @@ describe("the spool", function()
             end
         end)
 
+        it("nothing for a task that is discarded before it is accepted, whatever its end", function()
+            for _, fault in ipairs { { delay = 0.05 }, { status = 500, body = "?" }, { status = 400, body = "no" } } do
+                for _, is_sent in ipairs { false, true } do
+                    emu:clear_faults()
+                    post_fault(fault)
+                    local requests = emu:stats().requests
+                    local task = assert(client:submit "a fox")
+                    if is_sent then service.pump_until(function() return emu:stats().requests > requests end) end
+                    task:discard()
+                    local result = task:wait()
+                    assert.same({}, names())
+                    if result then assert(result.images[1]:bytes()) end
+                    assert.same({}, names())
+                end
+            end
+        end)
+
         it("nothing for a request that is invalid, and nothing without the option", function()
             assert.is_nil((client:submit { prompt = "" }))
             assert(service.client(emu):generate "no spool")

@@ -5,6 +5,7 @@ local core = require "flux2.core"
 local flux2 = require "flux2"
 local scheduler = require "flux2.scheduler"
 local service = require "support.service"
+local uncaught = require "flux2.uncaught"
 
 describe("waiting", function()
     local emu, client
@@ -141,6 +142,60 @@ describe("waiting", function()
         assert.same({ status = true, done = true }, called)
         assert.matches("in status", reported[1])
         assert.same({ "a table" }, reported[#reported])
+    end)
+
+    it("in a listener of the end returns at once", function()
+        local task = assert(client:submit "a red fox")
+        local results = {}
+        task:on("done", function(t)
+            results[1], results[2] = t:wait(bound(15)), flux2.all({ t }, bound(15))
+            results[3] = flux2.any({ t }, bound(15))
+        end)
+        local result = assert(task:wait())
+        assert.same({ result, { result }, result }, results)
+    end)
+
+    it("ends once if a listener cancels the task at its end", function()
+        for _, case in ipairs {
+            { "a red fox", "status", "SUCCESS" }, { "a red fox", "progress", 1 }, { "a [fail]", "status", "FAILED" },
+        } do
+            local task, ends, later = assert(client:submit(case[1])), {}, 0
+            task:on("done", function(_, _, err) ends[#ends + 1] = err and err.kind or "result" end)
+            task:on(case[2], function(t)
+                if t[case[2]] == case[3] then t:cancel() elseif t.state == "cancelled" then later = later + 1 end
+            end)
+            task:on("progress", function(t) if t.state == "cancelled" and case[2] == "status" then later = later + 1 end end)
+            local result, err = task:wait()
+            assert.is_nil(result)
+            assert.same({ "cancelled", "cancelled", { "cancelled" }, 0 }, { err.kind, task.state, ends, later })
+        end
+        assert.equal(0, flux2.pending())
+    end)
+
+    it("continues when an error has no text", function()
+        local reported, ends = {}, 0
+        local bad = setmetatable({}, { __tostring = function() error "no text" end })
+        local worse = setmetatable({}, { __tostring = function() return 7 end })
+        uncaught.print_by(nil, function(message) reported[#reported + 1] = message end)
+        for _, e in ipairs { bad, worse } do
+            local task = assert(client:submit("a red fox", { on_done = function()
+                ends = ends + 1
+                error(e)
+            end }))
+            assert(task:wait())
+            local handle = flux2.spawn(function()
+                flux2.sleep(0.001)
+                error(e)
+            end)
+            local _, err = handle:join()
+            assert.equal(e, err)
+            local each = client:map({ "a fox" }, { save = function() error(e) end })
+            assert.equal("invalid_request", select(3, each()).kind)
+        end
+        uncaught.print_by()
+        assert.equal(2, ends)
+        assert.equal(2, #reported)
+        assert.matches("an error whose __tostring fails: table", reported[1])
     end)
 
     it("continues when on_error raises", function()

@@ -4,6 +4,7 @@
 local errors = require "flux2.errors"
 local scheduler = require "flux2.scheduler"
 local spawn = require "flux2.spawn"
+local uncaught = require "flux2.uncaught"
 local validate = require "flux2.validate"
 local waits = require "flux2.waits"
 
@@ -60,7 +61,7 @@ local function start(state, index, item)
         -- Called again if an allocation fails, so the counter changes last.
         if state.running[index] then
             local image, err = handle:join()
-            if not image and not errors.is(err) then err = errors.new("invalid_request", tostring(err)) end
+            if not image and not errors.is(err) then err = errors.new("invalid_request", uncaught.text(err)) end
             keep(state, index, image, err)
             state.running[index] = nil
             state.alive = state.alive - 1

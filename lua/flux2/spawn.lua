@@ -54,7 +54,7 @@ local function run_in_host(self, run)
     self._co = coroutine.running()
     local traceback
     local ok, e = xpcall(run, function(e)
-        traceback = debug.traceback(tostring(e), 2)
+        traceback = debug.traceback(uncaught.text(e), 2)
         return e
     end)
     if ok then return end

@@ -170,6 +170,12 @@ function Record:discard()
     self._spool.live[self._name] = nil
 end
 
+--- The engine may have written the record after it was discarded: then it is removed again.
+---@private
+function Record:written()
+    if self._gone then core.remove(self.path) end
+end
+
 --- Sets the number of images to be collected.
 ---@private
 ---@param n integer

@@ -114,14 +114,16 @@ local function notify(self, event, ...)
     return ok
 end
 
---- Updates `status` and `progress`, and calls the listeners of what changed.
+--- Updates `status` and `progress`, and calls the listeners of what changed. Returns false if one has cancelled the
+--- task.
 local function set_status(self, status, progress)
     local status_changed = status ~= nil and status ~= self.status
     local progress_changed = progress ~= nil and progress ~= self.progress
     if status_changed then self.status = status end
     if progress_changed then self.progress = progress end
     if status_changed then notify(self, "status") end
-    if progress_changed then notify(self, "progress") end
+    if progress_changed and self.state ~= "cancelled" then notify(self, "progress") end
+    return self.state ~= "cancelled"
 end
 
 --- Whether the image may still arrive: the task was accepted and has not failed. A task from client:task that the
@@ -137,6 +139,7 @@ local function finish(self, state, result, err)
     self.error = err
     -- Kept in the latch too: if the task is polled again, earlier waits still return this end.
     self._latch.result, self._latch.error = self.result, self.error
+    waits.unlock(self._latch) -- a listener may wait for the task, and must not wait for its own return
     local ok = notify(self, "done", result, self.error)
     waits.open(self._latch)
     return ok
@@ -175,7 +178,7 @@ local function succeed(self, event)
             made = self._made,
         })
     end
-    set_status(self, event.status, 1)
+    if not set_status(self, event.status, 1) then return end
     local result = setmetatable({
         images = images, elapsed = core.now() - self._began, _body = event.body,
         credits = event.credits or self._credits or self._price,
@@ -189,13 +192,14 @@ local function settle(self, event)
     spend(self, event.credits) -- also for a submission of unknown outcome
     if event.images then return succeed(self, event) end
     self._settled = true
-    set_status(self, event.status)
+    if not set_status(self, event.status) then return end
     -- The record is kept if a listener raises an error: it may not have stored the failure of a paid task.
     if finish(self, "failed", nil, task_errors.of(self, event)) then self:discard() end
 end
 
---- Reports that the engine could not update the record.
+--- Removes a record that was discarded before it was written, and reports that the engine could not update it.
 local function report_record(self, event)
+    if self._record then self._record:written() end
     if not event.message or not self._record then return end
     local name = text.show(self.id or "without an id")
     uncaught.report("flux2: the spool cannot keep task " .. name .. ": " .. event.message)
@@ -211,6 +215,7 @@ end
 local function submission_ended(self, event)
     count_submission(self, event)
     if event.acceptance ~= "accepted" then
+        if self._record then self._record:written() end
         local err = task_errors.submission(self, event)
         self.id, self.poll_url = self.id or event.id, self.poll_url or event.poll_url
         return finish(self, "failed", nil, err)
@@ -220,8 +225,7 @@ local function submission_ended(self, event)
     if event.images then return settle(self, event) end
     -- The response contained no poll URL.
     self.state = "running"
-    set_status(self, event.status)
-    start_polling(self)
+    if set_status(self, event.status) then start_polling(self) end
 end
 
 local function polling_ended(self, event)

@@ -30,8 +30,16 @@ local function write_to_stderr(message)
 end
 local write = write_to_stderr
 
+--- Returns an error as text. The __tostring of a program may fail, too.
+---@param e any
+---@return string
+function uncaught.text(e)
+    local ok, shown = pcall(tostring, e)
+    return ok and shown or "(an error whose __tostring fails: " .. type(e) .. ")"
+end
+
 local function print_error(e)
-    write("flux2: uncaught error in a callback or coroutine: " .. tostring(e))
+    write("flux2: uncaught error in a callback or coroutine: " .. uncaught.text(e))
 end
 
 --- For hosts whose programs have a loop and never call `run`: an error of a coroutine is printed if it was not joined

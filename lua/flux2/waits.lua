@@ -51,7 +51,7 @@ end
 function waits.resume(co, ...)
     local ok, e = coroutine.resume(co, ...)
     if ok then return end
-    local traceback = debug.traceback(co, tostring(e))
+    local traceback = debug.traceback(co, uncaught.text(e))
     if error_handlers[co] then return error_handlers[co](e, traceback) end
     uncaught.report(type(e) == "string" and traceback or e)
 end
@@ -95,11 +95,17 @@ local function wake(waiter, reason)
     waiter.done = true
 end
 
+--- Opens a latch, but leaves it to `open` to wake its waiters: later waits return at once.
+---@param latch flux2.Latch
+function waits.unlock(latch)
+    if not latch.open then latch.open, latch.called, latch.waiters = true, latch.waiters, NONE end
+end
+
 --- Opens a latch and wakes its waiters in the order of their waits. If an allocation fails, a second call wakes the
 --- remaining ones.
 ---@param latch flux2.Latch
 function waits.open(latch)
-    if not latch.open then latch.open, latch.called, latch.waiters = true, latch.waiters, NONE end
+    waits.unlock(latch)
     local called = latch.called
     if not called then return end
     for i = 1, #called do wake(called[i], "open") end
