@@ -97,6 +97,8 @@ describe("input_images, with a provider that takes Base64,", function()
         { { { bytes = "<html>" } }, "not_an_image", "input_images[1] (bytes) is not an image", 1 },
         { { { bytes = 7 } }, "invalid_request", "input_images[1] has no bytes: a string is needed, got 7", 1 },
         { { {} }, "invalid_request", "input_images[1] has no bytes: a string is needed, got nil", 1 },
+        { { { bytes = io.stdout } }, "invalid_request", "input_images[1] has no bytes: a string or a buffer of flux2 is", 1 },
+        { { { bytes = cjson.null } }, "invalid_request", "input_images[1] has no bytes: a string or a buffer of ", 1 },
         { { 7 }, "invalid_request", "input_images[1] must be the path of a file, an image or { bytes = ", 1 },
         { "fox.png", "invalid_request", "input_images must be a list of files and images, got 'fox.png'" },
         { { "DIR/large.png" }, "too_large",

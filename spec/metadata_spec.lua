@@ -258,7 +258,8 @@ describe("metadata", function()
         for _, name in ipairs(service.list(spool)) do
             local record = name:find "^task" and service.read(spool .. "/" .. name)
             if record then
-                service.write(spool .. "/" .. name:gsub("owner", "other"), record:gsub("a fox", "a \255 fox"))
+                service.write(spool .. "/" .. name:gsub("owner", "other"), record:gsub("a fox", "a \255 fox")
+                    :gsub('"request": ?{', '%0"input_urls":7,'))
             end
         end
         local tasks = assert(service.client(emu, { spool = spool, metadata = true }):recover())

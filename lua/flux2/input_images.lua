@@ -68,7 +68,11 @@ local function read_file(config, index, path)
 end
 
 local function read_bytes(config, index, bytes)
-    if type(bytes) == "userdata" then bytes = bytes:string() end
+    if type(bytes) == "userdata" then
+        local is_buffer, copy = pcall(function() return bytes:string() end)
+        if not is_buffer then return invalid(index, "has no bytes: a string or a buffer of flux2 is needed") end
+        bytes = copy
+    end
     if type(bytes) ~= "string" then
         return invalid(index, "has no bytes: a string is needed, got " .. text.show(bytes))
     end

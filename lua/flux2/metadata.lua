@@ -63,7 +63,7 @@ local function public_request(config, request)
     for name, value in next, request do
         local field = config.provider.by_name[name]
         if field and field.type == "urls" then
-            inputs = inputs + #value
+            inputs = inputs + (type(value) == "table" and #value or 1) -- a damaged record has any value
         elseif name == "prompt" then
             out.prompt = public_prompt(config, request)
         elseif not is_private({ [name] = value }, key) then
