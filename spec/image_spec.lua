@@ -309,7 +309,7 @@ describe("an image", function()
         assert.equal(600, #assert(image:bytes()))
         assert.is_true(core.now() - before > 0.3, "it was no longer than an request may take")
         emu:clear_faults()
-        emu:fault { path = "/api/v1/tasks/*", times = 1000, delay = 0.6 }
+        emu:fault { path = "/api/v1/tasks/*", times = 1000, hang = true }
         local found, err = hasty:status(emu:ledger()[1].task_id)
         assert.is_nil(found)
         assert.equal("timeout", err.kind)

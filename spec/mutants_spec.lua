@@ -273,7 +273,7 @@ return sum
 
     local function run(arguments)
         local code, printed = shell.run(("cd '%s' && timeout %d '%s' '%s/tools/mutants/main.lua' %s"):format(folder,
-            bound(60),
+            bound(200),
             shell.interpreter(), os.getenv "PWD", arguments))
         assert.equal(0, code, printed)
         return printed

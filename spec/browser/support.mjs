@@ -14,7 +14,7 @@ const require = createRequire(path.join(root, "build/browser/"));
 const { chromium } = require("playwright-core");
 const axe = await readFile(require.resolve("axe-core/axe.min.js"), "utf8");
 
-export const TIMEOUT = 20000; // ms
+export const TIMEOUT = 60000; // ms
 
 function findBrowser() {
     const places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];

@@ -89,7 +89,7 @@ test("cancelling a task", async () => {
 });
 
 test("a task that timed out is resumed, and not bought again", async () => {
-    const slow = await startHost({ emulator: { duration: 60, image_bytes: 600 }, tester: { timeout: 0.5, poll: { interval: 0.1 } } });
+    const slow = await startHost({ emulator: { duration: 60, image_bytes: 600 }, tester: { timeout: 3, poll: { interval: 0.1 } } });
     const { page, problems } = await openPage(browser, slow);
     assert.equal(await page.textContent("#where-kind"), "Live service", "the tester does not know that it is an emulator");
     await send(page, "slow");

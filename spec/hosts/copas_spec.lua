@@ -3,7 +3,7 @@
 
 local has_copas, copas = pcall(require, "copas")
 
-local BOUND = require "support.bound"(30) -- seconds until a program counts as hanging
+local BOUND = require "support.bound"(60) -- seconds until a program counts as hanging
 
 if not has_copas then
     describe("the host for copas", function()

@@ -3,7 +3,7 @@
 
 local has_cqueues, cqueues = pcall(require, "cqueues")
 
-local BOUND = require "support.bound"(30) -- seconds until a program counts as hanging
+local BOUND = require "support.bound"(60) -- seconds until a program counts as hanging
 
 if not has_cqueues then
     describe("the host for cqueues", function()

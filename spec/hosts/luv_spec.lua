@@ -11,7 +11,7 @@ local reports = require "flux2.uncaught"
 local service = require "support.service"
 local shell = require "support.shell"
 
-local BOUND = require "support.bound"(30) -- seconds until a program counts as hanging
+local BOUND = require "support.bound"(60) -- seconds until a program counts as hanging
 
 --- Runs Lua code or a file in a separate process. Returns its exit status and output.
 local function run_lua(arguments)
@@ -264,7 +264,7 @@ describe("the host for luv", function()
             local uv, flux2 = require "luv", require "flux2"
             require "flux2.host.luv"
             local timer = uv.new_timer() -- keeps the loop alive
-            timer:start(5000, 0, function() timer:close() end)
+            timer:start(25000, 0, function() timer:close() end)
             local handle = flux2.spawn(coroutine.yield)
             flux2.spawn(function()
                 print(select(2, handle:join(0.02)).kind)
