@@ -82,7 +82,8 @@ describe("a response", function()
     it("of one byte is reported", function()
         emu:fault { path = TASKS, times = 1, body = "\31" }
         local bodies = {}
-        local task = assert(service.client(emu):submit("a fox", {
+        local client = service.client(emu, { poll = { interval = 0.02, patience = bound(30) } })
+        local task = assert(client:submit("a fox", {
             on_request = function(_, info) bodies[info.body or ""] = true end,
         }))
         assert(task:wait())

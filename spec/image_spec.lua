@@ -13,7 +13,7 @@ describe("an image", function()
     local emu, client, dir
     setup(function()
         emu = service.start()
-        client = service.client(emu)
+        client = service.client(emu, { poll = { interval = 0.02, patience = bound(20) } })
     end)
     before_each(function()
         emu:clear_faults()

@@ -59,7 +59,7 @@ describe("on_request", function()
         emu:fault { method = "POST", nth = 1, retry_after = 0 }
         emu:fault { method = "GET", path = "/api/v1/tasks/*", nth = 1, status = 503 }
         emu:fault { method = "GET", path = "/api/v1/tasks/*", times = 1, garbage = true }
-        local requests, task = observe(service.client(emu))
+        local requests, task = observe(service.client(emu, { poll = { interval = 0.02, patience = bound(30) } }))
         service.pump_until(function() return #requests >= 5 end)
         emu:finish()
         assert(task:wait())

@@ -56,7 +56,8 @@ describe("the image of client:generate", function()
 
     it("is downloaded again, from a fresh URL, while the host is asleep", function()
         local lines, path = {}, dir .. "/fox.png"
-        local own = service.client(emu, { log = function(line) lines[#lines + 1] = line end })
+        local own = service.client(emu, { log = function(line) lines[#lines + 1] = line end,
+            poll = { interval = 0.02, patience = bound(30) } })
         emu:fault { path = "/api/v1/tasks/*", nth = 1, status = 200,
             body = ('{"data":{"status":"SUCCESS","url":"%s/images/expired.png"}}'):format(emu.url) }
         emu:fault { method = "GET", path = "/images/*", nth = { 1, 2 }, status = 410, body = "gone" }

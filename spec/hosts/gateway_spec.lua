@@ -31,7 +31,7 @@ describe("around a gateway", function()
 
     local function run(gw, token, command)
         return shell.run(("cd %s && FLUX2_API_KEY=%s FLUX2_BASE_URL=%s timeout %d %s"):format(dir, token, gw.url,
-            bound(40), command))
+            bound(100), command))
     end
 
     once("the clients without the module generate an image, and repeat a submission that failed", function()
@@ -124,8 +124,8 @@ describe("around a gateway", function()
         local code, printed = shell.run(("cd %s && FLUX2_API_KEY=%s FLUX2_BASE_URL=%s FLUX2_PROVIDER=gateway " ..
             "XDG_DATA_HOME=%s SDL_AUDIODRIVER=dummy LC_ALL=C.UTF-8 xvfb-run -a -s " ..
             "'-screen 0 1280x800x24' timeout -k 5 %d love examples/love --window 1120x700 --script " ..
-            "examples/love/scripts/tour.lua --screenshot %s --report %s/report --quit-after 40"):format(root, token, gw.url,
-            dir, bound(60), shot, dir))
+            "examples/love/scripts/tour.lua --screenshot %s --report %s/report --quit-after 100"):format(root, token, gw.url,
+            dir, bound(120), shot, dir))
         local report = service.read_if_there(dir .. "/report") or ""
         assert.equal(0, code, printed .. report)
         assert.matches("ended=yes", report)

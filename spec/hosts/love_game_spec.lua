@@ -45,7 +45,7 @@ describe("the game in one file", function()
             "SDL_AUDIODRIVER=dummy "
             .. "LC_ALL=C.UTF-8 xvfb-run -a -s '-screen 0 1280x800x24' love '../a game/flux2-gallery.love' " ..
                 "--window 800x600 "
-            .. "--duration 0.4 --script one.lua --screenshot shot.png --report report --quit-after 40"):format(dir,
+            .. "--duration 0.4 --script one.lua --screenshot shot.png --report report --quit-after 100"):format(dir,
                 dir))
         local report = service.read(dir .. "/elsewhere/report")
         assert.truthy(report:find("ended=yes", 1, true), output .. report)
