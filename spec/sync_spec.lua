@@ -123,7 +123,10 @@ for _, way in ipairs { "url", "b64_json" } do
                 assert.same({ {}, {} }, { unknown, damaged })
                 assert.equal(1, #tasks)
                 assert.equal("flex", tasks[1].request.type)
+                local ends = {}
+                tasks[1]:on("done", function(_, result) ends[#ends + 1] = result end)
                 local result = assert(tasks[1]:wait())
+                assert.same({ result }, ends)
                 assert.equal(6, result.credits)
                 assert.equal(1, #records())
                 assert(result.images[1]:save(dir .. "/recovered.png"))

@@ -481,10 +481,11 @@ function Task:on(event, fn)
     if type(fn) ~= "function" then error("task:on: a function is needed, not " .. text.show(fn), 2) end
     self._listeners = self._listeners or {}
     local listeners = self._listeners[event] or {}
+    local had_ended = not ALIVE[self.state]
     self._listeners[event] = listeners
     listeners[#listeners + 1] = fn
-    self:_end_latch()
-    if event == "done" and not ALIVE[self.state] then uncaught.guard(fn, self, self.result, self.error) end
+    self:_end_latch() -- a recovered task may end here
+    if event == "done" and had_ended then uncaught.guard(fn, self, self.result, self.error) end
     return self
 end
 

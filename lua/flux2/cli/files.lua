@@ -107,10 +107,12 @@ function files.find(directory, stem)
     end
 end
 
---- Whether certainly no image has this name.
+--- Whether certainly no image has this name, and no file is in the place of its metadata.
 local function is_free(directory, stem)
     for _, extension in ipairs(EXTENSIONS) do
-        if files.exists(directory .. "/" .. stem .. "." .. extension) ~= false then return false end
+        local path = directory .. "/" .. stem .. "." .. extension
+        if files.exists(path) ~= false then return false end
+        if files.exists(path .. metadata.sidecar_extension) ~= false then return false end
     end
     return true
 end

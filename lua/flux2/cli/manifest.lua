@@ -62,8 +62,10 @@ end
 --- Removes the partial files and reserved names of a killed run.
 local function sweep(directory)
     for _, name in ipairs(core.list(directory) or {}) do
-        if name:find(PART) then core.remove(directory .. "/" .. name) end
-        if name:find(CLAIM) then files.release_dead(directory .. "/" .. name) end
+        local path = directory .. "/" .. name
+        if name:find(PART) then core.remove(path) end
+        -- Reserved names are empty files; any other file with such a name is the user's.
+        if name:find(CLAIM) and core.read_file(path, 0) then files.release_dead(path) end
     end
 end
 

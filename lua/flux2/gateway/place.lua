@@ -1,6 +1,6 @@
 --- The state directory of a gateway, and the database of a command.
 --
---     gateway.lock     locked while a gateway runs
+--     gateway.lock     locked while a gateway runs; so is ledger.sqlite.lock
 --     gateway.id       its id in the ledger: a restart continues its own work at once
 --     ledger.sqlite    the database, unless another one is given
 --     images/          see flux2.gateway.store
@@ -14,6 +14,11 @@ local place = {}
 
 local PATIENCE = 2 -- seconds for a lock
 
+--- The file of an SQLite database, or a URL.
+local function database_of(directory, target) return target or directory .. "/ledger.sqlite" end
+
+local function is_url(target) return target:find "^postgres%w*://" ~= nil end
+
 --- Opens and migrates the database.
 ---@param directory string the state directory
 ---@param target? string path or URL of another database
@@ -22,8 +27,8 @@ local PATIENCE = 2 -- seconds for a lock
 function place.database(directory, target)
     local ok, reason = secrets.available()
     if not ok then return nil, reason end
-    local path = target or directory .. "/ledger.sqlite"
-    if not path:find "^postgres%w*://" then
+    local path = database_of(directory, target)
+    if not is_url(path) then
         ok, reason = core.make_private(path)
         if not ok then return nil, path .. ": " .. reason end
     end
@@ -55,8 +60,8 @@ end
 ---@return string? reason
 function place.lock(directory, target)
     local locks = {}
-    local paths = { directory .. "/gateway.lock" }
-    if target and not target:find "^postgres%w*://" then paths[2] = target .. ".lock" end
+    local paths, database_path = { directory .. "/gateway.lock" }, database_of(directory, target)
+    if not is_url(database_path) then paths[2] = database_path .. ".lock" end
     for i, path in ipairs(paths) do
         local lock, reason = lock_file(path)
         if not lock then return nil, reason end
