@@ -101,7 +101,7 @@ static void schedule(long count)
     struct flux2_profile *p = new_profile();
     struct flux2_duration_histogram histogram;
     uint64_t random = 7;
-    double likely, end;
+    double expected_end, end;
     int i;
     flux2_duration_histogram_init(&histogram);
     for (i = 0; i < 100; i++) {
@@ -109,7 +109,7 @@ static void schedule(long count)
         flux2_duration_histogram_learn(&histogram, end - 0.5, end + 0.5);
     }
     while (count--)
-        must(flux2_schedule_gap(&p->poll_policy, &histogram, NULL, (double)(count % 25), &random, &likely) > 0);
+        must(flux2_schedule_gap(&p->poll_policy, &histogram, NULL, (double)(count % 25), &random, &expected_end) > 0);
 }
 
 /* Passes an event through the event queue. */

@@ -20,9 +20,9 @@ do for [d = 0:3] {
          data index b + 3 with linespoints pt 7 ps 1 lw 1.5 lc rgb "#d95f02" title "fixed: 0.5, 1, 2, 5 s", \
          data index b + 4 with points pt 9 ps 1.6 lc rgb "#7570b3" title "back-off x 2 to 30 s", \
          data index b + 5 with points pt 5 ps 1.4 lc rgb "#66a61e" title "flux2, first task of a process", \
-         data index b + 1 with lines lw 2.5 lc rgb "#1f78b4" title "flux2, learned, any thrift", \
+         data index b + 1 with lines lw 2.5 lc rgb "#1f78b4" title "flux2, learned, any poll cost", \
          data index b + 6 with points pt 7 ps 2 lc rgb "#1f78b4" title "flux2, learned, default", \
-         data index b + 2 with lines lw 2 dt 3 lc rgb "#e7298a" title "flux2, tasks tell progress, any thrift", \
+         data index b + 2 with lines lw 2 dt 3 lc rgb "#e7298a" title "flux2, tasks tell progress, any poll cost", \
          data index b + 7 with points pt 7 ps 1.6 lc rgb "#e7298a" title "flux2, tasks tell progress, default"
 }
 unset multiplot

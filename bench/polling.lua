@@ -91,9 +91,9 @@ function schedules.first()
     end
 end
 
---- The engine's schedule after training. `thrift` is nil for the default; with `progress` tasks report whole percents.
+--- The engine's schedule after training. `poll_cost`: nil for the default. With `progress` tasks report whole percents.
 --- `profile` may set another time scale.
-function schedules.learned(thrift, progress, profile)
+function schedules.learned(poll_cost, progress, profile)
     profile = profile or core.profile {}
     return function(seed)
         local random, histogram, told = generator(seed), pure.histogram(), {}
@@ -104,7 +104,7 @@ function schedules.learned(thrift, progress, profile)
                     told[#told + 1] = elapsed
                     told[#told + 1] = math.floor(100 * elapsed / duration) / 100
                 end
-                return (pure.gap(profile, elapsed, random() * 2 ^ 31, histogram, progress and told or nil, thrift))
+                return (pure.gap(profile, elapsed, random() * 2 ^ 31, histogram, progress and told or nil, poll_cost))
             end,
             learn = function(low, high) pure.learn(histogram, low, high) end,
         }
@@ -234,7 +234,7 @@ end
 
 -- Report -------------------------------------------------------------------------------------------------------------
 
-local THRIFTS = { 0.0015, 0.0025, 0.004, 0.007, 0.012, 0.02, 0.04 }
+local POLL_COSTS = { 0.0015, 0.0025, 0.004, 0.007, 0.012, 0.02, 0.04 }
 local INTERVALS = { 0.5, 1, 2, 5 }
 
 --- Returns the mean of several runs with different tasks.
@@ -255,7 +255,7 @@ local function print_row(name, got, bound)
         got.mean / got.fixed, bound and ("%.3f"):format(got.mean / bound) or "-", got.low, got.high))
 end
 
---- Measures the engine's schedule with the thrift that results in `polls` polls.
+--- Measures the engine's schedule with the poll_cost that results in `polls` polls.
 local function learned_at(polls, distribution, tasks, runs, progress)
     local low, high, got = 0.00001, 0.1, nil
     for _ = 1, 14 do
@@ -274,8 +274,8 @@ local function write_points(data, distribution, tasks, runs, curve, rows)
     end
     local function sweep(progress)
         local points = {}
-        for i, thrift in ipairs(THRIFTS) do
-            points[i] = measure(schedules.learned(thrift, progress), distribution, tasks, runs)
+        for i, poll_cost in ipairs(POLL_COSTS) do
+            points[i] = measure(schedules.learned(poll_cost, progress), distribution, tasks, runs)
         end
         return points
     end

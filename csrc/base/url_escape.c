@@ -2,6 +2,8 @@
 #include "base/url_escape.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "base/ascii.h"
 
@@ -27,4 +29,20 @@ void flux2_url_escape(const char *text, size_t size, char *out)
         *out++ = hex[c & 15];
     }
     *out = '\0';
+}
+
+char *flux2_url_fill(const char *template, const char *mark, const char *value)
+{
+    const char *place = strstr(template, mark);
+    if (!place)
+        return strdup(template);
+    size_t before = (size_t)(place - template), size = strlen(value);
+    const char *after = place + strlen(mark);
+    char *url = malloc(before + FLUX2_URL_ESCAPED_SIZE(size) + strlen(after));
+    if (!url)
+        return NULL;
+    memcpy(url, template, before);
+    flux2_url_escape(value, size, url + before);
+    strcat(url + before, after);
+    return url;
 }

@@ -50,7 +50,7 @@ static const struct model *find_model(const char *type)
 
 /* --- requests ------------------------------------------------------------------------------------- */
 
-/* State of the reader. A null field counts as missing. */
+/* State of the reader. */
 struct reader {
     const json_t *body;
     const struct model *model;
@@ -58,16 +58,9 @@ struct reader {
     struct emu_submission *out;
 };
 
-static const json_t *get(const struct reader *in, const char *name)
-{
-    const json_t *value = json_object_get(in->body, name);
-    *in->param = name;
-    return json_is_null(value) ? NULL : value;
-}
-
 static const char *read_prompt(const struct reader *in)
 {
-    const json_t *prompt = get(in, "prompt");
+    const json_t *prompt = flux2_emu_request_get(in->body, in->param, "prompt");
     const char *text = json_string_value(prompt);
     size_t length = text ? flux2_emu_request_length(text) : 0;
     if (!prompt)
@@ -80,7 +73,7 @@ static const char *read_prompt(const struct reader *in)
 
 static const char *read_side(const struct reader *in, const char *name, int *side)
 {
-    const json_t *value = get(in, name);
+    const json_t *value = flux2_emu_request_get(in->body, in->param, name);
     json_int_t n = json_integer_value(value);
     *side = DEFAULT_SIDE;
     if (!value || (json_is_integer(value) && n == 0))
@@ -114,7 +107,7 @@ static const char *read_inputs(const struct reader *in)
 {
     int i;
     for (i = 0; i < MAX_INPUTS; i++) {
-        const json_t *value = get(in, input_names[i]);
+        const json_t *value = flux2_emu_request_get(in->body, in->param, input_names[i]);
         const char *text = json_string_value(value);
         if (!value)
             continue;
@@ -131,13 +124,13 @@ static const char *read_inputs(const struct reader *in)
 
 static const char *check_options(const struct reader *in)
 {
-    const json_t *value = get(in, "seed");
+    const json_t *value = flux2_emu_request_get(in->body, in->param, "seed");
     if (value && !json_is_integer(value))
         return "Input should be a valid integer";
-    value = get(in, "safety_tolerance");
+    value = flux2_emu_request_get(in->body, in->param, "safety_tolerance");
     if (value && (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > 5))
         return "Input should be from 0 to 5";
-    value = get(in, "output_format");
+    value = flux2_emu_request_get(in->body, in->param, "output_format");
     const char *format = json_string_value(value);
     if (value && (!format || (strcmp(format, "jpeg") && strcmp(format, "png") && strcmp(format, "webp"))))
         return "Input should be 'jpeg', 'png' or 'webp'";

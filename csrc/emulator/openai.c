@@ -42,18 +42,11 @@ static const char *find(const char *const *names, size_t count, const char *name
     return NULL;
 }
 
-/* State of the reader. A null field counts as missing, as with OpenAI. */
+/* State of the reader. */
 struct reader {
     const json_t *request;
     const char **param;
 };
-
-static const json_t *get(const struct reader *in, const char *name)
-{
-    const json_t *value = json_object_get(in->request, name);
-    *in->param = name;
-    return json_is_null(value) ? NULL : value;
-}
 
 static const char *check_names(const struct reader *in, char *message, size_t size)
 {
@@ -72,7 +65,7 @@ static const char *check_names(const struct reader *in, char *message, size_t si
 
 static const char *read_count(const struct reader *in, struct emu_submission *submission)
 {
-    const json_t *n = get(in, "n");
+    const json_t *n = flux2_emu_request_get(in->request, in->param, "n");
     submission->count = 1;
     if (!n)
         return NULL;
@@ -84,7 +77,7 @@ static const char *read_count(const struct reader *in, struct emu_submission *su
 
 static const char *read_format(const struct reader *in, const char *sync, struct emu_submission *submission)
 {
-    const json_t *format = get(in, "response_format");
+    const json_t *format = flux2_emu_request_get(in->request, in->param, "response_format");
     const char *text = format ? json_string_value(format) : !strcmp(sync, "b64_json") ? sync : "url";
     if (!text || (strcmp(text, "url") && strcmp(text, "b64_json")))
         return "response_format must be 'url' or 'b64_json'";
@@ -94,10 +87,10 @@ static const char *read_format(const struct reader *in, const char *sync, struct
 
 static const char *check_user_and_stream(const struct reader *in)
 {
-    const json_t *user = get(in, "user"), *stream;
+    const json_t *user = flux2_emu_request_get(in->request, in->param, "user"), *stream;
     if (user && !json_is_string(user))
         return "user must be a string";
-    stream = get(in, "stream");
+    stream = flux2_emu_request_get(in->request, in->param, "stream");
     return !stream || json_is_false(stream) ? NULL : "images cannot be streamed";
 }
 
@@ -112,7 +105,7 @@ static const char *translate(json_t *service_request, const char *name, const ch
 
 static const char *read_size(const struct reader *in, struct emu_submission *submission, json_t *service_request)
 {
-    const json_t *value = get(in, "size");
+    const json_t *value = flux2_emu_request_get(in->request, in->param, "size");
     const char *text = json_string_value(value);
     size_t i;
     if (!value)
@@ -130,7 +123,7 @@ static const char *read_size(const struct reader *in, struct emu_submission *sub
 
 static const char *read_quality(const struct reader *in, json_t *service_request)
 {
-    const json_t *value = get(in, "quality");
+    const json_t *value = flux2_emu_request_get(in->request, in->param, "quality");
     const char *text = json_string_value(value);
     size_t i;
     if (!value)

@@ -13,6 +13,13 @@
 #define MAX_INPUTS 8
 #define MAX_URL 8192 /* bytes: the ledger keeps them */
 
+const json_t *flux2_emu_request_get(const json_t *body, const char **param, const char *name)
+{
+    const json_t *value = json_object_get(body, name);
+    *param = name;
+    return json_is_null(value) ? NULL : value;
+}
+
 static const char *check_model(const char *text)
 {
     return strcmp(text, "flux-2") ? "model must be \"flux-2\"" : NULL;

@@ -41,4 +41,8 @@ double flux2_emu_request_price(const struct emu_request *request, double flex_2k
 /* Returns a hash of everything that affects the image. */
 uint64_t flux2_emu_request_hash(const struct emu_request *request);
 
+/* Returns the field NAME of BODY, and sets *PARAM to NAME. NULL: it is missing, or null, which other services take for
+ * that. */
+const json_t *flux2_emu_request_get(const json_t *body, const char **param, const char *name);
+
 #endif

@@ -157,7 +157,7 @@ double flux2_duration_histogram_gap(const struct flux2_duration_histogram *h, do
     return INFINITY;
 }
 
-double flux2_duration_histogram_likely(const struct flux2_duration_histogram *h, double elapsed)
+double flux2_duration_histogram_expected_end(const struct flux2_duration_histogram *h, double elapsed)
 {
     int low, high = FLUX2_DURATION_BINS;
     double half = weight_after(h, elapsed, &low) / 2;

@@ -36,7 +36,7 @@ double flux2_duration_histogram_gap(const struct flux2_duration_histogram *histo
 
 /* Returns the number of seconds after its start by which a task, still running at ELAPSED, has ended with a probability
  * of one half. */
-double flux2_duration_histogram_likely(const struct flux2_duration_histogram *histogram, double elapsed);
+double flux2_duration_histogram_expected_end(const struct flux2_duration_histogram *histogram, double elapsed);
 
 /* Histograms by the name of the kind of task. A zeroed struct is an empty list. */
 struct flux2_durations {

@@ -138,7 +138,7 @@ void flux2_job_abandon(struct flux2_job *j, bool sent)
 
 void flux2_job_begin(struct flux2_job *j, double now)
 {
-    j->began = j->likely = now;
+    j->began = j->expected_end = now;
     j->deadline += now;
     j->phase = FLUX2_PHASE_READY;
 }

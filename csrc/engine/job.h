@@ -70,7 +70,7 @@ struct flux2_job {
     char *url;                     /* of its requests except a submission, owned; NULL for a timer */
     double began;                  /* time of the start */
     double due;                    /* WAITING: when it must be called */
-    double likely;                 /* estimated end of the task, which orders polls */
+    double expected_end;           /* estimated end of the task, which orders polls */
     bool observed;                 /* its REQUEST events contain the body; see also the profile's `observed` */
     double deadline;               /* when it must end; INFINITY: never. Before BEGIN: a number of seconds */
     unsigned attempts;             /* sends of the current request */

@@ -12,13 +12,13 @@ enum { STREAMS_MAX = 48 };
  * submissions per second. */
 enum { DEDICATED_MAX = 2 };
 
-/* --- polls: a pairing heap by `likely`, which never changes while a job is in it ------------------- */
+/* --- polls: a pairing heap by `expected_end`, which never changes while a job is in it ------------------- */
 
 static struct flux2_job *meld(struct flux2_job *a, struct flux2_job *b)
 {
     if (!a || !b)
         return a ? a : b;
-    if (b->likely < a->likely) {
+    if (b->expected_end < a->expected_end) {
         struct flux2_job *other = a;
         a = b;
         b = other;
@@ -91,7 +91,7 @@ static bool has_ready_job(const struct flux2_profile *p)
 
 /* --- groups ------------------------------------------------------------------------------------------- */
 
-static struct flux2_limit_group *new_group(struct flux2_limiter *g, const char *name)
+static struct flux2_limit_group *new_group(struct flux2_limiter *l, const char *name)
 {
     struct flux2_limit_group *group = calloc(1, sizeof *group);
     if (!group)
@@ -101,21 +101,21 @@ static struct flux2_limit_group *new_group(struct flux2_limiter *g, const char *
         free(group);
         return NULL;
     }
-    group->next = g->groups;
-    g->groups = group;
+    group->next = l->groups;
+    l->groups = group;
     return group;
 }
 
 /* Returns the group that P names; its own if it names none, or if out of memory. */
-static struct flux2_limit_group *find_group(struct flux2_limiter *g, struct flux2_profile *p)
+static struct flux2_limit_group *find_group(struct flux2_limiter *l, struct flux2_profile *p)
 {
     struct flux2_limit_group *group;
     if (!p->limit_group)
         return &p->limits.own;
-    for (group = g->groups; group && strcmp(group->name, p->limit_group) != 0; group = group->next)
+    for (group = l->groups; group && strcmp(group->name, p->limit_group) != 0; group = group->next)
         ;
     if (!group)
-        group = new_group(g, p->limit_group);
+        group = new_group(l, p->limit_group);
     return group ? group : &p->limits.own;
 }
 
@@ -129,12 +129,12 @@ static void raise_rate(double *rate, double *next_turn, double joining)
 }
 
 /* The limits of a group are the largest of its profiles: a profile with lower limits slows down only itself. */
-static void join_group(struct flux2_limiter *g, struct flux2_profile *p)
+static void join_group(struct flux2_limiter *l, struct flux2_profile *p)
 {
     int lane;
     if (p->limits.group)
         return;
-    struct flux2_limit_group *group = p->limits.group = find_group(g, p);
+    struct flux2_limit_group *group = p->limits.group = find_group(l, p);
     if (group->max_in_flight == 0)
         memcpy(group->rates, p->rates, sizeof group->rates);
     for (lane = 0; lane < FLUX2_LANES; lane++)
@@ -143,11 +143,11 @@ static void join_group(struct flux2_limiter *g, struct flux2_profile *p)
         group->max_in_flight = p->max_in_flight;
 }
 
-void flux2_limiter_close(struct flux2_limiter *g)
+void flux2_limiter_close(struct flux2_limiter *l)
 {
-    while (g->groups) {
-        struct flux2_limit_group *group = g->groups;
-        g->groups = group->next;
+    while (l->groups) {
+        struct flux2_limit_group *group = l->groups;
+        l->groups = group->next;
         free(group->name);
         free(group);
     }
@@ -155,30 +155,30 @@ void flux2_limiter_close(struct flux2_limiter *g)
 
 /* --- the list of profiles ------------------------------------------------------------------------------- */
 
-static void append(struct flux2_limiter *g, struct flux2_profile *p)
+static void append(struct flux2_limiter *l, struct flux2_profile *p)
 {
     p->limits.next = NULL;
-    *(g->last ? &g->last->limits.next : &g->first) = p;
-    g->last = p;
+    *(l->last ? &l->last->limits.next : &l->first) = p;
+    l->last = p;
 }
 
-static void unlink_profile(struct flux2_limiter *g, struct flux2_profile *p)
+static void unlink_profile(struct flux2_limiter *l, struct flux2_profile *p)
 {
     struct flux2_profile *before = NULL, *at;
-    for (at = g->first; at != p; at = at->limits.next)
+    for (at = l->first; at != p; at = at->limits.next)
         before = at;
-    *(before ? &before->limits.next : &g->first) = p->limits.next;
-    if (g->last == p)
-        g->last = before;
+    *(before ? &before->limits.next : &l->first) = p->limits.next;
+    if (l->last == p)
+        l->last = before;
     p->limits.next = NULL;
 }
 
-void flux2_limiter_push(struct flux2_limiter *g, struct flux2_job *job)
+void flux2_limiter_push(struct flux2_limiter *l, struct flux2_job *job)
 {
     struct flux2_profile *p = job->profile;
-    join_group(g, p);
+    join_group(l, p);
     if (!has_ready_job(p))
-        append(g, p);
+        append(l, p);
     job->next = job->previous = job->child = NULL;
     if (job->lane == FLUX2_LANE_POLLS) {
         p->limits.polls = meld(p->limits.polls, job);
@@ -190,7 +190,7 @@ void flux2_limiter_push(struct flux2_limiter *g, struct flux2_job *job)
     q->last = job;
 }
 
-void flux2_limiter_withdraw(struct flux2_limiter *g, struct flux2_job *job)
+void flux2_limiter_withdraw(struct flux2_limiter *l, struct flux2_job *job)
 {
     struct flux2_profile *p = job->profile;
     if (job->lane == FLUX2_LANE_POLLS) {
@@ -202,7 +202,7 @@ void flux2_limiter_withdraw(struct flux2_limiter *g, struct flux2_job *job)
         job->next = job->previous = NULL;
     }
     if (!has_ready_job(p))
-        unlink_profile(g, p);
+        unlink_profile(l, p);
 }
 
 /* --- limits --------------------------------------------------------------------------------------------- */
@@ -213,16 +213,16 @@ static unsigned limit_of(const struct flux2_limit_group *group, unsigned max_in_
     return group->multiplexed && max_in_flight < STREAMS_MAX ? STREAMS_MAX : max_in_flight;
 }
 
-static bool awaits_host(const struct flux2_limiter *g, const struct flux2_profile *p)
+static bool awaits_host(const struct flux2_limiter *l, const struct flux2_profile *p)
 {
-    return g->queued > p->max_queued;
+    return l->queued > p->max_queued;
 }
 
-static bool has_room(const struct flux2_limiter *g, const struct flux2_profile *p)
+static bool has_room(const struct flux2_limiter *l, const struct flux2_profile *p)
 {
     const struct flux2_limit_group *group = p->limits.group;
     return p->limits.in_flight < limit_of(group, p->max_in_flight) &&
-           group->in_flight < limit_of(group, group->max_in_flight) && !awaits_host(g, p) &&
+           group->in_flight < limit_of(group, group->max_in_flight) && !awaits_host(l, p) &&
            (group->window < 1 || group->in_flight < group->window);
 }
 
@@ -281,55 +281,55 @@ static struct flux2_job *choose(const struct flux2_profile *p, double now)
 }
 
 /* Removes JOB from its queue to send it; its profile moves to the end of the list, so that all profiles take turns. */
-static void begin(struct flux2_limiter *g, struct flux2_job *job, double now)
+static void begin(struct flux2_limiter *l, struct flux2_job *job, double now)
 {
     struct flux2_profile *p = job->profile;
     struct flux2_limit_group *group = p->limits.group;
     take_turn(p, job->lane, now);
-    flux2_limiter_withdraw(g, job);
+    flux2_limiter_withdraw(l, job);
     if (has_ready_job(p)) {
-        unlink_profile(g, p);
-        append(g, p);
+        unlink_profile(l, p);
+        append(l, p);
     }
     p->limits.in_flight++;
     group->in_flight++;
     job->dedicated = is_dedicated(p, job);
     job->may_connect = !group->multiplexed && !job->dedicated;
-    g->may_connect += job->may_connect;
+    l->may_connect += job->may_connect;
     group->dedicated += job->dedicated;
 }
 
-struct flux2_job *flux2_limiter_admit(struct flux2_limiter *g, double now)
+struct flux2_job *flux2_limiter_admit(struct flux2_limiter *l, double now)
 {
     struct flux2_profile *p;
-    for (p = g->first; p; p = p->limits.next) {
-        bool open = now >= p->limits.group->not_before && has_room(g, p);
+    for (p = l->first; p; p = p->limits.next) {
+        bool open = now >= p->limits.group->not_before && has_room(l, p);
         struct flux2_job *job = open ? choose(p, now) : NULL;
         if (!job)
             continue;
-        begin(g, job, now);
+        begin(l, job, now);
         return job;
     }
     return NULL;
 }
 
-double flux2_limiter_opens(const struct flux2_limiter *g, double now)
+double flux2_limiter_opens(const struct flux2_limiter *l, double now)
 {
     double when = INFINITY;
     const struct flux2_profile *p;
     int lane;
-    for (p = g->first; p; p = p->limits.next)
-        for (lane = 0; lane < FLUX2_LANES && has_room(g, p); lane++)
+    for (p = l->first; p; p = p->limits.next)
+        for (lane = 0; lane < FLUX2_LANES && has_room(l, p); lane++)
             if (front(p, lane) && has_connection(p, front(p, lane)))
                 when = fmin(when, fmax(fmax(now, lane_opens(p, lane)), p->limits.group->not_before));
     return when;
 }
 
-bool flux2_limiter_awaits_host(const struct flux2_limiter *g)
+bool flux2_limiter_awaits_host(const struct flux2_limiter *l)
 {
     const struct flux2_profile *p;
-    for (p = g->first; p; p = p->limits.next)
-        if (awaits_host(g, p))
+    for (p = l->first; p; p = p->limits.next)
+        if (awaits_host(l, p))
             return true;
     return false;
 }
@@ -353,13 +353,13 @@ static void adjust_window(struct flux2_limit_group *group, const struct flux2_ou
     }
 }
 
-void flux2_limiter_returned(struct flux2_limiter *g, struct flux2_job *job, const struct flux2_outcome *o,
+void flux2_limiter_returned(struct flux2_limiter *l, struct flux2_job *job, const struct flux2_outcome *o,
                             int multiplexed, double pause, double now)
 {
     struct flux2_limit_group *group = job->profile->limits.group;
     job->profile->limits.in_flight--;
     group->in_flight--;
-    g->may_connect -= job->may_connect;
+    l->may_connect -= job->may_connect;
     group->dedicated -= job->dedicated;
     job->may_connect = job->dedicated = false;
     if (o->failure != FLUX2_FAILURE_NONE)

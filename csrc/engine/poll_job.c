@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/http_url.h"
 #include "base/url_escape.h"
 #include "engine/classify.h"
 #include "engine/spool_record.h"
@@ -102,10 +101,10 @@ static void poll_again(struct poll_job *p, const struct flux2_input *in)
 {
     struct flux2_job *j = &p->base;
     const struct flux2_poll_policy *policy = &j->profile->poll_policy;
-    double likely, elapsed = in->now - p->polling_since;
-    double gap = flux2_schedule_gap(policy, p->durations, &p->trend, elapsed, in->random, &likely);
+    double expected_end, elapsed = in->now - p->polling_since;
+    double gap = flux2_schedule_gap(policy, p->durations, &p->trend, elapsed, in->random, &expected_end);
     double asked = in->outcome->retry_after < FLUX2_PAUSE_MAX ? in->outcome->retry_after : FLUX2_PAUSE_MAX;
-    j->likely = p->polling_since + likely;
+    j->expected_end = p->polling_since + expected_end;
     j->attempts = 0;
     /* Retry-After overrides the learned schedule, but does not shorten an interval set by the caller. */
     flux2_job_wait_until(j, in->now + (asked > 0 && (asked > gap || policy->interval <= 0) ? asked : gap));
@@ -119,24 +118,6 @@ static void keep_polling(struct poll_job *p, const struct flux2_input *in)
 }
 
 /* --- the submission ----------------------------------------------------------------------------- */
-
-/* Inserts ID into the poll URL. Returns false if out of memory. */
-static bool fill_in_id(struct flux2_job *j, const char *id)
-{
-    char escaped[FLUX2_URL_ESCAPED_SIZE(FLUX2_ID_MAX)];
-    char *place = strstr(j->url, "{id}");
-    if (!place)
-        return true;
-    flux2_url_escape(id, strlen(id), escaped);
-    size_t size = strlen(j->url) + strlen(escaped) + 1;
-    char *url = malloc(size);
-    if (!url)
-        return false;
-    snprintf(url, size, "%.*s%s%s", (int)(place - j->url), j->url, escaped, place + 4);
-    free(j->url);
-    j->url = url;
-    return true;
-}
 
 /* Writes the id, or a final response, which may contain the only URL of the paid image, to the spool record. The task
  * continues if the write fails. */
@@ -155,23 +136,12 @@ static void record_submission(struct poll_job *p, struct flux2_transfer *t, cons
         flux2_spool_record_write(&p->record, id, NULL, 0); /* needs less space */
 }
 
-/* Returns whether URL may be polled: polls carry the key, so only allowed origins may get them. */
-static bool may_poll_at(const struct flux2_job *j, const char *url)
-{
-    size_t i;
-    for (i = 0; url && i < j->profile->origins.count; i++)
-        if (flux2_is_of_origin(url, j->profile->origins.at[i]))
-            return true;
-    return false;
-}
-
 /* Sets the poll URL from the response, or from the template. Returns false if out of memory. */
 static bool choose_url(struct flux2_job *j, const struct flux2_response *r)
 {
-    char *url;
-    if (!may_poll_at(j, r->poll_url))
-        return fill_in_id(j, r->id);
-    if (!flux2_job_copy(&url, r->poll_url))
+    char *url = flux2_profile_may_poll_at(j->profile, r->poll_url) ? strdup(r->poll_url)
+                                                                   : flux2_url_fill(j->url, "{id}", r->id);
+    if (!url)
         return false;
     free(j->url);
     j->url = url;
@@ -259,7 +229,8 @@ static bool submitted(struct poll_job *p, const struct flux2_input *in, struct f
         return false;
     if (in->transfer && r->acceptance != FLUX2_ACCEPTANCE_REFUSED)
         record_submission(p, in->transfer, r);
-    bool can_poll = r->verdict == FLUX2_VERDICT_RUNNING && (j->url || may_poll_at(j, r->poll_url));
+    bool can_poll = r->verdict == FLUX2_VERDICT_RUNNING &&
+                    (j->url || flux2_profile_may_poll_at(j->profile, r->poll_url));
     return can_poll ? accepted(p, in, r, out) : flux2_job_end(j, in, r, out);
 }
 

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/http_url.h"
+
 struct flux2_profile *flux2_profile_new(void)
 {
     struct flux2_profile *p = calloc(1, sizeof *p);
@@ -21,7 +23,7 @@ struct flux2_profile *flux2_profile_new(void)
     p->max_in_flight = 8;
     p->max_queued = (size_t)256 << 20;
     p->patience = 120;
-    p->poll_policy.thrift = 0.007;
+    p->poll_policy.poll_cost = 0.007;
     return p;
 }
 
@@ -29,6 +31,15 @@ struct flux2_profile *flux2_profile_hold(struct flux2_profile *p)
 {
     atomic_fetch_add_explicit(&p->references, 1, memory_order_relaxed);
     return p;
+}
+
+bool flux2_profile_may_poll_at(const struct flux2_profile *p, const char *url)
+{
+    size_t i;
+    for (i = 0; url && i < p->origins.count; i++)
+        if (flux2_is_of_origin(url, p->origins.at[i]))
+            return true;
+    return false;
 }
 
 void flux2_profile_release(struct flux2_profile *p)

@@ -75,6 +75,8 @@ struct flux2_profile {
 struct flux2_profile *flux2_profile_new(void);
 /* Adds a reference. Any thread. */
 struct flux2_profile *flux2_profile_hold(struct flux2_profile *profile);
+/* Returns whether URL (NULL: none) may be polled: polls carry the key, so only allowed origins may get them. */
+bool flux2_profile_may_poll_at(const struct flux2_profile *profile, const char *url);
 /* Drops a reference; the last one frees the profile. NULL is allowed. Any thread. */
 void flux2_profile_release(struct flux2_profile *profile);
 

@@ -59,21 +59,21 @@ static double gap_to(double end, double doubt, double elapsed, double price)
 }
 
 double flux2_schedule_gap(const struct flux2_poll_policy *c, const struct flux2_duration_histogram *h,
-                          const struct flux2_trend *t, double elapsed, uint64_t *random, double *likely)
+                          const struct flux2_trend *t, double elapsed, uint64_t *random, double *expected_end)
 {
     /* Jitter keeps tasks that were submitted together from polling together. */
     double jitter = flux2_random_unit(random), gap;
     /* Without other knowledge, half of the tasks that ran for ELAPSED end before twice that time. */
-    *likely = 2 * elapsed;
+    *expected_end = 2 * elapsed;
     if (h)
-        *likely = fmin(flux2_duration_histogram_likely(h, elapsed), fmax(*likely, 2 * h->typical));
+        *expected_end = fmin(flux2_duration_histogram_expected_end(h, elapsed), fmax(*expected_end, 2 * h->typical));
     if (c->interval > 0)
         return c->interval;
     if (is_plausible(t, elapsed)) {
-        *likely = t->end;
-        gap = gap_to(t->end, t->doubt, elapsed, c->thrift * (h ? h->typical : t->end) * (0.7 + 0.6 * jitter));
+        *expected_end = t->end;
+        gap = gap_to(t->end, t->doubt, elapsed, c->poll_cost * (h ? h->typical : t->end) * (0.7 + 0.6 * jitter));
     } else if (h) {
-        gap = flux2_duration_histogram_gap(h, elapsed, c->thrift * h->typical * (0.7 + 0.6 * jitter));
+        gap = flux2_duration_histogram_gap(h, elapsed, c->poll_cost * h->typical * (0.7 + 0.6 * jitter));
         if (elapsed <= 0) {
             /* The initial distribution may be wrong: tasks of this service may take a second. */
             double most = h->learned ? fmax(MOST_GAP, h->typical) : FIRST_GAP * (0.9 + 0.1 * jitter);

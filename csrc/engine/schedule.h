@@ -13,8 +13,8 @@
 
 /* How to poll. */
 struct flux2_poll_policy {
-    double interval; /* seconds between polls; 0: chosen by the schedule */
-    double thrift;   /* the cost of a poll, as a delay: a share of the typical duration */
+    double interval;  /* seconds between polls; 0: chosen by the schedule */
+    double poll_cost; /* the cost of a poll, as a delay: a share of the typical duration */
 };
 
 /* Returns the seconds before attempt ATTEMPT + 1 (ATTEMPT counts from 1): exponential back-off with full jitter, and at
@@ -37,8 +37,8 @@ struct flux2_trend {
 void flux2_schedule_note(struct flux2_trend *trend, double elapsed, double progress);
 
 /* Returns the seconds until the next poll of a task that started ELAPSED seconds ago. HISTOGRAM and TREND may be NULL.
- * Sets *LIKELY to the number of seconds after the start by which it has ended with a probability of one half. */
+ * Sets *EXPECTED_END to the number of seconds after the start by which it has ended with a probability of one half. */
 double flux2_schedule_gap(const struct flux2_poll_policy *poll_policy, const struct flux2_duration_histogram *histogram,
-                          const struct flux2_trend *trend, double elapsed, uint64_t *random, double *likely);
+                          const struct flux2_trend *trend, double elapsed, uint64_t *random, double *expected_end);
 
 #endif

@@ -22,61 +22,61 @@ static CURLM *open_one(void)
     return multi;
 }
 
-int flux2_multi_open(struct flux2_multi *l)
+int flux2_multi_open(struct flux2_multi *m)
 {
-    l->shared = open_one();
-    l->dedicated = open_one();
+    m->shared = open_one();
+    m->dedicated = open_one();
     /* curl_multi_init succeeds without descriptors, but then curl_multi_wakeup fails. */
-    bool has_descriptors = l->shared && l->dedicated && curl_multi_wakeup(l->shared) == CURLM_OK;
-    int rc = has_descriptors ? 0 : l->shared && l->dedicated ? EMFILE : ENOMEM;
+    bool has_descriptors = m->shared && m->dedicated && curl_multi_wakeup(m->shared) == CURLM_OK;
+    int rc = has_descriptors ? 0 : m->shared && m->dedicated ? EMFILE : ENOMEM;
     if (rc != 0)
-        flux2_multi_close(l);
+        flux2_multi_close(m);
     return rc;
 }
 
-void flux2_multi_close(struct flux2_multi *l)
+void flux2_multi_close(struct flux2_multi *m)
 {
-    curl_multi_cleanup(l->shared);
-    curl_multi_cleanup(l->dedicated);
-    l->shared = l->dedicated = NULL;
-    flux2_ca_store_clear(&l->ca);
+    curl_multi_cleanup(m->shared);
+    curl_multi_cleanup(m->dedicated);
+    m->shared = m->dedicated = NULL;
+    flux2_ca_store_clear(&m->ca);
 }
 
-bool flux2_multi_add(struct flux2_multi *l, CURL *easy, bool is_dedicated)
+bool flux2_multi_add(struct flux2_multi *m, CURL *easy, bool is_dedicated)
 {
-    if (curl_multi_add_handle(is_dedicated ? l->dedicated : l->shared, easy) != CURLM_OK)
+    if (curl_multi_add_handle(is_dedicated ? m->dedicated : m->shared, easy) != CURLM_OK)
         return false;
-    l->dedicated_count += is_dedicated;
+    m->dedicated_count += is_dedicated;
     return true;
 }
 
-void flux2_multi_remove(struct flux2_multi *l, CURL *easy, bool is_dedicated)
+void flux2_multi_remove(struct flux2_multi *m, CURL *easy, bool is_dedicated)
 {
-    curl_multi_remove_handle(is_dedicated ? l->dedicated : l->shared, easy);
-    l->dedicated_count -= is_dedicated;
+    curl_multi_remove_handle(is_dedicated ? m->dedicated : m->shared, easy);
+    m->dedicated_count -= is_dedicated;
 }
 
-void flux2_multi_limit(struct flux2_multi *l, long limit)
+void flux2_multi_limit(struct flux2_multi *m, long limit)
 {
-    if (limit != l->limit)
-        curl_multi_setopt(l->shared, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
-    l->limit = limit;
+    if (limit != m->limit)
+        curl_multi_setopt(m->shared, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
+    m->limit = limit;
 }
 
-void flux2_multi_perform(struct flux2_multi *l)
+void flux2_multi_perform(struct flux2_multi *m)
 {
     int running;
-    l->turn++;
-    curl_multi_perform(l->shared, &running);
-    if (l->dedicated_count > 0)
-        curl_multi_perform(l->dedicated, &running);
+    m->turn++;
+    curl_multi_perform(m->shared, &running);
+    if (m->dedicated_count > 0)
+        curl_multi_perform(m->dedicated, &running);
 }
 
-CURLMsg *flux2_multi_next(struct flux2_multi *l)
+CURLMsg *flux2_multi_next(struct flux2_multi *m)
 {
     int left;
-    CURLMsg *message = curl_multi_info_read(l->shared, &left);
-    return message || l->dedicated_count == 0 ? message : curl_multi_info_read(l->dedicated, &left);
+    CURLMsg *message = curl_multi_info_read(m->shared, &left);
+    return message || m->dedicated_count == 0 ? message : curl_multi_info_read(m->dedicated, &left);
 }
 
 /* Sets WAIT to descriptors of MULTI, at most MOST_DEDICATED. Returns their number. */
@@ -109,35 +109,35 @@ static unsigned find_descriptors(CURLM *multi, struct curl_waitfd *wait)
 #endif
 
 /* Sets WAIT to the descriptors of `dedicated`, and lowers *MS to its time-out. Returns their number. */
-static unsigned watch_dedicated(struct flux2_multi *l, struct curl_waitfd *wait, int *ms)
+static unsigned watch_dedicated(struct flux2_multi *m, struct curl_waitfd *wait, int *ms)
 {
     long due = -1;
-    unsigned n = find_descriptors(l->dedicated, wait);
-    curl_multi_timeout(l->dedicated, &due);
+    unsigned n = find_descriptors(m->dedicated, wait);
+    curl_multi_timeout(m->dedicated, &due);
     /* Some descriptors are unknown: the resolver's, or those without a place in the set. */
-    if (l->dedicated_count > n && *ms > SOON_MS)
+    if (m->dedicated_count > n && *ms > SOON_MS)
         *ms = SOON_MS;
     if (due >= 0 && due < *ms)
         *ms = (int)due;
     return n;
 }
 
-double flux2_multi_sleep(struct flux2_multi *l, int ms)
+double flux2_multi_sleep(struct flux2_multi *m, int ms)
 {
     struct curl_waitfd wait[MOST_DEDICATED];
     double began = flux2_clock_now();
     long due = -1;
-    unsigned n = l->dedicated_count > 0 ? watch_dedicated(l, wait, &ms) : 0;
-    curl_multi_timeout(l->shared, &due);
+    unsigned n = m->dedicated_count > 0 ? watch_dedicated(m, wait, &ms) : 0;
+    curl_multi_timeout(m->shared, &due);
     if (due >= 0 && due < ms)
         ms = (int)due;
     /* If out of memory it returns immediately, and the caller would loop without a pause. */
-    if (curl_multi_poll(l->shared, wait, n, ms, NULL) != CURLM_OK)
+    if (curl_multi_poll(m->shared, wait, n, ms, NULL) != CURLM_OK)
         flux2_clock_pause((ms < SOON_MS ? ms : SOON_MS) / 1000.0);
     return flux2_clock_now() - began - ms / 1000.0;
 }
 
-void flux2_multi_wake(struct flux2_multi *l)
+void flux2_multi_wake(struct flux2_multi *m)
 {
-    curl_multi_wakeup(l->shared);
+    curl_multi_wakeup(m->shared);
 }

@@ -45,20 +45,6 @@ char **flux2_core_push_memory(lua_State *L)
 
 /* --- tables ------------------------------------------------------------------------------------------------------- */
 
-void flux2_core_set_text(lua_State *L, const char *name, const char *text)
-{
-    if (!text || !*text)
-        return;
-    lua_pushstring(L, text);
-    lua_setfield(L, -2, name);
-}
-
-void flux2_core_set_true(lua_State *L, const char *name)
-{
-    lua_pushboolean(L, 1);
-    lua_setfield(L, -2, name);
-}
-
 size_t flux2_core_list_size(lua_State *L, int list, const char *name)
 {
     if (lua_type(L, list) != LUA_TTABLE)

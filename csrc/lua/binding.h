@@ -33,8 +33,18 @@ char **flux2_core_push_memory(lua_State *L);
 void flux2_core_new_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods);
 
 /* Set the field NAME of the table on top of the stack: to TEXT, unless it is NULL or empty; to true. */
-void flux2_core_set_text(lua_State *L, const char *name, const char *text);
-void flux2_core_set_true(lua_State *L, const char *name);
+static inline void flux2_core_set_text(lua_State *L, const char *name, const char *text)
+{
+    if (!text || !*text)
+        return;
+    lua_pushstring(L, text);
+    lua_setfield(L, -2, name);
+}
+static inline void flux2_core_set_true(lua_State *L, const char *name)
+{
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, name);
+}
 
 /* Read a list at the absolute index LIST; NAME is that of its field, for errors: the number of elements; element I
  * (from 0), which must be a string and is pushed; all elements, into OUT, which is freed first and belongs to a

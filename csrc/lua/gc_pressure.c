@@ -40,12 +40,12 @@ struct flux2_gc_pressure {
     bool counted; /* in flux2_pending_work */
 };
 
-static void count_pending(struct flux2_gc_pressure *h)
+static void count_pending(struct flux2_gc_pressure *p)
 {
-    if (h->counted == (h->due > 0))
+    if (p->counted == (p->due > 0))
         return;
-    h->counted = !h->counted;
-    if (h->counted)
+    p->counted = !p->counted;
+    if (p->counted)
         atomic_fetch_add(&flux2_pending_work, 1);
     else
         atomic_fetch_sub(&flux2_pending_work, 1);
@@ -67,78 +67,78 @@ static bool step(lua_State *L)
 }
 
 /* Returns the bytes that Lua counts, which a collection must process. */
-static size_t set_goal(lua_State *L, struct flux2_gc_pressure *h)
+static size_t set_goal(lua_State *L, struct flux2_gc_pressure *p)
 {
     size_t known = (size_t)lua_gc(L, LUA_GCCOUNT, 0) << 10;
-    h->goal = h->live + (known > LEAST_GROWTH ? known : LEAST_GROWTH);
-    h->steps = h->due = 0;
+    p->goal = p->live + (known > LEAST_GROWTH ? known : LEAST_GROWTH);
+    p->steps = p->due = 0;
     return known;
 }
 
 /* In the generational mode of Lua 5.4 steps never finish a collection: they skip old objects. */
-static bool is_endless(const struct flux2_gc_pressure *h)
+static bool is_endless(const struct flux2_gc_pressure *p)
 {
-    return LUA_VERSION_NUM >= 504 && h->steps > 2 * h->cost && h->live > 2 * h->goal;
+    return LUA_VERSION_NUM >= 504 && p->steps > 2 * p->cost && p->live > 2 * p->goal;
 }
 
 /* Runs one due step. Unused buffers are freed shortly before the end of a collection; an early end belongs to the
  * previous one. */
-static void advance(lua_State *L, struct flux2_gc_pressure *h)
+static void advance(lua_State *L, struct flux2_gc_pressure *p)
 {
-    h->due--;
-    h->steps++;
-    bool ended = step(L) && 2 * h->steps >= h->cost;
-    if (!ended && h->live > h->goal)
+    p->due--;
+    p->steps++;
+    bool ended = step(L) && 2 * p->steps >= p->cost;
+    if (!ended && p->live > p->goal)
         return;
-    h->cost = h->steps > h->cost / 2 ? h->steps : h->cost / 2; /* the host's own steps may have helped */
-    set_goal(L, h);
+    p->cost = p->steps > p->cost / 2 ? p->steps : p->cost / 2; /* the host's own steps may have helped */
+    set_goal(L, p);
 }
 
-static size_t steps_at_once(const struct flux2_gc_pressure *h)
+static size_t steps_at_once(const struct flux2_gc_pressure *p)
 {
-    size_t n = 1 + h->due / BACKLOG, most = MOST_AT_ONCE * (1 + h->live / h->goal);
+    size_t n = 1 + p->due / BACKLOG, most = MOST_AT_ONCE * (1 + p->live / p->goal);
     return n < most ? n : most;
 }
 
-static void run_due_steps(lua_State *L, struct flux2_gc_pressure *h)
+static void run_due_steps(lua_State *L, struct flux2_gc_pressure *p)
 {
-    if (is_endless(h)) {
+    if (is_endless(p)) {
         lua_gc(L, LUA_GCCOLLECT, 0);
-        set_goal(L, h);
+        set_goal(L, p);
     }
-    for (size_t n = steps_at_once(h); n > 0 && h->due > 0; n--)
-        advance(L, h);
+    for (size_t n = steps_at_once(p); n > 0 && p->due > 0; n--)
+        advance(L, p);
 }
 
-void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *h)
+void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *p)
 {
-    if (h->due > 0 && is_stopped(L))
-        h->due = 0;
-    if (h->due > 0)
-        run_due_steps(L, h);
-    count_pending(h);
+    if (p->due > 0 && is_stopped(L))
+        p->due = 0;
+    if (p->due > 0)
+        run_due_steps(L, p);
+    count_pending(p);
 }
 
-void flux2_gc_pressure_cancel(struct flux2_gc_pressure *h)
+void flux2_gc_pressure_cancel(struct flux2_gc_pressure *p)
 {
-    h->due = 0;
-    count_pending(h);
+    p->due = 0;
+    count_pending(p);
 }
 
 /* Schedules enough steps to finish a collection before the buffers grow by their goal again. */
-void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *h, size_t more)
+void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *p, size_t more)
 {
-    if (h->goal == 0)
-        h->cost = 1 + set_goal(L, h) / STEP_BYTES;
-    h->live += more;
-    if (h->live > h->goal)
-        h->due += 1 + (size_t)((double)h->cost * (double)more / (double)h->goal);
-    count_pending(h);
+    if (p->goal == 0)
+        p->cost = 1 + set_goal(L, p) / STEP_BYTES;
+    p->live += more;
+    if (p->live > p->goal)
+        p->due += 1 + (size_t)((double)p->cost * (double)more / (double)p->goal);
+    count_pending(p);
 }
 
-void flux2_gc_pressure_remove(struct flux2_gc_pressure *h, size_t size)
+void flux2_gc_pressure_remove(struct flux2_gc_pressure *p, size_t size)
 {
-    h->live -= size;
+    p->live -= size;
 }
 
 size_t flux2_gc_pressure_shadow(size_t size)
@@ -153,24 +153,24 @@ struct flux2_gc_pressure {
     char nothing;
 };
 
-void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *h)
+void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *p)
 {
-    (void)L, (void)h;
+    (void)L, (void)p;
 }
 
-void flux2_gc_pressure_cancel(struct flux2_gc_pressure *h)
+void flux2_gc_pressure_cancel(struct flux2_gc_pressure *p)
 {
-    (void)h;
+    (void)p;
 }
 
-void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *h, size_t more)
+void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *p, size_t more)
 {
-    (void)L, (void)h, (void)more;
+    (void)L, (void)p, (void)more;
 }
 
-void flux2_gc_pressure_remove(struct flux2_gc_pressure *h, size_t size)
+void flux2_gc_pressure_remove(struct flux2_gc_pressure *p, size_t size)
 {
-    (void)h, (void)size;
+    (void)p, (void)size;
 }
 
 size_t flux2_gc_pressure_shadow(size_t size)
@@ -183,13 +183,13 @@ size_t flux2_gc_pressure_shadow(size_t size)
 struct flux2_gc_pressure *flux2_gc_pressure_push(lua_State *L)
 {
     lua_getfield(L, LUA_REGISTRYINDEX, PRESSURE_KEY);
-    struct flux2_gc_pressure *h = lua_touserdata(L, -1);
-    if (h)
-        return h;
+    struct flux2_gc_pressure *p = lua_touserdata(L, -1);
+    if (p)
+        return p;
     lua_pop(L, 1);
-    h = lua_newuserdata(L, sizeof *h);
-    *h = (struct flux2_gc_pressure){0};
+    p = lua_newuserdata(L, sizeof *p);
+    *p = (struct flux2_gc_pressure){0};
     lua_pushvalue(L, -1);
     lua_setfield(L, LUA_REGISTRYINDEX, PRESSURE_KEY);
-    return h;
+    return p;
 }

@@ -106,13 +106,13 @@ static int known(lua_State *L)
     return 2;
 }
 
-/* _pure.gap(profile, elapsed, seed, histogram | nil, progress | nil, thrift | nil) -> seconds, likely end. PROGRESS is
- * a flat list of elapsed, progress, elapsed, progress ... THRIFT overrides the profile's. */
+/* _pure.gap(profile, elapsed, seed, histogram | nil, progress | nil, poll_cost | nil) -> seconds, expected end. PROGRESS is
+ * a flat list of elapsed, progress, elapsed, progress ... POLL_COST overrides the profile's. */
 static int gap_of(lua_State *L)
 {
     struct flux2_trend trend = {0};
     struct flux2_poll_policy poll_policy = flux2_core_check_profile(L, 1)->poll_policy;
-    double elapsed = luaL_checknumber(L, 2), likely;
+    double elapsed = luaL_checknumber(L, 2), expected_end;
     uint64_t random = (uint64_t)luaL_checknumber(L, 3);
     const struct flux2_duration_histogram *h = lua_isnoneornil(L, 4) ? NULL : luaL_checkudata(L, 4, HISTOGRAM_TYPE);
     int i, n = lua_istable(L, 5) ? (int)lua_rawlen(L, 5) : 0;
@@ -122,9 +122,9 @@ static int gap_of(lua_State *L)
         flux2_schedule_note(&trend, lua_tonumber(L, -2), lua_tonumber(L, -1));
         lua_pop(L, 2);
     }
-    poll_policy.thrift = luaL_optnumber(L, 6, poll_policy.thrift);
-    lua_pushnumber(L, flux2_schedule_gap(&poll_policy, h, &trend, elapsed, &random, &likely));
-    lua_pushnumber(L, likely);
+    poll_policy.poll_cost = luaL_optnumber(L, 6, poll_policy.poll_cost);
+    lua_pushnumber(L, flux2_schedule_gap(&poll_policy, h, &trend, elapsed, &random, &expected_end));
+    lua_pushnumber(L, expected_end);
     return 2;
 }
 

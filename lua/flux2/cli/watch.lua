@@ -1,13 +1,15 @@
 --- Shows one task: the status line while it runs, then the image, its cost and its path.
 
 local jsonl = require "flux2.cli.jsonl"
-local preview = require "flux2.cli.preview"
 local progress = require "flux2.cli.progress"
 local result_json = require "flux2.cli.result_json"
+local shell = require "flux2.cli.shell"
 local terminal = require "flux2.cli.terminal"
 local text = require "flux2.text"
 
 local watch = {}
+
+local MOST_COLUMNS, MOST_ROWS = 72, 22 -- of an image in the terminal
 
 --- Whether a task has not ended.
 ---@param task flux2.Task
@@ -42,6 +44,15 @@ function watch.draw(out, state, seconds, more)
     end)
 end
 
+--- Draws an image on stdout with chafa, if that is installed and stdout is a terminal with colours.
+local function show_image(out, path)
+    if not out:shows_images() or out.quiet or out.json or not shell.has "chafa" then return end
+    out:clear()
+    local columns = math.min(MOST_COLUMNS, out:columns() - 1)
+    if path:sub(1, 1) == "-" then path = "./" .. path end
+    shell.run(("chafa --size %dx%d --animate off %s 2>/dev/null"):format(columns, MOST_ROWS, shell.quote(path)))
+end
+
 --- Returns a message if the extension of a file differs from its type.
 local function mismatch(path, content_type)
     local extension = path:lower():match "%.(%w+)$"
@@ -58,7 +69,7 @@ function watch.hand_over(out, done)
     if out.json then return out:result(jsonl.encode(result_json.of(done.request, task, result, done.paths))) end
     local cost = result.credits and ", " .. text.credits(result.credits) or ""
     for i, path in ipairs(done.paths) do
-        if done.shows and path ~= "-" then preview.show(out, path) end
+        if done.shows and path ~= "-" then show_image(out, path) end
         local wrong = mismatch(path, result.images[i].content_type)
         if wrong then out:say(out:style("yellow", wrong)) end
         out:say(out:style("dim", ("%s%s, task %s"):format(progress.duration(result.elapsed), cost,

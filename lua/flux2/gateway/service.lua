@@ -26,14 +26,14 @@ Service.__index = Service
 -- Seconds.
 local PAUSE = 0.2 -- of a turn without events
 local UPDATE = 0.05 -- of the events of one turn
-local CLAIM = 0.25 -- between two looks for tasks that may be submitted by now
+local CLAIM = 0.25 -- between two claims of queued tasks
 local BEAT = 5 -- at most; a sixth of the lease
 local EXPIRY = 60 -- between two searches for expired images
-local LOOK = 1 -- between two questions for tasks of other gateways
+local CHECK = 1 -- between two questions for tasks of other gateways
 local RETRY = 1 -- after a failed transaction
 local STOP_SUBMISSIONS, STOP_RESPONSES = 180, 5 -- at the end: for submissions without a response, and for clients
 local MAX_REQUESTS = 500 -- of one turn
-local MAX_LOOK = 100 -- tasks in one question
+local MAX_CHECKED = 100 -- tasks in one question
 
 -- Requests ------------------------------------------------------------------------------------------------------------
 
@@ -164,19 +164,21 @@ local function expire(self)
 end
 
 --- Wakes requests that wait for tasks of other gateways.
-local function look(self)
+local function check_others(self)
     if not self.db.is_shared then return end
     local ids = self.waiters:tasks()
-    for first = 1, #ids, MAX_LOOK do
+    for first = 1, #ids, MAX_CHECKED do
         local part = { unpack = table.unpack or unpack }
-        for i = first, math.min(first + MAX_LOOK - 1, #ids) do part[#part + 1] = ids[i] end
+        for i = first, math.min(first + MAX_CHECKED - 1, #ids) do part[#part + 1] = ids[i] end
         local rows = self.db:query("SELECT id FROM tasks WHERE state IN ('done', 'failed', 'unknown') AND id IN (" ..
             ("?, "):rep(#part - 1) .. "?)", part.unpack(part, 1, #part))
         for _, row in ipairs(rows) do self.waiters:wake(row.id) end
     end
 end
 
-local REGULAR = { { "beat_at", "beat_interval", beat }, { "expire_at", EXPIRY, expire }, { "look_at", LOOK, look } }
+local REGULAR = {
+    { "beat_at", "beat_interval", beat }, { "expire_at", EXPIRY, expire }, { "check_at", CHECK, check_others },
+}
 
 local function turn(self, seconds)
     self.server:wait(self.descriptor, self.writer:has_work() and core.now() >= self.flush_at and 0 or seconds)
@@ -226,7 +228,7 @@ end
 function service.new(options)
     local self = setmetatable({
         handlers = {}, writer = writer.new(options.db), metrics = metrics.new(), may_claim = true, is_stopping = false,
-        claim_at = 0, flush_at = 0, beat_at = 0, expire_at = 0, look_at = 0, must_reclaim = false,
+        claim_at = 0, flush_at = 0, beat_at = 0, expire_at = 0, check_at = 0, must_reclaim = false,
     }, Service)
     tables.merge(self, options)
     self.beat_interval = math.min(BEAT, self.lease / 6)
