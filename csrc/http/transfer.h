@@ -94,4 +94,11 @@ struct flux2_outcome flux2_transfer_abandon(struct flux2_transfer *transfer, enu
 /* Frees the body and drops the borrowed pointers; the easy handle keeps its options for the next request. */
 void flux2_transfer_clear(struct flux2_transfer *transfer);
 
+/* --- transfer_failure.c, for transfer.c ---------------------------------------------------------- */
+
+/* Returns why TRANSFER failed that ended with RESULT; NONE: there is a response. */
+enum flux2_failure flux2_transfer_failure(struct flux2_transfer *transfer, CURLcode result);
+/* Replaces libcurl's error text by a more precise one, by the member `failure`. */
+void flux2_transfer_describe_failure(struct flux2_transfer *transfer);
+
 #endif
