@@ -17,17 +17,17 @@ enum flux2_event_kind {
     FLUX2_EVENT_ENDED,    /* the last event of a job; every job has exactly one */
 };
 
-/* What a request lacked, so that it was not sent and the job ended. One list for the enum and the names in Lua. */
-#define FLUX2_OBSTACLES(X)                                                                                             \
+/* The steps before a request is sent: one that fails ends the job. One list for the enum and the names in Lua. */
+#define FLUX2_SEND_STEPS(X)                                                                                            \
     X(NONE, "none")                                                                                                    \
     X(ENGINE, "engine") /* libcurl could not start */                                                                  \
     X(TARGET, "target") /* the file for the image cannot be written */                                                 \
     X(INPUT, "input")   /* an input image could not be read */                                                         \
     X(RECORD, "record") /* the spool record could not be written */
 
-enum flux2_obstacle {
-#define X(name, word) FLUX2_OBSTACLE_##name,
-    FLUX2_OBSTACLES(X)
+enum flux2_send_step {
+#define X(name, word) FLUX2_SEND_STEP_##name,
+    FLUX2_SEND_STEPS(X)
 #undef X
 };
 
@@ -79,9 +79,9 @@ struct flux2_event {
     /* ENDED: the result, in the event's block; other kinds: NULL. Its verdict is NONE without an HTTP response and for
      * the body of a download. */
     struct flux2_response *response;
-    struct flux2_last_poll last;  /* ENDED, not of timers */
-    enum flux2_obstacle obstacle; /* ENDED with FLUX2_FAILURE_IO, of a request that was not sent */
-    uint64_t fetch;               /* ENDED: the id of the job that downloads the first image; 0: none */
+    struct flux2_last_poll last;      /* ENDED, not of timers */
+    enum flux2_send_step failed_step; /* ENDED with FLUX2_FAILURE_IO, of a request that was not sent */
+    uint64_t fetch;                   /* ENDED: the id of the job that downloads the first image; 0: none */
 };
 
 /* Creates an event with copies of TEXTS (NULL: none). Returns NULL if out of memory. Any thread. */

@@ -253,7 +253,7 @@ bool flux2_job_end(struct flux2_job *j, const struct flux2_input *in, struct flu
     struct flux2_event *e = flux2_job_event(j, FLUX2_EVENT_ENDED, &texts, in);
     if (!e)
         return false;
-    e->obstacle = j->obstacle;
+    e->failed_step = j->failed_step;
     *e->response = *response;
     *response = (struct flux2_response){.retry_after = -1};
     if (in->transfer) {
@@ -266,6 +266,13 @@ bool flux2_job_end(struct flux2_job *j, const struct flux2_input *in, struct flu
     return true;
 }
 
+bool flux2_job_fail(struct flux2_job *j, const struct flux2_input *in, struct flux2_output *out)
+{
+    struct flux2_response none = {.retry_after = -1};
+    flux2_classify_failure(j->kind, in->outcome, &none);
+    return flux2_job_end(j, in, &none, out);
+}
+
 /* --- timers ------------------------------------------------------------------------------------- */
 
 static bool timer_step(struct flux2_job *j, const struct flux2_input *in, struct flux2_output *out)
@@ -276,9 +283,7 @@ static bool timer_step(struct flux2_job *j, const struct flux2_input *in, struct
         flux2_job_wait_until(j, in->now + j->due);
         return true;
     }
-    if (in->kind == FLUX2_INPUT_END)
-        flux2_classify_failure(j->kind, in->outcome, &none);
-    return flux2_job_end(j, in, &none, out);
+    return in->kind == FLUX2_INPUT_END ? flux2_job_fail(j, in, out) : flux2_job_end(j, in, &none, out);
 }
 
 static const struct flux2_job_type timer = {.step = timer_step};

@@ -64,17 +64,17 @@ struct flux2_job {
     const struct flux2_job_type *type;
     uint64_t id;
     enum flux2_job_phase phase;
-    enum flux2_lane lane;          /* of its next request */
-    enum flux2_request_kind kind;  /* the kind of its next request */
-    struct flux2_profile *profile; /* one reference; NULL for a timer */
-    char *url;                     /* of its requests except a submission, owned; NULL for a timer */
-    double began;                  /* time of the start */
-    double due;                    /* WAITING: when it must be called */
-    double expected_end;           /* estimated end of the task, which orders polls */
-    bool observed;                 /* its REQUEST events contain the body; see also the profile's `observed` */
-    double deadline;               /* when it must end; INFINITY: never. Before BEGIN: a number of seconds */
-    unsigned attempts;             /* sends of the current request */
-    enum flux2_obstacle obstacle;  /* why its request cannot be sent */
+    enum flux2_lane lane;             /* of its next request */
+    enum flux2_request_kind kind;     /* the kind of its next request */
+    struct flux2_profile *profile;    /* one reference; NULL for a timer */
+    char *url;                        /* of its requests except a submission, owned; NULL for a timer */
+    double began;                     /* time of the start */
+    double due;                       /* WAITING: when it must be called */
+    double expected_end;              /* estimated end of the task, which orders polls */
+    bool observed;                    /* its REQUEST events contain the body; see also the profile's `observed` */
+    double deadline;                  /* when it must end; INFINITY: never. Before BEGIN: a number of seconds */
+    unsigned attempts;                /* sends of the current request */
+    enum flux2_send_step failed_step; /* why its request is not sent */
 
     /* used by job_table.c and limiter.c */
     size_t heap_index;                         /* in the table's heap */
@@ -100,7 +100,7 @@ void flux2_job_free(struct flux2_job *job);
 bool flux2_job_step(struct flux2_job *job, const struct flux2_input *input, struct flux2_output *output);
 
 /* Sets REQUEST, which points into the job, to the next request of a READY job. Counts as an attempt. Returns 0, or an
- * errno value if the request must not be sent: then JOB's `obstacle` is set. */
+ * errno value if the request must not be sent: then JOB's `failed_step` is set. */
 int flux2_job_request(struct flux2_job *job, struct flux2_request *request);
 
 /* Ends JOB without an event; SENT tells whether a request in flight may have been sent. */
@@ -137,6 +137,9 @@ bool flux2_job_read(const struct flux2_job *job, const struct flux2_input *input
 /* Ends JOB: creates its ENDED event from INPUT and RESPONSE, which is empty then. Returns false if out of memory. */
 bool flux2_job_end(struct flux2_job *job, const struct flux2_input *input, struct flux2_response *response,
                    struct flux2_output *output);
+
+/* Ends JOB like that, without a response: by the failure in the outcome of INPUT. */
+bool flux2_job_fail(struct flux2_job *job, const struct flux2_input *input, struct flux2_output *output);
 
 /* Returns whether there is an HTTP response with a 2xx status. */
 static inline bool flux2_outcome_is_success(const struct flux2_outcome *o)

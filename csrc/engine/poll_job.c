@@ -295,7 +295,6 @@ static void post_change(struct poll_job *p, const struct flux2_input *in, const 
         out->events = flux2_job_event(&p->base, FLUX2_EVENT_CHANGED, NULL, in);
 }
 
-/* Handles a running task. */
 static void running(struct poll_job *p, const struct flux2_input *in, const struct flux2_response *r,
                     struct flux2_output *out)
 {
@@ -309,24 +308,16 @@ static void running(struct poll_job *p, const struct flux2_input *in, const stru
 
 static bool polled(struct poll_job *p, const struct flux2_input *in, struct flux2_response *r, struct flux2_output *out)
 {
-    switch (r->verdict) {
-    case FLUX2_VERDICT_RUNNING:
-        running(p, in, r, out);
-        return true;
-    case FLUX2_VERDICT_FAILED:
-    case FLUX2_VERDICT_MODERATED:
-    case FLUX2_VERDICT_REJECTED:
+    bool has_failed = r->verdict == FLUX2_VERDICT_FAILED || r->verdict == FLUX2_VERDICT_MODERATED ||
+                      r->verdict == FLUX2_VERDICT_REJECTED;
+    if (has_failed || (r->verdict == FLUX2_VERDICT_SUCCEEDED && r->images.count > 0))
         return finished(p, in, r, out);
-    case FLUX2_VERDICT_SUCCEEDED:
-        if (r->images.count > 0)
-            return finished(p, in, r, out);
-        break;
-    default:
-        break;
-    }
-    if (!tolerate(p, in, r))
+    if (r->verdict == FLUX2_VERDICT_RUNNING)
+        running(p, in, r, out);
+    else if (tolerate(p, in, r))
+        post_change(p, in, r, out);
+    else
         return flux2_job_end(&p->base, in, r, out);
-    post_change(p, in, r, out);
     return true;
 }
 
@@ -339,9 +330,12 @@ static bool is_unchanged(const struct poll_job *p, const struct flux2_input *in)
            flux2_body_digest(in->transfer->sink.data, in->transfer->sink.received) == p->last_body;
 }
 
-static bool follow(struct poll_job *p, const struct flux2_input *in, struct flux2_output *out)
+static bool transferred(struct poll_job *p, const struct flux2_input *in, struct flux2_output *out)
 {
     struct flux2_response r;
+    bool is_poll = p->base.kind == FLUX2_REQUEST_TASK;
+    if (is_poll)
+        flux2_spool_record_catch_up(&p->record);
     if (is_unchanged(p, in)) {
         note_last(p, in, FLUX2_VERDICT_RUNNING, 0);
         keep_polling(p, in);
@@ -349,18 +343,10 @@ static bool follow(struct poll_job *p, const struct flux2_input *in, struct flux
     }
     if (!flux2_job_read(&p->base, in, &r))
         return false;
-    bool is_poll = p->base.kind == FLUX2_REQUEST_TASK;
     note_last(p, in, r.verdict, r.status_code);
     bool done = is_poll ? polled(p, in, &r, out) : submitted(p, in, &r, out);
     flux2_response_clear(&r);
     return done;
-}
-
-static bool transferred(struct poll_job *p, const struct flux2_input *in, struct flux2_output *out)
-{
-    if (p->base.kind == FLUX2_REQUEST_TASK)
-        flux2_spool_record_catch_up(&p->record);
-    return follow(p, in, out);
 }
 
 static void begin(struct poll_job *p, const struct flux2_input *in)
@@ -377,11 +363,9 @@ static void begin(struct poll_job *p, const struct flux2_input *in)
 
 static bool end(struct flux2_job *j, const struct flux2_input *in, struct flux2_output *out)
 {
-    struct flux2_response none = {.retry_after = -1};
     in->outcome->sent = in->outcome->sent || self(j)->may_be_accepted;
     abandon(j, in->outcome->sent);
-    flux2_classify_failure(j->kind, in->outcome, &none);
-    return flux2_job_end(j, in, &none, out);
+    return flux2_job_fail(j, in, out);
 }
 
 /* Ends a submission whose image could not be saved: here, before anything is sent. The host does not wait for disks.
@@ -395,7 +379,7 @@ static bool check_target(struct poll_job *p, const struct flux2_input *in, struc
     struct flux2_input refused = *in;
     refused.outcome = &outcome;
     refused.message = flux2_file_reason(error);
-    p->base.obstacle = FLUX2_OBSTACLE_TARGET;
+    p->base.failed_step = FLUX2_SEND_STEP_TARGET;
     return end(&p->base, &refused, out);
 }
 
@@ -425,15 +409,15 @@ static int request(struct flux2_job *j, struct flux2_request *r)
         r->idempotency = FLUX2_IDEMPOTENT;
         return 0;
     }
-    j->obstacle = FLUX2_OBSTACLE_INPUT;
+    j->failed_step = FLUX2_SEND_STEP_INPUT;
     int error = p->input ? flux2_input_body_open(p->input, &r->reader) : 0;
     if (error != 0)
         return error;
-    j->obstacle = FLUX2_OBSTACLE_RECORD;
+    j->failed_step = FLUX2_SEND_STEP_RECORD;
     error = flux2_spool_record_write(&p->record, "", NULL, 0);
     if (error != 0)
         return error;
-    j->obstacle = FLUX2_OBSTACLE_NONE;
+    j->failed_step = FLUX2_SEND_STEP_NONE;
     r->url = p->submission;
     r->body = p->input ? NULL : p->body;
     r->body_size = p->body_size;

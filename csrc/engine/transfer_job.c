@@ -155,13 +155,6 @@ static bool transferred(struct flux2_job *j, const struct flux2_input *in, struc
     return done;
 }
 
-static bool end(struct flux2_job *j, const struct flux2_input *in, struct flux2_output *out)
-{
-    struct flux2_response none = {.retry_after = -1};
-    flux2_classify_failure(j->kind, in->outcome, &none);
-    return flux2_job_end(j, in, &none, out);
-}
-
 static bool step(struct flux2_job *j, const struct flux2_input *in, struct flux2_output *out)
 {
     switch (in->kind) {
@@ -177,7 +170,7 @@ static bool step(struct flux2_job *j, const struct flux2_input *in, struct flux2
     case FLUX2_INPUT_TRANSFERRED:
         return transferred(j, in, out);
     default:
-        return end(j, in, out);
+        return flux2_job_fail(j, in, out);
     }
 }
 

@@ -177,7 +177,7 @@ static void give_up(struct flux2_worker *w, struct flux2_job *job, enum flux2_fa
     end_job(w, job, &outcome, message);
 }
 
-/* Ends JOB, which was admitted, because of its obstacle and ERROR, an errno value. */
+/* Ends JOB, which was admitted, because of its failed step and ERROR, an errno value. */
 static void refuse_to_send(struct flux2_worker *w, struct flux2_job *job, int error)
 {
     struct flux2_outcome outcome = {.failure = FLUX2_FAILURE_IO, .retry_after = -1};
@@ -199,7 +199,7 @@ static void begin_request(struct flux2_worker *w, struct flux2_job *job)
     struct flux2_request request;
     int error = w->multi_error;
     if (error != 0)
-        job->obstacle = FLUX2_OBSTACLE_ENGINE;
+        job->failed_step = FLUX2_SEND_STEP_ENGINE;
     else
         error = flux2_job_request(job, &request);
     if (error != 0) {

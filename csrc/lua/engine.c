@@ -19,7 +19,7 @@
 #include "platform/wakeup.h"
 
 #define X(name, word) word,
-static const char *const obstacles[] = {FLUX2_OBSTACLES(X)};
+static const char *const send_steps[] = {FLUX2_SEND_STEPS(X)};
 #undef X
 
 static const double WAIT_SLICE = 0.05; /* seconds: the delay of a signal that arrives just before poll() */
@@ -295,8 +295,8 @@ static void push_details(lua_State *L, const struct flux2_event *ev)
     if (ev->outcome.sent)
         flux2_core_set_true(L, "sent");
     set_integer(L, "attempts", ev->attempts);
-    if (ev->obstacle != FLUX2_OBSTACLE_NONE)
-        flux2_core_set_text(L, "obstacle", obstacles[ev->obstacle]);
+    if (ev->failed_step != FLUX2_SEND_STEP_NONE)
+        flux2_core_set_text(L, "failed_step", send_steps[ev->failed_step]);
     flux2_core_set_text(L, "content_type", ev->texts.content_type);
     flux2_core_set_text(L, "location", ev->texts.location);
     flux2_core_set_text(L, "request_id", ev->texts.trace);

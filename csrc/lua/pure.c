@@ -106,8 +106,8 @@ static int known(lua_State *L)
     return 2;
 }
 
-/* _pure.gap(profile, elapsed, seed, histogram | nil, progress | nil, poll_cost | nil) -> seconds, expected end. PROGRESS is
- * a flat list of elapsed, progress, elapsed, progress ... POLL_COST overrides the profile's. */
+/* _pure.gap(profile, elapsed, seed, histogram | nil, progress | nil, poll_cost | nil) -> seconds, expected end.
+ * PROGRESS is a flat list of elapsed, progress, elapsed, progress ... POLL_COST overrides the profile's. */
 static int gap_of(lua_State *L)
 {
     struct flux2_trend trend = {0};

@@ -49,9 +49,9 @@ local NOT_SENT = {
 }
 
 --- The message of a submission that was not sent, or not sent again.
-local function obstacle_text(task, event)
-    if event.obstacle == "target" then return "cannot write " .. text.show(task._save) .. ": " .. event.message end
-    local reason = NOT_SENT[event.obstacle](task) .. ": " .. event.message
+local function not_sent_text(task, event)
+    if event.failed_step == "target" then return "cannot write " .. text.show(task._save) .. ": " .. event.message end
+    local reason = NOT_SENT[event.failed_step](task) .. ": " .. event.message
     if event.acceptance == "refused" then return "nothing was sent, because " .. reason end
     return "it was not sent again, because " .. reason .. "; the service may have accepted and charged it"
 end
@@ -66,7 +66,7 @@ function task_errors.submission(task, event)
         return errors.new("timeout", message, { attempts = 0, retry_after = event.retry_after })
     end
     local err = task_errors.of(task, event)
-    if event.obstacle then err.message = obstacle_text(task, event) end
+    if event.failed_step then err.message = not_sent_text(task, event) end
     return err
 end
 
