@@ -11,7 +11,7 @@ local SCHEMA = core.response_schema {
 local DONE = '{"status":"done","output":"http://a/1.png"}'
 local is_windows = package.config:sub(1, 1) == "\\"
 local PIECE = 12 * 1024 -- bytes that the engine encodes at once
-local ROOM = 64 * 1024 / 4 * 3 -- bytes whose Base64 fills libcurl's buffer
+local ROOM = 48 * 1024 -- bytes whose Base64 fills libcurl's buffer
 
 local function profile(options)
     local p = { max_attempts = 3, response = SCHEMA, poll_interval = 0.002 }
@@ -230,6 +230,7 @@ describe("the body of a submission with images", function()
     it("leaves no file open, however it ends", function()
         if not open_files() then return pending "needs /proc" end
         accept({ path = "/refused", times = 1000, status = 400, body = '{"error":"no"}' },
+            { path = "/later", times = 1000, status = 429, headers = { ["Retry-After"] = "1000" } },
             { path = "/hang", times = 1000, hang = true }, { path = "/reset", times = 1000, reset = "after" })
         local p = profile { max_attempts = 1 }
         local function ends(path, more)
@@ -251,6 +252,11 @@ describe("the body of a submission with images", function()
         assert.equal("timeout", ends("/hang", { deadline = 0.05 }))
         assert.equal("timeout", ends("/hang", { profile = profile { request_timeout = 0.05, max_attempts = 1 } }))
         assert.equal("io", ends("/open", { record_path = dir .. "/none/record", record_text = "{id}" }))
+        local spec = submission({ 100 }, { submission = emu.url .. "/later", observe = true })
+        local id = jobs.poll(profile(), spec)
+        jobs.wait_until(function() return #jobs.events(id, "request") > 0 end)
+        assert.equal(0, open_files(), "between two attempts")
+        jobs.cancel_all { id }
         emu:stop()
         assert.equal("connect", ends "/open")
     end)

@@ -133,8 +133,6 @@ int flux2_input_body_open(struct flux2_input_body *b, struct flux2_body_reader *
         rc = image->path ? open_file(image) : 0;
         b->reader.size += FLUX2_BASE64_SIZE((uint64_t)image->size) + image->after_size;
     }
-    if (rc != 0)
-        flux2_input_body_close(b);
     rewind_body(&b->reader);
     *reader = rc == 0 ? &b->reader : NULL;
     return rc;

@@ -32,8 +32,9 @@ struct flux2_input_body *flux2_input_body_new(const char *text, size_t size, con
 /* Frees BODY. NULL is allowed. */
 void flux2_input_body_free(struct flux2_input_body *body);
 
-/* Opens the files and sets *READER, which is valid until BODY is closed; the size of each file counts as it is now.
- * Returns 0, or what flux2_file_open_regular returns (EFBIG: a file exceeds its limit): then nothing is open. */
+/* Opens the files and sets *READER, which is valid until BODY is closed; the size of each file counts as it is now. The
+ * caller closes BODY, also after a failure. Returns 0, or what flux2_file_open_regular returns (EFBIG: a file exceeds
+ * its limit). */
 int flux2_input_body_open(struct flux2_input_body *body, struct flux2_body_reader **reader);
 /* Closes the files, if they are open. NULL is allowed. */
 void flux2_input_body_close(struct flux2_input_body *body);
