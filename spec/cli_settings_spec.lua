@@ -79,6 +79,8 @@ describe("the settings", function()
             ["timeout = os.time()"] = "1: 'os' is not available: a line is a name and a value, such as type = \"flex\"",
             ["timeout = 9\npatience = timeout"] =
                 "2: 'timeout' is not available: a line is a name and a value, such as type = \"flex\"",
+            ["proxy = false"] = "1: proxy must be a text in quotes, not false",
+            ["\nspool = 7"] = "2: spool must be a text in quotes, not 7",
             ["type = {}"] = "1: type must be a text, a number, true or false, not a table",
             ["function type() end"] = "1: type must be a text, a number, true or false, not a function",
             ["type ="] = "1: unexpected symbol near ",

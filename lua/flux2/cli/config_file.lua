@@ -15,6 +15,7 @@ local MAX_BYTES = 2 ^ 20
 ---@class flux2.cli.Assignment
 ---@field name string
 ---@field word string the value as a word of a command line
+---@field type string its type in the file
 ---@field line integer
 
 --- Returns the path of the configuration file.
@@ -38,7 +39,8 @@ local function recorder(list)
         __newindex = function(_, name, value)
             local to_word = WORDS[type(value)]
             if not to_word then error(name .. " must be a text, a number, true or false, not a " .. type(value), 2) end
-            list[#list + 1] = { name = name, word = to_word(value), line = debug.getinfo(2, "l").currentline }
+            local line = debug.getinfo(2, "l").currentline
+            list[#list + 1] = { name = name, word = to_word(value), type = type(value), line = line }
         end,
     })
 end

@@ -115,6 +115,11 @@ local function read_file(getenv)
                 or suggest.unknown(name, by_name)
             return nil, errors.new("invalid_request", where .. ": unknown setting " .. hint)
         end
+        -- `proxy = false` would be a proxy called "false".
+        if by_name[name].read == values.text and assignment.type ~= "string" then
+            return nil, errors.new("invalid_request", ("%s: %s must be a text in quotes, not %s"):format(where, name,
+                assignment.word))
+        end
         found[name] = { word = assignment.word, where = where }
     end
     return found
