@@ -271,6 +271,24 @@ describe("metadata", function()
         end
     end)
 
+    it("replaces the file beside an image only if flux2 wrote that", function()
+        for _, own in ipairs { '{"title":"holidays"}', "", '{"task_id"' } do
+            for _, save in ipairs { function() return generate("a fox", sealed.WebP):save(path "a") end, function()
+                emu:fault { method = "GET", path = "/images/*", status = 200, body = sealed.WebP }
+                return client:generate("a fox", { save = path "a" })
+            end } do
+                service.write(path "a.json", own)
+                assert(save())
+                assert.same({ sealed.WebP, own }, { read "a", read "a.json" })
+            end
+        end
+        os.remove(path "a.json")
+        for _, prompt in ipairs { "a fox", "a hare" } do
+            assert(generate(prompt, sealed.WebP):save(path "a"))
+            assert.equal(prompt, json.decode(read "a.json").request.prompt)
+        end
+    end)
+
     it("fails with the image, and leaves nothing, if there is no place beside it", function()
         assert(core.directory(path "a.json", true))
         emu:fault { method = "GET", path = "/images/*", status = 200, body = sealed.WebP }

@@ -108,7 +108,18 @@ static int move_up(struct flux2_file *file, uint64_t from, uint64_t end, size_t 
     return rc;
 }
 
-/* Opens and writes the file beside the image. */
+/* Returns whether PATH is a file that is no sidecar of flux2. */
+static bool is_foreign(const char *path)
+{
+    static const char own[] = "{\"task_id\":"; /* see lua/flux2/metadata.lua */
+    char head[sizeof own - 1];
+    size_t got;
+    uint64_t size;
+    return flux2_file_head(path, head, sizeof head, &got, &size) == 0 &&
+           (got < sizeof head || memcmp(head, own, sizeof head) != 0);
+}
+
+/* Opens and writes the file beside the image, unless another program's is there. */
 static int write_sidecar(struct flux2_sink *s)
 {
     size_t size = strlen(s->path) + sizeof ".json";
@@ -116,8 +127,11 @@ static int write_sidecar(struct flux2_sink *s)
     if (!path)
         return ENOMEM;
     snprintf(path, size, "%s.json", s->path);
-    int rc = flux2_file_open(&s->sidecar, path, FLUX2_FILE_SHARED);
+    bool foreign = is_foreign(path);
+    int rc = foreign ? 0 : flux2_file_open(&s->sidecar, path, FLUX2_FILE_SHARED);
     free(path);
+    if (foreign)
+        return 0;
     rc = rc ? rc : flux2_file_write(&s->sidecar, s->metadata->json, strlen(s->metadata->json));
     return rc ? rc : flux2_file_write(&s->sidecar, "\n", 1);
 }
