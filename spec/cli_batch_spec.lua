@@ -425,7 +425,7 @@ describe("flux2 batch", function()
         batch({}, "an otter\n")
         emu:clear_faults()
         emu:fault { path = "/api/v1/tasks/*", times = 2, status = 404, body = "{}" }
-        code, _, err = batch { "--remake", "--quiet" }
+        code, _, err = batch { "--remake", "--quiet", "--patience", "20" }
         assert.equal(0, code, err)
         assert.matches("%-%-remake pays again for 1 image: about 10 credits%.\n", err)
         assert.equal(5, #emu:ledger())

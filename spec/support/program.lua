@@ -65,10 +65,10 @@ function program.stop(pid, signal)
         bound(1500), pid))
 end
 
---- Waits for a condition without an event; fails after half a minute, or more in a slow run.
+--- Waits for a condition without an event; fails after a minute, or more in a slow run.
 function program.until_(condition)
     local core = require "flux2.core"
-    local end_ = core.now() + bound(30)
+    local end_ = core.now() + bound(60)
     while not condition() do
         assert(core.now() < end_, "still waiting")
         os.execute "sleep 0.02"
