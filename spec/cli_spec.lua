@@ -78,6 +78,17 @@ describe("the command line", function()
             { { "generate", "a fox", "--input-url", "ftp://a/b" },
                 "--input-url must be an http(s) URL, not 'ftp://a/b': it begins with 'ftp:'", "generate" },
             { { "generate", "f" }, "the prompt must have 3 to 5000 characters, has 1", "generate" },
+            { { "a red fox" }, "unknown command 'a red fox'\nWrite: flux2 generate 'a red fox'\n", "flux2 %-%-help" },
+            { { "generate", "a fox", "--size", "1:1" }, "'--size'\nDid you mean --aspect-ratio?\n", "generate" },
+            { { "generate", "a fox", "--url", "x" }, "'--url'\nDid you mean --input-url?\n", "generate" },
+            { { "generate", "a fox", "--ratio", "1:1" }, "'--ratio'\nDid you mean --aspect-ratio?\n", "generate" },
+            { { "generate", "a fox", "--api-key", "x" }, "'--api-key'\nSet FLUX2_API_KEY in the environment: ", "generate" },
+            { { "generate", "--prompt", "a fox" }, "'--prompt'\nWrite the prompt in quotes, without an option.", "generate" },
+            { { "generate", "a fox", "--seed", "7" }, "'--seed'\nFields of a request that have no option go into --extra",
+                "generate" },
+            { { "config", "get" }, "unknown command 'get'\nKnown: path\n", "config" },
+            { { "recover", "spool" }, "flux2 recover takes options only\n", "recover" },
+            { { "show", "a.png", "b.png" }, "flux2 show takes one argument, the image\n", "show" },
             { { "batch" }, "flux2 batch needs a list", "batch" },
             { { "help", "generat" }, "unknown command 'generat'\nDid you mean generate?", "flux2 help %-%-help" },
             { { "completion", "csh" }, "unknown command 'csh'", "completion" },
@@ -89,6 +100,12 @@ describe("the command line", function()
             assert.matches(case[3], err)
         end
         assert.equal(0, #emu:ledger())
+    end)
+
+    it("names the option of an input image that it cannot read", function()
+        local code, _, err = run { "generate", "a fox", "--input", "none.png" }
+        assert.equal(20, code)
+        assert.equal("flux2: io: --input cannot be read: 'none.png': No such file or directory\nCheck the path.\n", err)
     end)
 
     it("has a separate status for each kind of error", function()
@@ -114,6 +131,11 @@ describe("the command line", function()
         for _, setting in ipairs(settings.list) do
             assert.truthy(page:find("`" .. settings.option(setting.name) .. "`", 1, true), setting.name)
             if setting.variable then assert.truthy(page:find("`" .. setting.variable .. "`", 1, true), setting.name) end
+        end
+        local _, help = run { "--help" }
+        for _, name in ipairs { settings.key_variable, "FLUX2_PROVIDER" } do
+            assert.truthy(page:find("`" .. name .. "`", 1, true), name)
+            assert.truthy(help:find("\n   " .. name .. " ", 1, true), name)
         end
     end)
 

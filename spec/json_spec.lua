@@ -54,6 +54,16 @@ describe("json.decode", function()
     end)
 end)
 
+describe("the reason of json.decode", function()
+    it("names characters, not the parser's tokens", function()
+        for body, words in pairs { ['{"a":1,}'] = "found '}'", ["[1"] = "found the end", ["[1 2]"] = "comma or" } do
+            local _, reason = json.decode(body)
+            assert.truthy(reason:find(words, 1, true), reason)
+            assert.is_nil(reason:find "T_", reason)
+        end
+    end)
+end)
+
 describe("json.copy", function()
     it("copies deeply", function()
         local inner = { 1, 2 }
@@ -209,6 +219,14 @@ describe("text", function()
 end)
 
 describe("the nearest name", function()
+    it("may have more words, if it is the only one with that word", function()
+        local names = { "api_key", "base_url", "max_tasks", "max_retries", "input-url" }
+        for word, found in pairs { key = "api_key", RETRIES = "max_retries", base = "base_url" } do
+            assert.equal(found, suggest.nearest(word, names))
+        end
+        for _, word in ipairs { "url", "max", "ke", "keys_of" } do assert.is_nil(suggest.nearest(word, names), word) end
+    end)
+
     it("is at most one typo per three letters away; the first of equal candidates wins", function()
         for _, case in ipairs {
             { "abc", { "abd" }, "abd" }, { "abc", { "ade" }, nil }, { "ab", { "ac" }, nil },

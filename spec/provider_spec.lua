@@ -58,7 +58,7 @@ describe("a provider", function()
         { "key_prefix", "ak", "provider.key_prefix must be at least 3 letters, digits, '-' or '_', not 'ak'" },
         { "environment", "ACME_KEY", "provider.environment must be a table, not 'ACME_KEY'" },
         { "environment.api_key", "", "provider.environment.api_key must be a string that is not empty, not ''" },
-        { "environment.key", "K", "provider.environment: unknown field 'key': known are api_key, base_url" },
+        { "environment.key", "K", "provider.environment: unknown field 'key': did you mean api_key?" },
         { "headers", { "x-key: aaa" },
             "provider.headers must be a list of headers such as 'x-key: {key}', one of them" },
         { "headers", { "x-key: {key}\r\nx-other: y" }, "provider.headers must be a list" },

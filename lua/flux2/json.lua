@@ -43,6 +43,13 @@ local function has_few_values(body)
     return true
 end
 
+-- The tokens in the messages of cjson.
+local TOKENS = {
+    T_OBJ_BEGIN = "'{'", T_OBJ_END = "'}'", T_ARR_BEGIN = "'['", T_ARR_END = "']'", T_COLON = "':'", T_COMMA = "','",
+    T_STRING = "a string", T_NUMBER = "a number", T_INTEGER = "a number", T_BOOLEAN = "true or false",
+    T_NULL = "null", T_END = "the end",
+}
+
 --- Decodes a JSON text. Never raises.
 ---@param body any
 ---@return any value nil when the text is not JSON
@@ -54,7 +61,7 @@ function json.decode(body)
     local ok, value = pcall(codec.decode, body)
     -- The failed allocation has collected garbage, and the text may contain the id of a paid task: try again.
     if not ok and value == "not enough memory" then ok, value = pcall(codec.decode, body) end
-    if not ok then return nil, text.clean(tostring(value), 200) end
+    if not ok then return nil, (text.clean(tostring(value), 200):gsub("T_[%u_]+", TOKENS)) end
     return value
 end
 

@@ -6,6 +6,7 @@ local text = require "flux2.text"
 local suggest = {}
 
 local LONGEST = 40 -- longer names get no hint
+local SHORTEST = 3 -- letters of a word that stands for a longer name
 
 --- Removes differences of case, dashes, underscores and spaces.
 ---@param name string
@@ -32,6 +33,18 @@ local function distance(a, b)
     return previous[#b]
 end
 
+--- Returns the only candidate of which `wanted` is a whole word: "key" of "api_key".
+local function with_word(wanted, candidates)
+    local found
+    for _, candidate in ipairs(candidates) do
+        if ("_" .. candidate:lower():gsub("-", "_") .. "_"):find("_" .. wanted .. "_", 1, true) then
+            if found then return nil end
+            found = candidate
+        end
+    end
+    return found
+end
+
 --- Returns the candidate that `name` most likely stands for.
 ---@param name string
 ---@param candidates string[] in order of preference among equals
@@ -49,7 +62,7 @@ function suggest.nearest(name, candidates)
             best, best_distance = candidate, edits
         end
     end
-    return best
+    return best or #wanted >= SHORTEST and with_word(wanted, candidates) or nil
 end
 
 --- Returns the end of a message about an unknown name.

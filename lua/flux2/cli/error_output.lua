@@ -70,6 +70,7 @@ local STATUS_ADVICE = {
 ---@return string? advice
 function error_output.advice(err)
     if err.advice ~= nil then return err.advice or nil end
+    if err.kind == "io" and err.field then return "Check the path." end
     if STATUS_ADVICE[err.status] then return STATUS_ADVICE[err.status] end
     local advice = ADVICE[err.kind]
     if advice == nil then advice = errors.advice[err.kind] end

@@ -55,7 +55,10 @@ end
 
 local function describe_environment(columns)
     local settings = require "flux2.cli.settings"
-    local rows = { { settings.key_variable, "the API key; there is no option for it" } }
+    local rows = {
+        { settings.key_variable, "the API key; there is no option for it" },
+        { "FLUX2_PROVIDER", "the service: " .. table.concat(require("flux2.provider").names, ", ") },
+    }
     for _, setting in ipairs(settings.list) do
         local words = (setting.option and "false is " or "default of ") .. settings.option(setting.name)
         if setting.variable then rows[#rows + 1] = { setting.variable, words } end

@@ -1,11 +1,14 @@
 --- Mistakes in the command line: argparse's messages in the style of the other errors, with suggestions.
 
+local provider = require("flux2.provider").resolve()
+local shell = require "flux2.cli.shell"
 local suggest = require "flux2.suggest"
 local text = require "flux2.text"
 
 local usage = {}
 
 local MOST = 3 -- suggestions
+local FEW = 5 -- commands that are listed
 
 --- Returns the names that a word is a beginning of, or else the nearest name.
 ---@param word string
@@ -43,6 +46,31 @@ local function names_of(commands)
     return names
 end
 
+local KEY = "Set " .. provider.environment.api_key .. " in the environment: other users can read a command line."
+
+--- Options that other programs have, and what takes their place.
+local FOREIGN = {
+    ["--api-key"] = KEY, ["--key"] = KEY, ["--token"] = KEY,
+    ["--prompt"] = "Write the prompt in quotes, without an option.",
+}
+
+--- Returns what takes the place of an unknown option: another one, or --extra for a field of the service.
+local function replacement(option, names)
+    if FOREIGN[option] then return "\n" .. FOREIGN[option] end
+    local field = provider.also[option:sub(3):gsub("-", "_")]
+    local takes = {}
+    for _, name in ipairs(names) do takes[name] = true end
+    local same = field and "--" .. field:gsub("_", "-")
+    for _, name in ipairs { same or "", (same or ""):gsub("s$", "") } do
+        if takes[name] then return "\nDid you mean " .. name .. "?" end
+    end
+    local near = did_you_mean(option, names)
+    if near == "" and takes["--extra"] then
+        return "\nFields of a request that have no option go into --extra, such as --extra '{\"seed\": 7}'."
+    end
+    return near
+end
+
 --- Returns the value that was given to an option.
 local function value_of(option, argv)
     for i, word in ipairs(argv) do
@@ -67,12 +95,19 @@ local RULES = {
                 return message .. (" before the command\nWrite: flux2 %s %s"):format(run.command._name, option)
             end
         end
-        return message .. did_you_mean(option, options_of(run.command or run.parser))
+        return message .. replacement(option, options_of(run.command or run.parser))
     end },
     { "^unknown command '(.-)'", function(run, word)
         local command = run.command
         local group = command and #command._commands > 0 and command or run.parser
-        return "unknown command " .. text.show(word) .. did_you_mean(word, names_of(group._commands))
+        local names = names_of(group._commands)
+        local hint = did_you_mean(word, names)
+        if hint == "" and not command and word:find "%s" then
+            hint = "\nWrite: flux2 generate " .. shell.quote(text.clean(word, 200))
+        elseif hint == "" and #names <= FEW then
+            hint = "\nKnown: " .. table.concat(names, ", ")
+        end
+        return "unknown command " .. text.show(word) .. hint
     end },
     { "^argument for option '(.-)' must be one of (.*)$", function(run, option, list)
         local value = value_of(option, run.argv)
@@ -89,7 +124,10 @@ local RULES = {
             name:find "^[aeiou]" and "an " .. name or "a " .. name)
     end },
     { "^too many arguments$", function(run)
-        return run.command and ("too many arguments for flux2 %s"):format(run.command._name) or "too many arguments"
+        if not run.command then return "too many arguments" end
+        local count = #run.command._arguments
+        return ("flux2 %s takes %s"):format(run.command._name, count == 0 and "options only" or count == 1
+            and "one argument, the " .. run.command._arguments[1]._name or "fewer arguments")
     end },
     { "^a command is required$", function(run)
         local name = run.command and "flux2 " .. run.command._name or "flux2"

@@ -120,7 +120,7 @@ end
 function values.object(word)
     local value, reason = json.decode(word)
     if type(value) ~= "table" or not word:find "^%s*{" then
-        reason = reason and ": " .. reason:gsub("T_END", "the end") or ""
+        reason = reason and ": " .. reason or ""
         return nil, "must be a JSON object such as '{\"seed\": 7}'" .. reason
     end
     return value

@@ -16,11 +16,15 @@ local REPLACEMENTS = {
     { "say what it costs with the option price = credits", "say what one image costs with --price" },
     { "what must be sent anyway goes in extra = { %.%.%. }", "other fields go into extra (--extra)" },
     { "it is a documented field, set it in the request itself", "it has an option or a field of its own" },
+    { "publish it and give its URL, let flux2%.new.*do that, or use a gateway: flux2 serve",
+        "publish it and give its URL with --input-url, or use a gateway: flux2 serve" },
     { "see provider%.origins", "it belongs to another origin than the base URL" },
 }
 
 --- Fields and options that begin a message, other than settings.
-local OPTIONS = { input_urls = "--input-url", extra = "--extra", prompt = "the prompt" }
+local OPTIONS = { input_urls = "--input-url", input_images = "--input", extra = "--extra", prompt = "the prompt" }
+
+local LISTS = { input_urls = true, input_images = true } -- options that are given several times
 
 --- Returns what a user calls an option of the module: where its value comes from, or its option.
 ---@param name string
@@ -41,10 +45,10 @@ end
 -- Example: "base_url 'x' was refused: ..." becomes "--base-url 'x' was refused: ..."
 function wording.translate(err)
     local message = err.message
-    if err.kind == "invalid_request" and not err.status then
+    if (err.kind == "invalid_request" or err.field) and not err.status then
         message = message:gsub("^([%l_]+)(%[?%d*%]?) ", function(name, index)
             local words = label(name)
-            return words and words .. (name == "input_urls" and "" or index) .. " "
+            return words and words .. (LISTS[name] and "" or index) .. " "
         end)
     end
     for _, pair in ipairs(REPLACEMENTS) do message = message:gsub(pair[1], pair[2]) end
