@@ -532,6 +532,18 @@ describe("flux2 batch", function()
         assert.same({ 7, 8 }, { json.decode(emu:ledger()[3].body).seed, json.decode(emu:ledger()[4].body).seed })
     end)
 
+    it("recognizes a task whose record lacks the key, which is a word of the prompt", function()
+        emu:set { duration = 60, api_key = "fox" }
+        write("list.txt", "a red fox\na grey heron\n")
+        program.abandon(emu, dir, { "batch", "list.txt", "--out", "out" }, dir .. "/out/.flux2-spool", 2)
+        emu:set { duration = 0.02 }
+        emu:finish()
+        local code, _, err = batch({}, "a red fox\na grey heron\n")
+        assert.equal(0, code, err)
+        assert.matches("2 prompts: 2 to download\n", err)
+        assert.equal(2, #emu:ledger())
+    end)
+
     it("downloads a failed task whose error another version wrote", function()
         os.execute("mkdir -p '" .. dir .. "/out'")
         emu:set { duration = 0 }

@@ -106,11 +106,14 @@ end
 -- Writing -------------------------------------------------------------------------------------------------------------
 
 --- Removes the key from a request that contains it.
-local function without_key(value, key)
+---@param value any
+---@param key string
+---@return any copy
+function spool.without_key(value, key)
     if type(value) == "string" then return errors.remove_key(value, key) end
     if type(value) ~= "table" then return value end
     local out = {}
-    for name, member in next, value do out[without_key(name, key)] = without_key(member, key) end
+    for name, member in next, value do out[spool.without_key(name, key)] = spool.without_key(member, key) end
     return out
 end
 
@@ -153,7 +156,7 @@ function Spool:record(config, request, price, resend)
     local owner, err = own(self)
     if not owner then return nil, err end
     local record = {
-        request = without_key(request, config.get_key()), submitted = text.time(), price = price,
+        request = spool.without_key(request, config.get_key()), submitted = text.time(), price = price,
     }
     local template = compose(config.base_url, record, resend_of(config, resend))
     record.request, record.text = request, template

@@ -2,6 +2,7 @@
 
 local arguments = require "flux2.cli.arguments"
 local error_output = require "flux2.cli.error_output"
+local config = require "flux2.config"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exit = require "flux2.cli.exit"
@@ -378,6 +379,7 @@ local function start(args, out, entries, known)
         price = args.price, budget = args.budget, spent_before = found.spent,
         plan = plan.make(entries, known, found, {
             directory = args.out, remake = args.remake, resubmit = args.resubmit_unknown, retry = args.retry_refused,
+            key = config.getenv(settings.key_variable),
         }),
     }
     local conflicts = plan.conflicts(run.plan, known, args.out)

@@ -4,6 +4,7 @@
 local files = require "flux2.cli.files"
 local flux2 = require "flux2"
 local prompts = require "flux2.cli.prompts"
+local spool = require "flux2.spool"
 
 local plan = {}
 
@@ -32,6 +33,11 @@ local function by_request(found)
         table.insert(pools[body], item)
     end
     return pools
+end
+
+--- Returns the text of an entry's request in `by_request`: records do not contain the API key.
+local function body_of(entry, state)
+    return prompts.body(state.key and spool.without_key(entry.payload, state.key) or entry.payload)
 end
 
 --- Removes and returns the task with an id.
@@ -88,7 +94,7 @@ local function present_file(line, state)
 end
 
 local function decide_done(entry, line, state)
-    local pool = state.tasks[prompts.body(entry.payload)]
+    local pool = state.tasks[body_of(entry, state)]
     local file = present_file(line, state)
     if file then
         local name = entry.name or line.file
@@ -106,7 +112,7 @@ local function decide_done(entry, line, state)
 end
 
 local function decide(entry, line, state)
-    local body = prompts.body(entry.payload)
+    local body = body_of(entry, state)
     if line and line.state == "done" then return decide_done(entry, line, state) end
     entry.task = take_from(state.tasks[body], line and line.task_id)
     if line and line.state == "ready" then
@@ -186,11 +192,12 @@ end
 ---@param entries flux2.cli.Entry[]
 ---@param known flux2.cli.Manifest
 ---@param found { tasks: flux2.Task[], unknown: flux2.Record[], damaged: table[] } results of client:recover
----@param opts { directory: string, remake: boolean?, resubmit: boolean?, retry: boolean? }
+---@param opts { directory: string, remake: boolean?, resubmit: boolean?, retry: boolean?, key: string? } key: the API
+---  key
 ---@return flux2.cli.Plan
 function plan.make(entries, known, found, opts)
     local state = {
-        directory = opts.directory, remake = opts.remake, resubmit = opts.resubmit, retry = opts.retry,
+        directory = opts.directory, key = opts.key, remake = opts.remake, resubmit = opts.resubmit, retry = opts.retry,
         tasks = by_request(found.tasks), records = by_request(found.unknown), files = known:files(),
         doubtful = #found.damaged > 0, -- an unreadable record may belong to any image
     }
