@@ -221,7 +221,13 @@ describe("input_images, with a provider that takes URLs only,", function()
         local client = service.client(emu, { upload = function() return nil, "the disk is full" end })
         local _, err = client:submit { prompt = "a fox", input_images = { dir .. "/fox.png" } }
         assert.equal("io: input_images[1] was not uploaded: the disk is full", tostring(err))
+        local given = { "fox.png", "https://up.example/fox.png" }
+        client = service.client(emu, { upload = function() return table.remove(given, 1) end })
+        _, err = client:submit { prompt = "a fox", input_images = { dir .. "/fox.png" } }
+        assert.equal("io: input_images[1] was not uploaded: upload gave 'fox.png': it does not begin with http:// or " ..
+            "https://", tostring(err))
         assert.equal(0, #emu:requests())
+        assert(client:generate { prompt = "a fox", input_images = { dir .. "/fox.png" } })
     end)
 
     it("pass the URL of a generated image", function()

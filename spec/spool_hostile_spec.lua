@@ -1,6 +1,7 @@
 -- Spool records damaged by a crash, a bad disk or an edit: recover never raises, rejects invalid data, keeps
 -- unreadable files, and finds intact records beside them. Seeded; HOSTILE_ROUNDS and HOSTILE_SEED for more.
 local cjson = require "cjson"
+local core = require "flux2.core"
 local flux2 = require "flux2"
 local seeded = require "support.seeded"
 local service = require "support.service"
@@ -83,6 +84,33 @@ describe("a damaged spool", function()
         assert.truthy(text.length(tostring(task)))
         assert.is_nil(tostring(task):find "%c")
     end
+
+    it("sends no submission again whose record cannot be written again", function()
+        emu:fault { method = "POST", hang = true, accept = false, times = 100 }
+        local own = dir .. "/own"
+        local gateway = { provider = "gateway", spool = own }
+        local task = assert(service.client(emu, gateway):submit "a red fox")
+        service.pump_until(function() return emu:stats().requests > 0 end)
+        local name = core.list(own)[1]:find "^task" and core.list(own)[1] or core.list(own)[2]
+        local record = service.read(own .. "/" .. name)
+        task:cancel()
+        emu:clear_faults()
+        for damaged, is_sent in pairs {
+            [record] = true, [record:gsub("red fox", "r\255d fox")] = false,
+            [record:gsub('"prompt":', '"deep":' .. ("["):rep(60) .. ("]"):rep(60) .. "," .. '"prompt":')] = false,
+            [record:gsub('"price": 10', '"price": NaN')] = true,
+            [record:gsub('("submitted": "%S-Z)"', '%1\\""')] = true,
+        } do
+            service.remove(dir .. "/other")
+            os.execute("mkdir '" .. dir .. "/other'")
+            write("other/task-" .. DEAD .. "-0001.json", damaged)
+            local before = emu:stats().submissions
+            local found, unknown = assert(service.client(emu, { provider = "gateway", spool = dir .. "/other" }):recover())
+            assert.same({ is_sent and 1 or 0, is_sent and 0 or 1 }, { #found, #unknown })
+            if is_sent then assert(assert(found[1]:wait()).images[1]:bytes()) end
+            assert.equal(before + (is_sent and 1 or 0), emu:stats().submissions)
+        end
+    end)
 
     it("returns intact records, keeps damaged ones, and never raises", function()
         local counts = { found = 0, unknown = 0, damaged = 0, records = 0 }

@@ -185,6 +185,15 @@ describe("the spool", function()
             end
         end)
 
+        it("any price", function()
+            for _, price in ipairs { 0, 0.1, 1e-300, 2 ^ 53, 1e300 } do
+                local task = assert(client:submit("a fox", { price = price }))
+                assert(task:wait())
+                assert.is_true(math.abs(records()[1].price - price) <= price * 1e-13)
+                task:discard()
+            end
+        end)
+
         it("nothing for a task that is discarded before it is accepted, whatever its end", function()
             for _, fault in ipairs { { delay = 0.05 }, { status = 500, body = "?" }, { status = 400, body = "no" } } do
                 for _, is_sent in ipairs { false, true } do

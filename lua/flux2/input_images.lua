@@ -10,6 +10,7 @@ local json = require "flux2.json"
 local tables = require "flux2.tables"
 local text = require "flux2.text"
 local transport = require "flux2.transport"
+local url = require "flux2.url"
 
 local input_images = {}
 
@@ -112,12 +113,16 @@ end
 --- Publishes an image by the option `upload`.
 local function call_upload(config, index, file, hash)
     if config.uploads[hash] then return config.uploads[hash] end
-    local url, reason = config.upload(file)
-    if type(url) ~= "string" then
+    local address, reason = config.upload(file)
+    if type(address) ~= "string" then
         return invalid(index, "was not uploaded: " .. tostring(reason or "upload gave no URL"), "io")
     end
-    config.uploads[hash] = url
-    return url
+    local ok, why = url.check(address)
+    if not ok then
+        return invalid(index, "was not uploaded: upload gave " .. text.show(address) .. ": " .. why, "io")
+    end
+    config.uploads[hash] = address
+    return address
 end
 
 --- Returns the upload of an image with this content: one that goes on or whose URL is alive, or a new one.

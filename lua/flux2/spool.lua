@@ -128,10 +128,10 @@ local function compose(base_url, record, resend)
         '  "task_id": "{id}"',
         '  "poll_url": {poll_url}',
         '  "answer": {answer}',
-        '  "submitted": "' .. record.submitted .. '"',
+        '  "submitted": ' .. encode(record.submitted),
         '  "base_url": ' .. encode(base_url),
     }
-    if record.price then lines[#lines + 1] = '  "price": ' .. encode(record.price) end
+    if record.price then lines[#lines + 1] = '  "price": ' .. assert(json.write { record.price }):sub(2, -2) end
     if resend then lines[#lines + 1] = '  "resend": ' .. encode(resend) end
     lines[#lines + 1] = '  "request": ' .. encode(record.request)
     return "{\n" .. table.concat(lines, ",\n") .. "\n}\n"
@@ -246,6 +246,7 @@ local function parse(bytes)
     if type(said.base_url) ~= "string" then return nil, "base_url is missing" end
     if type(said.submitted) ~= "string" then return nil, "submitted is missing" end
     if said.price ~= nil and type(said.price) ~= "number" then return nil, "price is not a number" end
+    if said.price and not (said.price >= 0 and said.price < math.huge) then said.price = nil end
     -- Earlier versions wrote a response as JSON, not as a string that holds it.
     if type(said.answer) == "table" then said.answer = encode(said.answer) end
     if type(said.answer) ~= "string" then said.answer = nil end
@@ -336,9 +337,12 @@ local function take(search, name, owner)
     end
     local is_finished = read_response(self, said) ~= nil
     local resend = not is_finished and find_resend(search, said) or nil
+    local is_composed, record_text = false, nil
+    if resend then is_composed, record_text = pcall(compose, said.base_url, said, resend) end
+    resend = is_composed and resend or nil -- a damaged request cannot be written again
     local list = said.task_id == "" and not is_finished and not resend and search.unknown or search.found
     list[#list + 1] = keep(self, name, {
-        resend = resend, text = resend and compose(said.base_url, said, resend),
+        resend = resend, text = resend and record_text,
         id = said.task_id ~= "" and said.task_id or nil, poll_url = said.poll_url, is_finished = is_finished,
         request = said.request, submitted = said.submitted, price = said.price,
     })
