@@ -61,7 +61,7 @@ describe("there is no leak in", function()
         file:write(emu.url)
         file:close()
         os.rename(dir .. "/url.new", dir .. "/url")
-        for _ = 1, 6000 do
+        for _ = 1, require "support.bound"(6000) do
             local here = io.open(dir .. "/url")
             if not here then break end
             here:close()

@@ -51,9 +51,8 @@ local function teach(kind)
     for _ = 1, 20 do
         local began = core.now()
         jobs.join(jobs.poll(profile(), { url = emu.url .. "/task", submission = emu.url .. "/open", durations = kind }))
-        if core.now() - began < 0.1 then return end
+        if core.now() - began < bound(0.1) then return end
     end
-    error "no task ended at once"
 end
 
 local function count_requests(path)
@@ -563,13 +562,9 @@ describe("the record of a submission", function()
             assert.equal('["",null,"{id}"]', service.read(path))
             os.remove(path)
         end
-        -- A longer time if a busy machine did not send the request in the shorter one.
-        local ended
-        for _, seconds in ipairs { 0.3, 3, 15 } do
-            ended = jobs.join(open({ hang = true }, { deadline = seconds }))
-            if ended.sent then break end
-        end
-        assert.is_true(ended.sent)
+        assert.is_true(service.with_enough_time(0.3, function(seconds)
+            return jobs.join(open({ hang = true }, { deadline = seconds })).sent
+        end))
         assert.equal('["",null,"{id}"]', service.read(path))
     end)
     -- A program that exits while its submission is in flight; luasocket provides a server that accepts no connection.

@@ -208,7 +208,7 @@ describe("many jobs", function()
             place[i], place[j] = place[j], place[i]
         end
         -- The distance between two groups is more than the time in which the engine takes all commands.
-        for _, distance in ipairs { 0.02, 0.1, 0.5, false } do
+        for _, distance in ipairs { bound(0.02), bound(0.1), bound(0.5), false } do
             assert.is_truthy(distance, "the machine is too busy")
             ids = {}
             jobs.order()
