@@ -172,6 +172,38 @@ describe("there is no leak in", function()
             })
         end)
     end)
+    it("submissions with images", function()
+        service.write(dir .. "/image", ("i"):rep(20000))
+        of_jobs(function(i)
+            return jobs.poll(p, {
+                url = url .. "/done/{id}", submission = url .. (i % 3 == 0 and "/refused" or "/open"), body = "<",
+                images = {
+                    { bytes = ("b"):rep(2000), limit = 2000, after = "," },
+                    { path = dir .. (i % 5 == 0 and "/none" or "/image"), limit = 20000, after = ">" },
+                },
+            })
+        end, 3 * NOISE)
+    end)
+    it("accepted submissions, whose images are released before the task ends", function()
+        local slow = core.profile {
+            poll_interval = 60, response = core.response_schema { task_id = { "id" }, status = { "status" } },
+        }
+        local ids, before = {}, heap()
+        for i = 1, 10 do
+            ids[i] = jobs.poll(slow, {
+                url = url .. "/running", submission = url .. "/open", body = "<",
+                images = { { bytes = ("b"):rep(2 ^ 20), limit = 2 ^ 20, after = ">" } },
+            })
+        end
+        jobs.wait_until(function()
+            local accepted = 0
+            for _, id in ipairs(ids) do accepted = accepted + #jobs.events(id, "accepted") end
+            return accepted == 10
+        end)
+        local grown = heap() - before
+        jobs.cancel_all(ids)
+        assert.is_true(grown < 2 ^ 20, grown .. " bytes")
+    end)
     it("submissions whose record cannot be written", function()
         of_jobs(function()
             return jobs.poll(p, {
