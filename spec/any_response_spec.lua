@@ -103,8 +103,8 @@ describe("with random responses,", function()
             assert(is_printable(tostring(task)), where)
             if result then assert(result.raw == nil or type(result.raw) == "table", where) end
             if task.id then
-                check(client:status(task.id, { timeout = 0.3 }),
-                    select(2, client:status(task.id, { timeout = 0.3 })), where)
+                local status, trouble = client:status(task.id, { timeout = 0.3 })
+                check(status, trouble, where)
             end
         end,
         function(emu, spool, where)

@@ -204,7 +204,8 @@ describe("the body of a submission with images", function()
             for _ = 1, %d do assert(run().verdict == "succeeded") end
             plan("fail", "read", %d, "fox")
             local event = run()
-            print(("%%s %%s %%s %%s: %%s"):format(event.failure, event.error, event.acceptance, event.sent, event.message))
+            print(("%%s %%s %%s %%s: %%s"):format(event.failure, event.error, event.acceptance, tostring(event.sent),
+                event.message))
         ]]):format(idempotency and "'Idempotency-Key: 1'" or "nil", jobs_before, n), emu, dir)
         assert.equal(0, code, printed)
         return (printed:gsub("\n$", ""))
