@@ -585,6 +585,12 @@ describe("in this process,", function()
             assert.same({ 0, "", "No unfinished tasks in DIR/state/flux2/spool.\n" },
                 { run("recover", "--discard-unknown", "-o", "DIR/r") })
             assert.equal(0, left())
+            service.write(dir .. "/state/flux2/spool/task-00ab-0008.json", '{"task_id":"x","request":{},"price":1,' ..
+                '"submitted":"2026-01-31T12:00:00Z","base_url":"https://other.example"}')
+            code, _, err = run("recover", "-o", "DIR/r")
+            assert.same({ 0, "1 record is of other services (https://other.example); to download the images, use " ..
+                "their FLUX2_PROVIDER and base URL\n" }, { code, err })
+            os.remove(dir .. "/state/flux2/spool/task-00ab-0008.json")
             service.write(dir .. "/state/flux2/spool/task-00ab-0009.json", "{")
             code, _, err = run("recover", "-o", "DIR/r")
             assert.equal(0, code)

@@ -185,6 +185,21 @@ describe("the spool", function()
             end
         end)
 
+        it("the service, so that a client of another one counts the record", function()
+            emu:set { duration = 60 }
+            local task = assert(client:submit "a fox")
+            service.pump_until(function() return task.id end)
+            os.execute("mkdir '" .. dir .. "/copy'")
+            service.write(dir .. "/copy/task-00000000000000aa-0001.json", service.read(dir .. "/" .. names()[1]))
+            local other = service.client(emu, { spool = dir .. "/copy", base_url = emu.url .. "/elsewhere" })
+            local results = { other:recover() }
+            assert.same({ {}, {}, {}, { [emu.url] = 1 } }, results)
+            results = { service.client(emu, { spool = dir .. "/copy" }):recover() }
+            assert.same({ 1, {} }, { #results[1], results[4] })
+            service.remove(dir .. "/copy")
+            task:cancel():discard()
+        end)
+
         it("any price", function()
             for _, price in ipairs { 0, 0.1, 1e-300, 2 ^ 53, 1e300 } do
                 local task = assert(client:submit("a fox", { price = price }))

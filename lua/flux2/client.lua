@@ -330,6 +330,8 @@ end
 ---  a spool, "io" for one that cannot be read
 ---@return { path: string, reason: string }[]? damaged records that cannot be read: each may be of a paid image. Check
 ---  them before submitting again; they are returned until the file `path` is removed
+---@return table<string, integer>? others the number of records of other services, by their base URL: a client with that
+---  base URL returns them
 -- Example: `for _, task in ipairs(assert(client:recover())) do task:wait().images[1]:save(task.id .. ".png") end`
 function Client:recover(opts)
     validate.receiver(self, Client, "client:recover")
@@ -338,11 +340,11 @@ function Client:recover(opts)
     if not spool then
         return nil, errors.new("invalid_request", "this client has no spool: give flux2.new { spool = directory }")
     end
-    local found, unknown, damaged = spool:recover(self._config)
+    local found, unknown, damaged, others = spool:recover(self._config)
     if not found then return nil, unknown end
     local tasks = {}
     for i, record in ipairs(found) do tasks[i] = Task.recovered(self._config, record, opts.timeout) end
-    return tasks, unknown, damaged
+    return tasks, unknown, damaged, others
 end
 
 return Client

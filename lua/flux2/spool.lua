@@ -330,7 +330,10 @@ local function take(search, name, owner)
     if not bytes then return trouble and report(search, path, trouble) end
     local said, reason = parse(bytes)
     if not said then return put_aside(search, path, reason) end
-    if said.base_url ~= search.config.base_url then return end
+    if said.base_url ~= search.config.base_url then
+        search.others[said.base_url] = (search.others[said.base_url] or 0) + 1
+        return
+    end
     if owner ~= self.owner then
         name = next_name(self)
         if not rename(search, path, path_of(self, name)) then return end
@@ -378,6 +381,7 @@ end
 ---  `resend`; oldest first
 ---@return flux2.Record[]|flux2.Error unknown perhaps accepted, without `id`; or, after nil, kind "io"
 ---@return { path: string, reason: string }[]? damaged unreadable records: each may be of a paid image
+---@return table<string, integer>? others the number of records of other services, by their base URL
 function Spool:recover(config)
     local owner, err = own(self)
     if not owner then return nil, err end
@@ -385,7 +389,7 @@ function Spool:recover(config)
     if not names then return nil, io_error(self, reason) end
     local search = {
         spool = self, config = config, names = {}, dead = {}, locks = {}, found = {}, unknown = {}, damaged = {},
-        doubtful = {}, -- records with a replacement that cannot be used now
+        others = {}, doubtful = {}, -- records with a replacement that cannot be used now
     }
     for _, name in ipairs(names) do
         local target, of = name:match(PART)
@@ -405,7 +409,7 @@ function Spool:recover(config)
     release(search)
     table.sort(search.found, by_time)
     table.sort(search.unknown, by_time)
-    return search.found, search.unknown, search.damaged
+    return search.found, search.unknown, search.damaged, search.others
 end
 
 return spool

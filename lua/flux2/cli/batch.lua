@@ -14,6 +14,7 @@ local plan = require "flux2.cli.plan"
 local batch_runner = require "flux2.cli.batch_runner"
 local progress = require "flux2.cli.progress"
 local prompts = require "flux2.cli.prompts"
+local recover = require "flux2.cli.recover"
 local session = require "flux2.cli.session"
 local settings = require "flux2.cli.settings"
 local shell = require "flux2.cli.shell"
@@ -132,9 +133,12 @@ end
 local function find_records(args, known)
     local finder, err = session.client(args, { spool = args.out .. "/.flux2-spool" })
     if not finder then return nil, err end
-    local tasks, unknown, damaged = finder:recover()
+    local tasks, unknown, damaged, others = finder:recover()
     if not tasks then return nil, unknown end
-    return { tasks = tasks, unknown = unknown, damaged = damaged, spent = spent_before(known, tasks, unknown) }
+    return {
+        tasks = tasks, unknown = unknown, damaged = damaged, others = others,
+        spent = spent_before(known, tasks, unknown),
+    }
 end
 
 local function client_for(args, found)
@@ -166,6 +170,7 @@ local function print_plan(run, found)
         out:warn(("A record cannot be read; it may belong to any of these images: %s (%s)"):format(
             text.clean(item.path, 300), item.reason))
     end
+    recover.list_others(out, found.others)
     if #found.damaged > 0 and #p.unknown > 0 then
         out:warn(("To remove it: flux2 recover --spool %s --discard-unknown"):format(
             shell.quote(run.directory .. "/.flux2-spool")))

@@ -12,6 +12,7 @@ local progress = require "flux2.cli.progress"
 local result_json = require "flux2.cli.result_json"
 local session = require "flux2.cli.session"
 local shell = require "flux2.cli.shell"
+local tables = require "flux2.tables"
 local terminal = require "flux2.cli.terminal"
 local text = require "flux2.text"
 local values = require "flux2.cli.values"
@@ -66,6 +67,17 @@ local function list_damaged(out, damaged)
         out:warn(("A record cannot be read; it may belong to a paid image: %s (%s)"):format(text.clean(item.path, 300),
             item.reason))
     end
+end
+
+--- Prints how many records belong to other services, in one line.
+---@param out flux2.Terminal
+---@param others table<string, integer> by base URL
+function recover.list_others(out, others)
+    local names, count = tables.names(others), 0
+    for _, base_url in ipairs(names) do count = count + others[base_url] end
+    if count == 0 then return end
+    out:warn(("%s of other services (%s); to download the images, use their FLUX2_PROVIDER and base URL"):format(
+        progress.count(count, "record is", "records are"), text.clean(table.concat(names, ", "), 200)))
 end
 
 -- Discarding ----------------------------------------------------------------------------------------------------------
@@ -152,10 +164,11 @@ local function prepare(args, out)
     local client
     client, err = session.client(args, { spool = spool })
     if not client then return nil, err end
-    local tasks, unknown, damaged = client:recover()
+    local tasks, unknown, damaged, others = client:recover()
     if not tasks then return nil, unknown end
     return {
-        terminal = out, spool = spool, target = target, tasks = tasks, unknown = unknown, damaged = damaged,
+        terminal = out, spool = spool, target = target,
+        tasks = tasks, unknown = unknown, damaged = damaged, others = others,
         finished = 0, failed = 0, running = 0, failures = {},
     }
 end
@@ -169,6 +182,7 @@ function recover.run(args, out)
         run.unknown, run.damaged = {}, {}
     end
     list_damaged(out, run.damaged)
+    recover.list_others(out, run.others)
     if #args.discard > 0 then
         err = discard(run, args.discard)
         return err and error_output.print(out, err) or exit.OK
@@ -180,7 +194,7 @@ function recover.run(args, out)
         local status = fetch_all(run)
         if status then return status end
     end
-    if #run.tasks + #run.unknown + #run.damaged == 0 then
+    if #run.tasks + #run.unknown + #run.damaged == 0 and next(run.others) == nil then
         out:say("No unfinished tasks in " .. text.clean(run.spool, 300) .. ".")
     end
     list_unknown(out, run.unknown)
