@@ -241,6 +241,21 @@ describe("Neovim", function()
         }, report.links)
     end)
 
+    it("creates the folder of the images, and reports one that cannot be created", function()
+        local report = nvim [[
+            setup(0.02, { dir = folder .. "/new/images" })
+            vim.cmd "Flux2 a fox"
+            when(function() return lines()[1] ~= "" end, function()
+                local path = lines()[1]
+                setup(0.02, { dir = path .. "/below a file" })
+                vim.cmd "Flux2 a fox"
+                when(function() return #notified > 0 end, leave)
+            end)
+        ]]
+        assert.same({ folder .. "/new/images/a-fox.png" }, report.lines)
+        assert.matches("^Flux2: io: cannot write [^\n]*: Not a directory$", report.notified[1][1])
+    end)
+
     it("calls the user's function at the end", function()
         local report = nvim [[
             setup(0.1, { request = { aspect_ratio = "16:9" }, done = function(path, prompt)

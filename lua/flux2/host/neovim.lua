@@ -19,7 +19,7 @@ local M = {}
 ---@field client? flux2.Options options of flux2.new
 ---@field emulator? boolean|flux2.EmulatorSettings true, or settings: uses an emulator instead of the service
 ---@field request? table type, resolution, aspect_ratio and input_urls of every request
----@field dir? string folder of the images, at the time of the command; default "."
+---@field dir? string folder of the images, at the time of the command; created if missing; default "."
 ---@field done? "insert"|"open"|fun(path: string, prompt: string) what happens with an image; default "insert"
 ---@field text? fun(path: string, prompt: string, buffer: integer): string returns the text to insert
 
@@ -91,9 +91,10 @@ end
 
 -- Insertion of the image ------------------------------------------------------------------------------------------
 
---- Returns an unused path: a-red-fox.png, a-red-fox-2.png
+--- Returns an unused path in the folder, which is created if necessary: a-red-fox.png, a-red-fox-2.png
 local function new_path(prompt)
     local dir = vim.fn.fnamemodify(vim.fn.expand(options.dir), ":p"):gsub("/+$", "")
+    pcall(vim.fn.mkdir, dir, "p") -- if that fails, so does saving, with the reason
     local name = prompt:lower():gsub("[^%w]+", "-"):sub(1, 40):gsub("^%-+", ""):gsub("%-+$", "")
     if name == "" then name = "flux2" end
     local path, n = ("%s/%s.png"):format(dir, name), 1
