@@ -87,13 +87,17 @@ void flux2_connection_expire(struct flux2_connection_list *list, enum flux2_conn
             end(c);
 }
 
-size_t flux2_connection_count_of(const struct flux2_connection_list *list, const char *address)
+bool flux2_connection_is_allowed(const struct flux2_connection_list *list, const char *address, size_t most,
+                                 const char *const *exempt)
 {
     size_t n = 0;
     const struct flux2_connection *c;
+    for (; exempt && *exempt; exempt++)
+        if (!strcmp(*exempt, address))
+            return true;
     for (c = list->first; c; c = c->next)
         n += !strcmp(c->address, address);
-    return n;
+    return most == 0 || n < most;
 }
 
 size_t flux2_connection_count_in(const struct flux2_connection_list *list, enum flux2_connection_state state)

@@ -42,8 +42,11 @@ void flux2_connection_use(struct flux2_connection_list *list, struct flux2_conne
                           enum flux2_connection_state state);
 /* Shuts down the connections that have been in STATE for more than SECONDS. */
 void flux2_connection_expire(struct flux2_connection_list *list, enum flux2_connection_state state, double seconds);
-/* Return how many connections ADDRESS has, and how many are in STATE. */
-size_t flux2_connection_count_of(const struct flux2_connection_list *list, const char *address);
+/* Returns whether ADDRESS may have one more connection: it has less than MOST (0: no limit), or is one of EXEMPT, which
+ * ends with NULL (NULL: none). */
+bool flux2_connection_is_allowed(const struct flux2_connection_list *list, const char *address, size_t most,
+                                 const char *const *exempt);
+/* Returns how many are in STATE. */
 size_t flux2_connection_count_in(const struct flux2_connection_list *list, enum flux2_connection_state state);
 
 #endif

@@ -66,27 +66,17 @@ struct flux2_request_server {
 
 /* --- connections; on the server's thread ----------------------------------------------------------- */
 
-static bool is_exempt(const struct flux2_request_server *s, const char *address)
-{
-    const char *const *e;
-    for (e = s->config.exempt; e && *e; e++)
-        if (!strcmp(*e, address))
-            return true;
-    return false;
-}
-
 static enum MHD_Result on_accept(void *cls, const struct sockaddr *peer, socklen_t size)
 {
     struct flux2_request_server *s = cls;
     char address[FLUX2_ADDRESS_SIZE];
     (void)size;
     flux2_socket_address(peer, address);
-    if (!s->config.max_per_address || is_exempt(s, address))
-        return MHD_YES;
     flux2_mutex_lock(&s->lock);
-    size_t n = flux2_connection_count_of(&s->connections, address);
+    bool is_allowed = flux2_connection_is_allowed(&s->connections, address, s->config.max_per_address,
+                                                  s->config.exempt);
     flux2_mutex_unlock(&s->lock);
-    return n < s->config.max_per_address ? MHD_YES : MHD_NO;
+    return is_allowed ? MHD_YES : MHD_NO;
 }
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
@@ -130,7 +120,6 @@ static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *
     return p;
 }
 
-/* Frees the body. */
 static void drop_body(struct pending *p)
 {
     flux2_bytes_free(&p->body);
@@ -191,8 +180,7 @@ static bool sends_short_body(const struct pending *p, unsigned long long length)
            (length > 0 && length <= p->limit + DISCARDED_BYTES);
 }
 
-/* Returns how large the body of a request for TARGET may be. */
-static size_t limit_of(const struct flux2_request_server_config *c, const char *target)
+static size_t body_limit(const struct flux2_request_server_config *c, const char *target)
 {
     size_t size = strcspn(target, "?");
     bool is_large = c->large_target && size == strlen(c->large_target) && !memcmp(target, c->large_target, size);
@@ -205,7 +193,7 @@ static enum MHD_Result read_head(struct pending *p, const char *method)
     const char *text = MHD_lookup_connection_value(p->connection, MHD_HEADER_KIND, "Content-Length");
     unsigned long long length = text ? strtoull(text, NULL, 10) : 0;
     p->has_head = true;
-    p->limit = limit_of(c, p->uri);
+    p->limit = body_limit(c, p->uri);
     snprintf(p->method, sizeof p->method, "%s", method);
     flux2_server_copy_headers(p->connection, &p->headers);
     if (c->check)

@@ -47,6 +47,20 @@ function text.length(s)
     return count
 end
 
+--- Removes white space at both ends.
+---@param s string
+---@return string
+function text.trim(s)
+    return (gsub(gsub(s, "^%s+", ""), "%s+$", ""))
+end
+
+--- Removes the byte order mark that some editors write at the start of a file.
+---@param s string
+---@return string
+function text.without_bom(s)
+    return (gsub(s, "^\239\187\191", ""))
+end
+
 --- Cuts to at most `limit` bytes, never inside a code point of valid UTF-8.
 ---@param s string
 ---@param limit integer bytes

@@ -71,7 +71,7 @@ function config_file.read(path)
         return nil, errors.new("io", message, { advice = "Correct the file, or remove it." })
     end
     local list = {}
-    local chunk, mistake = compile(source:gsub("^\239\187\191", ""), recorder(list))
+    local chunk, mistake = compile(text.without_bom(source), recorder(list))
     if not chunk then return invalid(path, mistake) end
     local ran, result = pcall(chunk)
     if not ran then return invalid(path, result) end

@@ -15,7 +15,7 @@ local list_formats = {}
 
 --- Removes a BOM and converts line ends to "\n".
 local function normalize(bytes)
-    return (bytes:gsub("^\239\187\191", ""):gsub("\r\n?", "\n"))
+    return (text.without_bom(bytes):gsub("\r\n?", "\n"))
 end
 
 --- Returns a row for each line for which `read` returns something.
@@ -31,7 +31,7 @@ end
 
 local function from_text(line)
     if line:find "^%s*$" or line:find "^#" then return nil end
-    return { prompt = (line:gsub("^%s+", ""):gsub("%s+$", "")) }
+    return { prompt = text.trim(line) }
 end
 
 --- Converts an item of a JSON list: a string or an object.
@@ -149,7 +149,7 @@ end
 local function read_header(cells, fields)
     local names, seen = {}, {}
     for i, cell in ipairs(cells) do
-        names[i] = cell:gsub("^%s+", ""):gsub("%s+$", ""):lower()
+        names[i] = text.trim(cell):lower()
         if seen[names[i]] then return nil, "the first row names the column " .. text.show(names[i]) .. " twice" end
         seen[names[i]] = true
     end

@@ -164,7 +164,7 @@ local function read(self)
     local bytes, reason, why = core.read_file(self.path, MAX_BYTES)
     if not bytes and why == "missing" then return true end
     if not bytes then return nil, io_error(self.path, reason) end
-    for number, value, _, line in jsonl.lines((bytes:gsub("^\239\187\191", ""))) do
+    for number, value, _, line in jsonl.lines(text.without_bom(bytes)) do
         if is_line(value) then
             inherit(self, value)
             take(self, value)

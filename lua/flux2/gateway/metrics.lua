@@ -1,5 +1,7 @@
 --- The figures of a gateway, in Prometheus' text format.
 
+local tables = require "flux2.tables"
+
 local metrics = {}
 
 ---@class flux2.gateway.Metrics
@@ -23,13 +25,6 @@ function Metrics:count(route, status, seconds)
     self.seconds = self.seconds + seconds
 end
 
-local function sorted(map)
-    local names = {}
-    for name in pairs(map) do names[#names + 1] = name end
-    table.sort(names)
-    return names
-end
-
 --- Writes all figures.
 ---@param now table<string, any> tasks by state, credits, connections, waiting
 ---@return string
@@ -41,7 +36,7 @@ function Metrics:text(now)
         lines[#lines + 1] = ("flux2_gateway_%s%s %.10g"):format(name, labels and "{" .. labels .. "}" or "", n)
     end
     add("requests_total", "counter", "HTTP requests by route and status.")
-    for _, key in ipairs(sorted(self.requests)) do value("requests_total", key, self.requests[key]) end
+    for _, key in ipairs(tables.names(self.requests)) do value("requests_total", key, self.requests[key]) end
     add("request_seconds_total", "counter", "Seconds for which requests were handled, long polls included.")
     value("request_seconds_total", nil, self.seconds)
     add("tasks", "gauge", "Tasks in the ledger by state.")

@@ -40,9 +40,9 @@ local function wake_all(self, list, woken)
     end
 end
 
-local function keys(set)
+local function keys(map)
     local list = {}
-    for waiter in pairs(set) do list[#list + 1] = waiter end
+    for key in pairs(map) do list[#list + 1] = key end
     return list
 end
 
@@ -67,10 +67,6 @@ function Waiters:release() wake_all(self, keys(self.all), false) end
 
 --- The tasks that somebody waits for.
 ---@return string[] ids
-function Waiters:tasks()
-    local ids = {}
-    for id in pairs(self.by_task) do ids[#ids + 1] = id end
-    return ids
-end
+function Waiters:tasks() return keys(self.by_task) end
 
 return waiters
