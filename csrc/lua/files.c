@@ -6,6 +6,7 @@
 
 #include "lua/binding.h"
 #include "lua/buffer.h"
+#include "platform/directory.h"
 #include "platform/file.h"
 #include "platform/lock.h"
 #include "platform/process.h"

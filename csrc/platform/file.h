@@ -1,4 +1,4 @@
-/* file.h - files that appear whole or not at all, and directories. Any thread may call these functions; a struct
+/* file.h - files that appear whole or not at all, and other files. Any thread may call these functions; a struct
  * belongs to its caller and is used by one thread at a time. */
 #ifndef FLUX2_PLATFORM_FILE_H
 #define FLUX2_PLATFORM_FILE_H
@@ -63,7 +63,8 @@ int flux2_file_head(const char *path, char *head, size_t room, size_t *got, uint
 int flux2_file_open_regular(const char *path, intptr_t *handle, uint64_t *size);
 /* Reads SIZE bytes at the offset AT of an open file. Returns 0, an errno value or FLUX2_FILE_SHORT. */
 int flux2_file_read_at(intptr_t handle, uint64_t at, void *data, size_t size);
-void flux2_file_close(intptr_t handle);
+/* Closes it. Returns 0 or an errno value, by which NFS and quotas report a lost write. */
+int flux2_file_close(intptr_t handle);
 /* Makes COUNT files and directories survive a power failure, with all that was written to them before. One call for
  * many paths waits for the disk about as long as a call for one of them. Returns 0 or an errno value; then each of them
  * may be damaged. Not on Windows. */
@@ -86,12 +87,19 @@ bool flux2_file_is_readable(const char *path);
  * the same values as flux2_file_open. */
 int flux2_file_try(const char *target);
 
-/* Creates the directory PATH with MODE, reduced by the umask, unless it exists. Returns 0 or an errno value. */
-int flux2_directory_create(const char *path, unsigned mode);
-/* Returns the absolute path of a directory, which the caller frees; NULL on failure, with errno set. */
-char *flux2_directory_resolve(const char *path);
-/* Sets *NAMES to the names in a directory except "." and "..", each terminated by a NUL, and *SIZE to their total size.
- * The caller frees *NAMES, also on failure; it is NULL for an empty directory. Returns 0 or an errno value. */
-int flux2_directory_list(const char *path, char **names, size_t *size);
+/* --- between file.c and the file of the system ---------------------------------------------------- */
+
+enum { FLUX2_FILE_MAX_SHOWN = 200 };
+/* Returns how many bytes of NAME, at most FLUX2_FILE_MAX_SHOWN, a temporary name contains: a name is at most 255 bytes,
+ * which the temporary name must not exceed either. A UTF-8 character is not cut. */
+int flux2_file_shown_size(const char *name);
+/* Frees what FILE owns. */
+void flux2_file_reset(struct flux2_file *file);
+/* Closes an open file. Returns RC, or if that is 0 the result of flux2_file_close. */
+int flux2_file_close_after(intptr_t handle, int rc);
+/* The next two return 0 or an errno value. */
+int flux2_file_seek(intptr_t handle, uint64_t at);
+/* Reads at most CAPACITY bytes and sets *SIZE to their number. */
+int flux2_file_read_up_to(intptr_t handle, char *data, size_t capacity, size_t *size);
 
 #endif

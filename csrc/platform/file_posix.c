@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "platform/file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -28,7 +27,6 @@ static int sync_to_medium(int fd)
 
 #define NAME_TRIES 16
 #define MAX_LINKS 40
-#define MAX_SHOWN 200 /* bytes of the target's name in the name of its temporary file */
 #define TRY_LASTS 1.0 /* seconds for which flux2_file_try reuses its last result */
 
 const char *flux2_file_reason(int rc)
@@ -119,18 +117,6 @@ static int examine(const char *target, bool *exists, struct stat *st)
 
 /* --- writing -------------------------------------------------------------------------------------- */
 
-/* Returns how many bytes of NAME the temporary name contains: a name is at most 255 bytes, which the temporary name
- * must not exceed either. A UTF-8 character is not cut. */
-static int shown_size(const char *name)
-{
-    size_t n = strnlen(name, MAX_SHOWN + 1);
-    if (n <= MAX_SHOWN)
-        return (int)n;
-    for (n = MAX_SHOWN; n > MAX_SHOWN - 3 && ((unsigned char)name[n] & 0xc0) == 0x80; n--)
-        ;
-    return (int)n;
-}
-
 /* Returns "dir/.name.0123456789abcdef.part", so that users recognize leftover files. If DIRECTORY is NULL the file is
  * beside TARGET. */
 static char *temporary_name(const char *directory, const char *target)
@@ -138,11 +124,11 @@ static char *temporary_name(const char *directory, const char *target)
     const char *slash = strrchr(target, '/');
     const char *name = slash ? slash + 1 : target;
     int dir = directory ? (int)strlen(directory) : (int)(name - target);
-    size_t size = (size_t)dir + MAX_SHOWN + 32;
+    size_t size = (size_t)dir + FLUX2_FILE_MAX_SHOWN + 32;
     char *out = malloc(size);
     if (out)
-        snprintf(out, size, "%.*s.%.*s.%016llx.part", dir, directory ? directory : target, shown_size(name), name,
-                 (unsigned long long)flux2_random_seed());
+        snprintf(out, size, "%.*s.%.*s.%016llx.part", dir, directory ? directory : target, flux2_file_shown_size(name),
+                 name, (unsigned long long)flux2_random_seed());
     return out;
 }
 
@@ -212,12 +198,6 @@ int flux2_file_open(struct flux2_file *file, const char *target, enum flux2_file
     return rc;
 }
 
-/* Closes FD. Returns RC, or the error of close(), by which NFS and quotas report a lost write. */
-static int close_after(int fd, int rc)
-{
-    return close(fd) != 0 && rc == 0 ? errno : rc;
-}
-
 static int write_all(int fd, const char *data, size_t size)
 {
     while (size > 0) {
@@ -237,26 +217,14 @@ int flux2_file_write(struct flux2_file *file, const void *data, size_t size)
     return write_all((int)file->handle, data, size);
 }
 
-static int seek(intptr_t handle, uint64_t at)
+int flux2_file_close(intptr_t handle)
+{
+    return close((int)handle) == 0 ? 0 : errno;
+}
+
+int flux2_file_seek(intptr_t handle, uint64_t at)
 {
     return lseek((int)handle, (off_t)at, SEEK_SET) < 0 ? errno : 0;
-}
-
-int flux2_file_write_at(struct flux2_file *file, uint64_t at, const void *data, size_t size)
-{
-    int rc = seek(file->handle, at);
-    return rc ? rc : flux2_file_write(file, data, size);
-}
-
-int flux2_file_reserve(struct flux2_file *file, size_t room)
-{
-    static const char blanks[1024];
-    int rc = 0;
-    for (; rc == 0 && room > 0; room -= room < sizeof blanks ? room : sizeof blanks)
-        rc = flux2_file_write(file, blanks, room < sizeof blanks ? room : sizeof blanks);
-    rc = close_after((int)file->handle, rc);
-    file->handle = -1;
-    return rc;
 }
 
 int flux2_file_refill(struct flux2_file *file, const void *data, size_t size)
@@ -363,7 +331,7 @@ static int write_over(struct flux2_file *file, bool durable)
     if (rc == 0 && durable && fsync(out) != 0)
         rc = errno;
     if (out >= 0)
-        rc = close_after(out, rc);
+        rc = flux2_file_close_after(out, rc);
     close(in);
     if (rc == 0)
         unlink(file->temporary);
@@ -385,32 +353,15 @@ static int put_in_place(struct flux2_file *file, bool durable)
     return errno == EBUSY || errno == EXDEV ? write_over(file, durable) : errno;
 }
 
-static void reset(struct flux2_file *file)
-{
-    free(file->temporary);
-    free(file->target);
-    *file = (struct flux2_file){.handle = -1};
-}
-
 int flux2_file_commit(struct flux2_file *file, bool durable)
 {
     int rc = durable && fsync((int)file->handle) != 0 ? errno : 0;
-    rc = close_after((int)file->handle, rc);
+    rc = flux2_file_close_after(file->handle, rc);
     rc = rc ? rc : put_in_place(file, durable);
     if (rc != 0)
         unlink(file->temporary);
-    reset(file);
+    flux2_file_reset(file);
     return rc;
-}
-
-void flux2_file_discard(struct flux2_file *file)
-{
-    if (!file->temporary)
-        return;
-    if (file->handle >= 0)
-        close((int)file->handle);
-    unlink(file->temporary);
-    reset(file);
 }
 
 /* --- other files ---------------------------------------------------------------------------------- */
@@ -422,12 +373,11 @@ static int check_regular(int fd, struct stat *st)
     return S_ISREG(st->st_mode) ? 0 : FLUX2_FILE_SPECIAL;
 }
 
-/* Reads at most CAPACITY bytes and sets *SIZE to their number. */
-static int read_all(int fd, char *data, size_t capacity, size_t *size)
+int flux2_file_read_up_to(intptr_t handle, char *data, size_t capacity, size_t *size)
 {
     *size = 0;
     while (*size < capacity) {
-        ssize_t n = read(fd, data + *size, capacity - *size);
+        ssize_t n = read((int)handle, data + *size, capacity - *size);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
@@ -435,14 +385,6 @@ static int read_all(int fd, char *data, size_t capacity, size_t *size)
         *size += (size_t)n;
     }
     return 0;
-}
-
-int flux2_file_read_at(intptr_t handle, uint64_t at, void *data, size_t size)
-{
-    size_t got = 0;
-    int rc = seek(handle, at);
-    rc = rc ? rc : read_all((int)handle, data, size, &got);
-    return rc == 0 && got < size ? FLUX2_FILE_SHORT : rc;
 }
 
 int flux2_file_open_regular(const char *path, intptr_t *handle, uint64_t *size)
@@ -455,41 +397,6 @@ int flux2_file_open_regular(const char *path, intptr_t *handle, uint64_t *size)
     *handle = rc == 0 ? fd : -1;
     *size = rc == 0 ? (uint64_t)st.st_size : 0;
     return rc;
-}
-
-int flux2_file_head(const char *path, char *head, size_t room, size_t *got, uint64_t *size)
-{
-    intptr_t handle;
-    int rc = flux2_file_open_regular(path, &handle, size);
-    *got = 0;
-    if (rc != 0)
-        return rc;
-    rc = read_all((int)handle, head, room, got);
-    close((int)handle);
-    return rc;
-}
-
-int flux2_file_read(const char *path, size_t limit, char **data, size_t *size)
-{
-    intptr_t handle;
-    uint64_t length;
-    *data = NULL;
-    *size = 0;
-    int rc = flux2_file_open_regular(path, &handle, &length);
-    if (rc != 0)
-        return rc;
-    *data = length <= limit ? malloc((size_t)length + 1) : NULL;
-    if (*data)
-        rc = read_all((int)handle, *data, (size_t)length, size);
-    else
-        rc = length <= limit ? ENOMEM : EFBIG;
-    close((int)handle);
-    return rc;
-}
-
-void flux2_file_close(intptr_t handle)
-{
-    close((int)handle);
 }
 
 int flux2_file_make_private(const char *path)
@@ -508,7 +415,7 @@ int flux2_file_make_private(const char *path)
 int flux2_file_append(const char *path, const void *data, size_t size)
 {
     int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    return fd < 0 ? errno : close_after(fd, write_all(fd, data, size));
+    return fd < 0 ? errno : flux2_file_close_after(fd, write_all(fd, data, size));
 }
 
 int flux2_file_rename(const char *from, const char *to)
@@ -563,59 +470,5 @@ int flux2_file_try(const char *target)
     int rc = resolve(target, &resolved);
     rc = rc ? rc : try_resolved(resolved);
     free(resolved);
-    return rc;
-}
-
-/* --- directories -------------------------------------------------------------------------------- */
-
-int flux2_directory_create(const char *path, unsigned mode)
-{
-    struct stat st;
-    if (mkdir(path, (mode_t)mode) == 0)
-        return 0;
-    if (errno != EEXIST)
-        return errno;
-    if (stat(path, &st) != 0)
-        return errno;
-    return S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
-}
-
-char *flux2_directory_resolve(const char *path)
-{
-    return realpath(path, NULL);
-}
-
-static bool append_name(char **names, size_t *size, size_t *capacity, const char *name)
-{
-    size_t n = strlen(name) + 1;
-    if (*capacity - *size < n) {
-        size_t more = (*capacity + n) * 2;
-        char *grown = realloc(*names, more);
-        if (!grown)
-            return false;
-        *names = grown;
-        *capacity = more;
-    }
-    memcpy(*names + *size, name, n);
-    *size += n;
-    return true;
-}
-
-int flux2_directory_list(const char *path, char **names, size_t *size)
-{
-    size_t capacity = 0;
-    struct dirent *entry;
-    DIR *dir = opendir(path);
-    *names = NULL;
-    *size = 0;
-    if (!dir)
-        return errno;
-    int rc = 0;
-    while (rc == 0 && (errno = 0, entry = readdir(dir))) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            rc = append_name(names, size, &capacity, entry->d_name) ? 0 : ENOMEM;
-    }
-    rc = rc != 0 ? rc : errno;
-    closedir(dir);
     return rc;
 }

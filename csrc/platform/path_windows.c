@@ -128,3 +128,13 @@ int flux2_windows_errno(void)
         return EIO;
     }
 }
+
+unsigned long flux2_windows_attributes(const char *path)
+{
+    wchar_t *wide = flux2_windows_path(path);
+    DWORD attributes = wide ? GetFileAttributesW(wide) : INVALID_FILE_ATTRIBUTES;
+    if (wide && attributes == INVALID_FILE_ATTRIBUTES)
+        errno = flux2_windows_errno();
+    free(wide);
+    return attributes;
+}

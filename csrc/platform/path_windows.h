@@ -12,6 +12,8 @@ wchar_t *flux2_windows_path(const char *path);
 wchar_t *flux2_windows_utf16(const char *text);
 /* UTF-16 as UTF-8, for free(); NULL without memory. */
 char *flux2_windows_utf8(const wchar_t *text);
+/* The attributes of the file PATH; INVALID_FILE_ATTRIBUTES, and errno. */
+unsigned long flux2_windows_attributes(const char *path);
 /* The errno value for GetLastError(): one that the C library has words for. */
 int flux2_windows_errno(void);
 
