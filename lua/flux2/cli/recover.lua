@@ -178,7 +178,7 @@ function recover.run(args, out)
     if not run then return error_output.print(out, err) end
     if args.discard_unknown then
         for _, record in ipairs(run.unknown) do record:discard() end
-        for _, item in ipairs(run.damaged) do os.remove(item.path) end
+        for _, item in ipairs(run.damaged) do core.remove(item.path) end
         run.unknown, run.damaged = {}, {}
     end
     list_damaged(out, run.damaged)
