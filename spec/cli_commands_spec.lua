@@ -688,9 +688,9 @@ describe("in this process,", function()
             env.FLUX2_API_KEY = nil
             local code, found = diagnose()
             assert.equal(3, code)
-            is(found.key, "wrong", "FLUX2_API_KEY is not set",
-                "export FLUX2_API_KEY=aio_... with the key of your account. To try flux2 without a key: flux2 emulator",
-                    "auth")
+            is(found.key, "wrong", "FLUX2_API_KEY is not set", (package.config:sub(1, 1) == "\\" and "set" or "export") ..
+                " FLUX2_API_KEY=aio_... with the key of your account. To try flux2 without a key: flux2 emulator",
+                "auth")
             assert.matches(" responds, %d+ ms$", found.service.found)
             env.FLUX2_API_KEY = "aio_x y"
             code, found = diagnose()

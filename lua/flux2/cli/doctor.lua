@@ -29,6 +29,7 @@ local PROVIDER = require("flux2.provider").resolve()
 local PREFIX, KEY = PROVIDER.key_prefix or "", PROVIDER.environment.api_key
 local LABEL_COLUMNS, NARROW = 19, 60
 local CURL_LEAST = { 7, 85 }
+local IS_WINDOWS = package.config:sub(1, 1) == "\\"
 
 function doctor.describe(command)
     command:flag("--offline", "Send no request to the service.")
@@ -96,6 +97,7 @@ local function check_certificates(args)
     local from, path = "libcurl's own", core.ca_file()
     if is_set(os.getenv "SSL_CERT_FILE") then from, path = "SSL_CERT_FILE", config.getenv "SSL_CERT_FILE" end
     if args.ca_file then from, path = "--ca-file", args.ca_file end
+    if not path and core.libcurl:find "Schannel" then return finding("certificates", "ok", "those of Windows") end
     if not path then
         return finding("certificates", "note", "no certificate bundle found; libcurl uses the system's",
             "If TLS fails, install ca-certificates or use --ca-file.")
@@ -137,7 +139,7 @@ end
 
 local function check_key()
     local key = os.getenv(KEY)
-    local fix = "export " .. KEY .. "=" .. PREFIX ..
+    local fix = (IS_WINDOWS and "set " or "export ") .. KEY .. "=" .. PREFIX ..
         "... with the key of your account. To try flux2 without a key: flux2 emulator"
     if not is_set(key) then return finding("key", "wrong", KEY .. " is not set", fix, "auth") end
     if key:find "[^\33-\126]" then
@@ -174,13 +176,15 @@ local function check_spool(args)
 end
 
 local function check_emulator()
-    if pcall(require, "flux2.emulator") then return finding("emulator", "ok", "built") end
+    local is_there, reason = pcall(require, "flux2.emulator")
+    if is_there then return finding("emulator", "ok", "built") end
+    if IS_WINDOWS then return finding("emulator", "note", reason) end
     return finding("emulator", "note", "not built", "Install libmicrohttpd, jansson and cairo, then build flux2 again.")
 end
 
 local function check_chafa()
     if shell.has "chafa" then return finding("chafa", "ok", "chafa shows images in the terminal") end
-    return finding("chafa", "note", "images are not shown in the terminal", "Install chafa.")
+    return finding("chafa", "note", "images are not shown in the terminal", not IS_WINDOWS and "Install chafa." or nil)
 end
 
 -- The service ---------------------------------------------------------------------------------------------------------

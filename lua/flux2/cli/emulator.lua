@@ -79,8 +79,8 @@ end
 local function start(settings)
     local there, service = pcall(require, "flux2.emulator")
     if not there then
-        return nil, errors.new("io", service:find "on Windows" and service
-            or "the emulator is not built: install libmicrohttpd, jansson and cairo, then run make", { advice = false })
+        if service:find "on Windows" then return nil, errors.new("io", service, { advice = false }) end
+        return nil, error_output.not_built("the emulator", "libmicrohttpd, jansson and cairo")
     end
     settings.dialect = settings.dialect or service.dialects[providers.default]
     local ran, started, reason = pcall(service.start, settings)

@@ -27,10 +27,23 @@ local ADVICE = {
     unknown_outcome = "Check the tasks of your account before you submit again, or you may pay twice.",
 }
 
+local IS_WINDOWS = package.config:sub(1, 1) == "\\"
+
 local FIELDS = {
     "kind", "message", "status", "code", "type", "task_id", "request_id", "attempts", "retryable", "field", "paid",
     "raw",
 }
+
+--- Returns the error for a server of flux2 that is missing.
+---@param what string
+---@param libraries string that it needs
+---@return flux2.Error
+-- Example: `error_output.not_built("the tester", "libmicrohttpd")`
+function error_output.not_built(what, libraries)
+    local how = IS_WINDOWS and " does not run on Windows: start it in WSL or on another machine"
+        or " is not built: install " .. libraries .. ", then run make"
+    return errors.new("io", what .. how, { advice = false })
+end
 
 --- Whether a word can be printed as part of a command: it is not empty and has no control characters.
 ---@param word? string

@@ -50,8 +50,7 @@ function serve.open(args)
     local directory, err = state_directory(args)
     if not directory then return nil, err end
     if not pcall(require, "flux2.gateway.core") then
-        return nil, errors.new("io", "the gateway is not built: install libmicrohttpd, then run make",
-            { advice = false })
+        return nil, error_output.not_built("the gateway", "libmicrohttpd")
     end
     local db, reason = require("flux2.gateway.place").database(directory, args.db)
     if not db then return nil, errors.new("io", "the ledger cannot be used: " .. reason) end

@@ -67,8 +67,7 @@ end
 local function start(args)
     local options = given(args)
     if not pcall(require, "flux2.tester.core") then
-        return nil, errors.new("io", "the tester is not built: install libmicrohttpd, then run make",
-            { advice = false })
+        return nil, error_output.not_built("the tester", "libmicrohttpd")
     end
     if not args.base_url and not has_key() then return start_emulator(options) end
     return require("flux2.tester").start(options)
