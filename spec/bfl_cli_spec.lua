@@ -45,7 +45,7 @@ describe("with FLUX2_PROVIDER=bfl", function()
         assert.same({ "wrong", "auth" }, { found.service.state, found.service.kind })
     end)
 
-    it("flux2 emulator speaks the dialect, and sets the variables", function()
+    it("flux2 emulator speaks the dialect, and sets the variables #emulator", function()
         local code, out, err = run({ "emulator", "--duration", "0", "--", "sh", "-c",
             'curl -s -H "x-key: $BFL_API_KEY" "$BFL_BASE_URL/v1/get_result?id=1"' }, {})
         assert.equal(0, code, err)
@@ -76,7 +76,7 @@ end)
 describe("the tester with provider = \"bfl\"", function()
     after_each(service.stop_all)
 
-    it("shows its fields and prices, and generates an image", function()
+    it("shows its fields and prices, and generates an image #emulator", function()
         local emu = service.start { dialect = "bfl" }
         local page = assert(require("flux2.tester").start {
             provider = "bfl", base_url = emu.url, api_key = emu.api_key, poll = { interval = 0.02 },

@@ -12,8 +12,20 @@ local unpack = rawget(_G, "unpack") or table.unpack
 local open = io.open
 
 local number = 0
+local DENIED, TRIES = 13, 100 -- EACCES
 
---- Opens a file, which under Wine fails now and then while the other side works in the same folder.
+--- Opens a file. That fails while it is replaced.
+function io.open(path, mode) -- luacheck: ignore 122
+    local file, reason, code
+    for _ = 1, TRIES do
+        file, reason, code = open(path, mode)
+        if code ~= DENIED then break end
+        core.pause(0.005)
+    end
+    return file, reason, code
+end
+
+--- Opens a file that will be there.
 local function insist(path, mode)
     local file
     repeat
@@ -91,7 +103,7 @@ package.preload.term = function() return { isatty = function() return false end 
 -- Tags of specs that cannot run here, and why.
 local TAGS = {
     checkout = "runs a program that looks for the modules in build/, where those for Linux are",
-    emulator = "tests the emulator, or starts it inside the program, which has none on Windows",
+    emulator = "tests the emulator or the tester, or starts it inside the program, which has none on Windows",
     fork = "forks a process",
     links = "makes symbolic links",
     locale = "makes a locale of the C library of Linux",

@@ -6,6 +6,8 @@ end
 
 local bound = require "support.bound"
 local core = require "flux2.core"
+local json = require "flux2.json"
+local png = require "support.png"
 local program = require "support.program"
 local service = require "support.service"
 local shell = require "support.shell"
@@ -20,7 +22,7 @@ local FOLDER = "Bilder \195\188/\230\151\165\230\156\172" -- characters of which
 local GAME = ([[
 local flux2 = require "flux2"
 local pause = require("flux2.core").pause -- in the place of the screen
-local client = assert(flux2.new { poll = { interval = 0.1 } })
+local client = assert(flux2.new { metadata = true, poll = { interval = 0.1 } })
 local wanted, images, frames = tonumber(arg[1]), 0, 0
 
 for i = 1, wanted do
@@ -40,11 +42,18 @@ end
 print(images .. " images", frames > 10)
 ]]):gsub("FOLDER", FOLDER)
 
+local WITH_INPUT = ([[
+local flux2 = require "flux2"
+local client = assert(flux2.new { poll = { interval = 0.05 } })
+assert(client:generate({ prompt = "winter", input_images = { "FOLDER/fox.png" } }, { save = "FOLDER/winter.png" }))
+]]):gsub("FOLDER", FOLDER)
+
 -- The command line, with a place for its records that no other spec uses: Wine sets this variable itself.
 local RUN = "@set LOCALAPPDATA=%CD%\\local\r\n@bin\\flux2.cmd %*\r\n"
 
 describe("the archive", function()
     local emu, dir
+    local provider = "apiin"
 
     setup(function()
         dir = service.directory()
@@ -54,6 +63,7 @@ describe("the archive", function()
         ]]):format(dir, BUILD, DLL:match "^%w+", FOLDER, BUILD, ABI, EXE, BUILD, ABI, DLL))
         assert.equal(0, code, printed)
         service.write(dir .. "/game.lua", GAME)
+        service.write(dir .. "/input.lua", WITH_INPUT)
         service.write(dir .. "/run.cmd", RUN)
     end)
     teardown(function() service.remove(dir) end)
@@ -63,7 +73,8 @@ describe("the archive", function()
     --- A command in the folder, for a shell. The modules of the checkout are not found.
     local function command(words)
         return ("cd '%s' && env -u LUA_PATH -u LUA_CPATH -u SSL_CERT_FILE FLUX2_BASE_URL=%s FLUX2_API_KEY=%s "):format(
-            dir, emu.url, emu.api_key) .. "FLUX2_POLL_INTERVAL=0.05 timeout --foreground -k 5 " .. bound(60)
+            dir, emu.url, emu.api_key) .. ("BFL_BASE_URL=%s BFL_API_KEY=%s "):format(emu.url, emu.api_key) ..
+            "FLUX2_PROVIDER=" .. provider .. " FLUX2_POLL_INTERVAL=0.05 timeout --foreground -k 5 " .. bound(60)
             .. " wine " .. shell.join(words)
     end
 
@@ -85,14 +96,47 @@ describe("the archive", function()
         return pid
     end
 
-    local function is_png(path)
-        local bytes = core.read_file(dir .. "/" .. path, 1e6)
-        return bytes ~= nil and bytes:sub(1, 8) == PNG
-    end
+    --- Lua's io opens no name that is not in the code page.
+    local function read(path) return core.read_file(dir .. "/" .. path, 1e6) or "" end
+    local function is_png(path) return read(path):sub(1, 8) == PNG end
 
     it("saves fifty images at once in a folder with names of any language", function()
         assert.same({ 0, "running\n50 images\ttrue\n", "" }, { run { EXE, "game.lua", "50" } })
-        for i = 1, 50 do assert.is_true(is_png(FOLDER .. "/" .. i .. ".png"), i) end
+        for i = 1, 50 do
+            local bytes = read(FOLDER .. "/" .. i .. ".png")
+            assert.equal("a red fox " .. i, png.description(bytes).request.prompt)
+            assert.equal(5000, #png.without_metadata(bytes))
+        end
+    end)
+
+    it("has a program that prints how an image was made, and makes one like it", function()
+        local prompt, path = "ein Fuchs im \195\188bel, \230\151\165\230\156\172", FOLDER .. "/Fuchs.png"
+        assert.same({ 0, path .. "\n", "" }, { flux2("generate", prompt, "--type", "flex", "-q", "-o", path) })
+        local code, out, err = flux2("show", path)
+        assert.same({ 0, "" }, { code, err })
+        assert.matches("^prompt         " .. prompt .. "\nmodel          flux%-2\ntype           flex\n", out)
+        code, out = flux2("show", path, "--json")
+        assert.same({ 0, path, prompt }, { code, json.decode(out).file, json.decode(out).prompt })
+        assert.same({ 0, FOLDER .. "/like.png\n", "" },
+            { flux2("generate", "--like", path, "-q", "-o", FOLDER .. "/like.png") })
+        local ledger = emu:ledger()
+        assert.same({ 2, json.decode(ledger[1].body) }, { #ledger, json.decode(ledger[2].body) })
+        assert.equal(20, (flux2("show", FOLDER .. "/none.png")))
+    end)
+
+    it("sends input images from a folder with names of any language", function()
+        emu, provider = service.start { dialect = "bfl", duration = 0.2, log_body_bytes = 2 ^ 16 }, "bfl"
+        finally(function() provider = "apiin" end)
+        local fox = png.with(png.chunk("teSt", "\0\r\n\26\255"))
+        assert(core.write_file(dir .. "/" .. FOLDER .. "/fox.png", fox))
+        assert.same({ 0, "", "" }, { run { EXE, "input.lua" } })
+        assert.is_true(is_png(FOLDER .. "/winter.png"))
+        assert.equal(0, (flux2("generate", "autumn", "--input", FOLDER .. "/fox.png", "-q", "-o", "autumn.png")))
+        assert.is_true(is_png "autumn.png")
+        local ledger = emu:ledger()
+        for i, prompt in ipairs { "winter", "autumn" } do
+            assert.same({ prompt = prompt, input_image = core.base64(fox) }, json.decode(ledger[i].body))
+        end
     end)
 
     it("has a program that generates, batches and examines", function()
@@ -108,6 +152,8 @@ describe("the archive", function()
         local code, out, err = flux2 "doctor"
         assert.equal(0, code, out .. err)
         assert.matches("Schannel", out)
+        assert.matches("those of Windows", out)
+        assert.matches("does not run on Windows", out)
         assert.matches("local/flux2/spool", out)
         assert.equal(2, (flux2("generate", "a red fox", "--colour", "red")))
     end)
@@ -154,5 +200,22 @@ describe("the archive", function()
         emu:finish()
         assert.same({ 0, "again/a-red-fox.png\n", "" }, { flux2("recover", "-q", "-o", "again") })
         assert.equal(1, #emu:ledger())
+    end)
+
+    it("removes damaged records from a folder with names of any language", function()
+        local spool = FOLDER .. "/spool"
+        assert(core.directory(dir .. "/" .. spool))
+        assert(core.write_file(dir .. "/" .. spool .. "/task-0a-0001.json.damaged", "{"))
+        local code, out, err = flux2("recover", "--discard-unknown", "--spool", spool)
+        assert.equal(0, code, out .. err)
+        for _, name in ipairs(core.list(dir .. "/" .. spool)) do assert.is_nil(name:find "^task", name) end
+    end)
+
+    it("has a program that says which commands need another system", function()
+        for words, named in pairs { emulator = "flux2.emulator", serve = "the gateway", tester = "the tester" } do
+            local code, out, err = flux2(words)
+            assert.same({ 20, "" }, { code, out })
+            assert.matches("^flux2: io: " .. named .. " does not run on Windows: start [^\n]*\n$", err)
+        end
     end)
 end)
