@@ -316,6 +316,15 @@ describe("in this process,", function()
             assert.equal(bought, #program.images(dir .. "/rescued"))
         end)
 
+        it("submits nothing more after consecutive outcomes are unknown", function()
+            emu:fault { method = "POST", times = 1000, status = 500, accept = true, body = "broken" }
+            local code, out, err = run("generate", "a red fox", "-n", "30", "-o", "DIR/", "--spool", "DIR/spool")
+            assert.same({ 19, "" }, { code, out })
+            local bought = #emu:ledger()
+            assert.is_true(bought <= 10, bought)
+            assert.truthy(err:find((30 - bought) .. " images were not submitted: ", 1, true), err)
+        end)
+
         it("reports an invalid invocation before a credit is spent", function()
             for _, case in ipairs {
                 { { "a", "fox" }, 2, "flux2: expected one prompt, got 2: put the prompt in quotes\n"

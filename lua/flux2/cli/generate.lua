@@ -133,7 +133,8 @@ local function generate_one(run, number)
     run.finished = run.finished + 1
     if not paths then
         err.task_id = err.task_id or task and task.id
-        run.undelivered = err.paid and run.undelivered + 1 or run.undelivered
+        local may_be_paid = err.paid or err.kind == "unknown_outcome"
+        run.undelivered = may_be_paid and run.undelivered + 1 or run.undelivered
         return fail(run, err)
     end
     run.undelivered = 0
@@ -150,7 +151,7 @@ local function work(run)
         return number
     end, function(n) generate_one(run, n) end)
     if run.stopping or number == run.count then return end
-    run.terminal:warn(("%s not submitted: %d images in a row are paid for and could not be downloaded."):format(
+    run.terminal:warn(("%s not submitted: %d images in a row are paid for, or may be, and were not downloaded."):format(
         progress.count(run.count - number, "image was", "images were"), run.undelivered))
 end
 
