@@ -648,7 +648,7 @@ describe("the events of a poll", function()
         list[10] = DONE
         script("/task", list)
         local id, other = jobs.poll(profile(), emu.url .. "/task"), jobs.poll(profile(), emu.url .. "/task")
-        emu:wait(bound(20), 12)
+        assert.is_true(emu:wait(bound(60), 11))
         while jobs.engine:stats().jobs > 0 do emu:wait(0.01) end
         jobs.join(id)
         jobs.join(other)
