@@ -1231,11 +1231,13 @@ describe("the exit status and the error output", function()
         end)())
         for kind, words in pairs {
             auth = "FLUX2_API_KEY", credits = "--type flex", budget = "--budget",
-            rate_limited = "--concurrency", not_found = "id",
+            rate_limited = "--concurrency", not_found = "--base-url or FLUX2_BASE_URL",
             network = "flux2 doctor", tls = "--ca-file", protocol = "--json", unknown_outcome = "twice",
         } do
             assert.truthy(error_output.advice(errors.new(kind, "x")):find(words, 1, true), kind)
         end
+        local of_task = error_output.advice(errors.new("not_found", "x", { task_id = "n1" }))
+        assert.equal("Check the task id. `flux2 doctor` checks the address of the service.", of_task)
         assert.is_nil(error_output.advice(errors.new("cancelled", "x")))
         assert.is_nil(error_output.advice(errors.new("invalid_request", "x")))
         assert.equal(errors.advice.server, error_output.advice(errors.new("server", "x")))

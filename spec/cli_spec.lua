@@ -86,6 +86,8 @@ describe("the command line", function()
             { { "generate", "--prompt", "a fox" }, "'--prompt'\nWrite the prompt in quotes, without an option.", "generate" },
             { { "generate", "a fox", "--seed", "7" }, "'--seed'\nFields of a request that have no option go into --extra",
                 "generate" },
+            { { "batch", "list.txt", "--output", "x" }, "'--output'\nDid you mean --out?\n", "batch" },
+            { { "batch", "list.txt", "-x", "x" }, "unknown option '-x'\nTry: ", "batch" },
             { { "config", "get" }, "unknown command 'get'\nKnown: path\n", "config" },
             { { "recover", "spool" }, "flux2 recover takes options only\n", "recover" },
             { { "show", "a.png", "b.png" }, "flux2 show takes one argument, the image\n", "show" },
@@ -106,6 +108,12 @@ describe("the command line", function()
         local code, _, err = run { "generate", "a fox", "--input", "none.png" }
         assert.equal(20, code)
         assert.equal("flux2: io: --input cannot be read: 'none.png': No such file or directory\nCheck the path.\n", err)
+    end)
+
+    it("blames the address, not a task, for a path that the service does not know", function()
+        local code, _, err = run { "generate", "a fox", "--base-url", emu.url .. "/v9" }
+        assert.equal(7, code)
+        assert.matches("Check the address: --base-url or FLUX2_BASE_URL", err, 1, true)
     end)
 
     it("has a separate status for each kind of error", function()

@@ -33,7 +33,8 @@ function batch.describe(command)
         "aspect_ratio, resolution, input_urls, extra and file; .csv whose first row names these fields; " ..
         "or - for stdin.")
     local add = arguments.option
-    add(command, "--out", "Output directory, created if missing; its manifest.jsonl records each image and its cost.",
+    add(command, "-o --out", "Output directory, created if missing; its manifest.jsonl records each image and its " ..
+        "cost.",
         values.text):argname "<dir>":default "images"
     add(command, "--concurrency", ("Number of tasks at once (FLUX2_CONCURRENCY; default %d)."):format(
         settings.concurrency), values.count):argname "<n>"

@@ -84,6 +84,10 @@ local STATUS_ADVICE = {
 function error_output.advice(err)
     if err.advice ~= nil then return err.advice or nil end
     if err.kind == "io" and err.field then return "Check the path." end
+    if err.kind == "not_found" and not err.task_id then
+        return ("Check the address: --base-url or %s. `flux2 doctor` checks it, too."):format(
+            provider.environment.base_url)
+    end
     if STATUS_ADVICE[err.status] then return STATUS_ADVICE[err.status] end
     local advice = ADVICE[err.kind]
     if advice == nil then advice = errors.advice[err.kind] end

@@ -64,8 +64,11 @@ local function replacement(option, names)
     for _, name in ipairs { same or "", (same or ""):gsub("s$", "") } do
         if takes[name] then return "\nDid you mean " .. name .. "?" end
     end
+    for _, name in ipairs(names) do -- --output for --out
+        if #name > #"--x" and option:sub(1, #name) == name then return "\nDid you mean " .. name .. "?" end
+    end
     local near = did_you_mean(option, names)
-    if near == "" and takes["--extra"] then
+    if near == "" and takes["--extra"] and option:find "^%-%-" then
         return "\nFields of a request that have no option go into --extra, such as --extra '{\"seed\": 7}'."
     end
     return near
