@@ -343,6 +343,21 @@ describe("a gateway", function()
         assert.equal(0, gw:metric "credits_spent")
     end)
 
+    it("submits one at a time after several unknown outcomes in a row, until one is accepted", function()
+        emu:fault { method = "POST", reset = "after", accept = true, times = 1000 }
+        local gw = start()
+        local token, ids = gw:token "arcade", {}
+        for i = 1, 3 do gw:finish(token, gw:accepted(token, "a red fox " .. i)) end
+        for i = 1, 20 do ids[i] = gw:accepted(token, "a grey fox " .. i) end
+        gw:finish(token, ids[1])
+        local bought = #emu:ledger()
+        assert.is_true(bought <= 5, bought)
+        assert.equal("QUEUED", gw:poll(token, ids[20]).json.data.status)
+        emu:clear_faults()
+        gw:finish(token, ids[20])
+        assert.equal(23, #emu:ledger())
+    end)
+
     it("fetches a task of unknown outcome that a person has found at the service", function()
         emu:fault { method = "POST", reset = "after", accept = true }
         local gw = start()

@@ -123,8 +123,10 @@ end
 --- Adds the claim of queued tasks to the transaction of this turn.
 local function claim(self, now)
     if self.is_stopping or not (self.may_claim or now >= self.claim_at) then return end
+    local limits = self.upstream:limits_of_claim(self.limits)
+    if not limits then return end
     self.may_claim, self.claim_at = false, now + CLAIM
-    self.writer:add(function(db) return ledger.claim(db, self.gateway, self.limits) end, function(ok, claimed)
+    self.writer:add(function(db) return ledger.claim(db, self.gateway, limits) end, function(ok, claimed)
         if not ok then
             self.must_reclaim = true
             return

@@ -22,6 +22,8 @@ local FIRST_PAUSE, LONGEST_PAUSE = 1, 60
 local GIVE_UP, GIVE_UP_UNKNOWN = 24 * 3600, 3600 -- a paid task; one that the service does not know
 local QUEUE_TIME = 3600 -- how long a task may be refused for now
 
+local MOST_DOUBTS = 3 -- unknown outcomes in a row, after which submissions pause
+
 -- The service, or the way to it, may be better later; nothing was accepted.
 local IS_TEMPORARY = { rate_limited = true, network = true, tls = true, server = true, timeout = true }
 -- The task has ended at the service.
@@ -38,6 +40,7 @@ function upstream.new(options)
         client = options.client, provider = options.provider, writer = options.writer, store = options.store,
         gateway = options.gateway, retention = options.retention, changed = options.changed, warn = options.warn,
         progress = {}, active = {}, submitting = {}, later = {}, stored = {}, is_stopping = false,
+        doubts = 0, submits_at = 0,
     }, Upstream)
 end
 
@@ -65,6 +68,8 @@ local function fail(self, job, err, is_free)
 end
 
 local function unknown(self, job, err)
+    self.doubts = self.doubts + 1
+    if self.doubts >= MOST_DOUBTS then self.submits_at = core.now() + pause_of(self.doubts - MOST_DOUBTS) end
     self.warn("task " .. job.id .. ": " .. tostring(err) .. "; see flux2 serve --unknown")
     self.writer:insist(function(db) ledger.unknown(db, job.id, err.message) end, function() forget(self, job) end)
 end
@@ -79,6 +84,7 @@ end
 --- The submission was not accepted, or perhaps it was.
 local function not_accepted(self, job, err)
     if err.kind == "unknown_outcome" or err.kind == "cancelled" then return unknown(self, job, err) end
+    if err.status then self.doubts = 0 end
     if IS_TEMPORARY[err.kind] and os.time() - job.created < QUEUE_TIME then return requeue(self, job, err) end
     fail(self, job, err, true)
 end
@@ -134,7 +140,7 @@ end
 --- Writes the id at the service as soon as it is known.
 local function note_accepted(self, job, task)
     if job.upstream or not task.id or task.state == "submitting" then return end
-    job.upstream, job.poll_url = task.id, task.poll_url
+    job.upstream, job.poll_url, self.doubts = task.id, task.poll_url, 0
     self.submitting[job] = nil
     self.writer:insist(function(db) ledger.accepted(db, job.id, self.gateway, job.upstream, job.poll_url) end)
 end
@@ -204,6 +210,16 @@ local function embed_uploads(self, request)
     end
     request[field.name], request.input_images = nil, list
     return request
+end
+
+--- Returns the limits of a claim; nil if nothing may be submitted now. After several unknown outcomes in a row, each of
+--- which may be paid for, one submission at a time tells whether the service works again.
+---@param limits { active: integer?, per_second: number?, at_once: integer }
+---@return table? limits
+function Upstream:limits_of_claim(limits)
+    if self.doubts < MOST_DOUBTS then return limits end
+    if next(self.submitting) or core.now() < self.submits_at then return nil end
+    return { active = limits.active, per_second = limits.per_second, at_once = 1 }
 end
 
 --- Submits a claimed task.
