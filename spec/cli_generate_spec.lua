@@ -173,10 +173,11 @@ describe("flux2 generate", function()
             ["it's; touch pwned"] = "flux2 task 'it'\\''s; touch pwned' --wait",
             ["-rf"] = "flux2 task --wait -- -rf", [ [[a\u009bb\u202ec]] ] = "flux2 recover" }
         for id, command in pairs(ids) do
-            emu:fault { method = "POST", body = '{"data":{"task_id":"' .. id .. '","status":"RUN\\u001b[31mNING"}}' }
-            emu:fault { path = "/api/v1/tasks/*", times = 1000, body = '{"data":{"status":"RUN\\u001b[31mNING"}}' }
             local code, out, err
             service.with_enough_time(0.5, function(seconds)
+                emu:clear_faults()
+                emu:fault { method = "POST", body = ('{"data":{"task_id":"%s","status":"RUN\\u001b[31mNING"}}'):format(id) }
+                emu:fault { path = "/api/v1/tasks/*", times = 1000, body = '{"data":{"status":"RUN\\u001b[31mNING"}}' }
                 code, out, err = run { "generate", "a fox", "--timeout", tostring(seconds) }
                 return code == 14
             end)

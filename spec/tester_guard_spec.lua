@@ -146,10 +146,15 @@ describe("the tester's guard", function()
     end)
 
     it("accepts requests beside many idle connections", function()
-        -- Each of these shells holds a connection open as long as this pipe exists.
-        local port = origin:match ":(%d+)$"
-        local script = "bash -c 'for i in $(seq 100); do exec {fd}<>/dev/tcp/127.0.0.1/%s; done; read' >/dev/null 2>&1"
-        local holder = assert(io.popen(script:format(port), "w"))
+        -- The shell holds a hundred connections open as long as this pipe exists. The requests come after them: a newer
+        -- connection takes the place of the one that was idle for longest.
+        local port, ready = origin:match ":(%d+)$", os.tmpname()
+        os.remove(ready)
+        local script = "bash -c 'for i in $(seq 100); do exec {fd}<>/dev/tcp/127.0.0.1/%s; done; " ..
+            ": >%s; read' >/dev/null 2>&1"
+        local holder = assert(io.popen(script:format(port, ready), "w"))
+        service.pump_until(function() return service.exists(ready) end)
+        os.remove(ready)
         for _ = 1, 20 do assert.equal(200, page.get(url, "about").status) end
         holder:close()
         assert.equal(200, page.get(url, "about").status)
