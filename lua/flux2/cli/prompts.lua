@@ -32,8 +32,7 @@ for i, name in ipairs(providers.resolve().field_names) do table.insert(FIELDS, i
 function prompts.body(payload)
     local files_given, field = payload.input_images, input_images.field_of(providers.resolve())
     if type(files_given) ~= "table" or not field then return jsonl.encode(payload) end
-    local merged, list = {}, {}
-    for name, value in pairs(payload) do merged[name] = value end
+    local merged, list = tables.merge({}, payload), {}
     for _, values in ipairs { type(merged[field.name]) == "table" and merged[field.name] or {}, files_given } do
         for _, value in ipairs(values) do list[#list + 1] = value end
     end

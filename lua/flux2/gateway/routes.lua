@@ -12,6 +12,7 @@ local image_signature = require "flux2.image_signature"
 local input_images = require "flux2.input_images"
 local responses = require "flux2.gateway.responses"
 local secrets = require "flux2.gateway.secrets"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 local tokens = require "flux2.gateway.tokens"
 local uploads = require "flux2.gateway.uploads"
@@ -49,8 +50,7 @@ end
 --- Whether the request contradicts the default of a field: other fields may take its place, such as width and height
 --- that of a resolution.
 local function replaces_default(provider, payload, field)
-    local copy = {}
-    for name, value in pairs(payload) do copy[name] = value end
+    local copy = tables.merge({}, payload)
     copy[field.name] = field.default
     return provider.check ~= nil and provider.check(copy) ~= nil
 end
