@@ -192,6 +192,58 @@ describe("the gateway's server", function()
         assert.matches("200 OK", serve_until(curl "/", function() return 200 end))
     end)
 
+    it("takes no request of a connection that it has ended, whose response would not arrive", function()
+        local program, seen = dir .. "/server.lua", dir .. "/seen"
+        service.write(program, [[
+            local server = assert(require("flux2.gateway.core").serve {
+                address = "127.0.0.1", port = 0, max_connections = 1, max_per_address = 9, max_headers = 16384,
+                max_body = 9, upload_target = "/uploads", max_upload = 9, max_uploads = 9, receive_seconds = 60,
+                send_seconds = 60,
+            })
+            local seen = assert(io.open(arg[1], "w"))
+            seen:write(server:port(), "\n")
+            seen:flush()
+            local target, is_connected
+            repeat
+                server:wait(nil, 0.02)
+                if not is_connected and (server:counts()) == 1 then
+                    is_connected = true
+                    seen:write "connected\n"
+                    seen:flush()
+                end
+                local id, _, name = server:next()
+                if id then
+                    seen:write(name, "\n")
+                    seen:flush()
+                    server:respond(id, 200, {}, "")
+                    target = name
+                end
+            until target == "/last"
+            while (server:counts()) > 0 do server:wait(nil, 0.02) end
+            server:stop()
+        ]])
+        -- The process is stopped while a request and a new connection arrive: it accepts the connection, which ends the
+        -- other one, before it reads the request.
+        local output = background(([[
+            '%s' '%s' '%s' & pid=$!
+            until port=$(head -n 1 '%s' 2>/dev/null) && [ "$port" ]; do sleep 0.01; done
+            exec 3<>/dev/tcp/127.0.0.1/$port
+            until grep -q connected '%s'; do sleep 0.01; done
+            kill -STOP $pid
+            while grep -h ^State: /proc/$pid/task/*/status | grep -qv '[Tt] ('; do sleep 0.01; done
+            printf 'POST /first HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx' >&3
+            exec 4<>/dev/tcp/127.0.0.1/$port
+            printf 'GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n' >&4
+            kill -CONT $pid
+            head -n 1 <&4
+            cat <&3
+            wait $pid]]):format(shell.interpreter(), program, seen, seen, seen))
+        local until_ = now() + bound(45)
+        while not output() do assert(now() < until_) end
+        assert.equal("HTTP/1.1 200 OK\r\n", output())
+        assert.matches("^%d+\nconnected\n/last\n$", service.read(seen))
+    end)
+
     it("refuses new connections after quiesce, and ends without those that wait", function()
         start()
         local held

@@ -246,7 +246,9 @@ static enum MHD_Result enqueue(struct pending *p)
     set_state(p, FLUX2_CONNECTION_HANDLING);
     MHD_suspend_connection(p->connection);
     flux2_mutex_lock(&s->lock);
-    bool is_listed = !s->is_closed && flux2_slot_take(&s->slots, p, &p->request.id);
+    /* On a connection that was told to end no response would arrive: the request has no effect. */
+    bool is_ended = s->is_closed || (p->entry && p->entry->is_closed);
+    bool is_listed = !is_ended && flux2_slot_take(&s->slots, p, &p->request.id);
     if (is_listed) {
         *(s->last ? &s->last->next : &s->first) = p;
         if (!s->first->next)
@@ -259,7 +261,7 @@ static enum MHD_Result enqueue(struct pending *p)
     return MHD_YES;
 }
 
-/* After a resume without a response the server is closed, or out of memory. */
+/* After a resume without a response the server or the connection is closed, or out of memory. */
 static enum MHD_Result send_response(struct pending *p)
 {
     flux2_mutex_lock(&p->server->lock);
