@@ -339,14 +339,26 @@ describe("stopping the tester", function()
         assert.equal(0, code, printed)
     end)
 
-    it("after a failed start leaves no resources", function()
-        local code, printed = service.run_lua [[
+    it("after a failed start leaves no resources, and the start says why it failed", function()
+        local dir = service.directory()
+        service.write(dir .. "/broken.lua", [[
+            local reason = setmetatable({}, { __tostring = function() return "no such device" end })
+            return function(_, config) error(config == "{}" and reason or nil) end
+        ]])
+        local code, printed = service.run_lua([[
             local core = require "flux2.tester.core"
-            local server, reason = core.serve(0, "no.such.module", package.path, package.cpath, "{}")
-            assert(server == nil and reason:find("no.such.module", 1, true), reason)
-            server, reason = core.serve(0, "flux2.version", package.path, package.cpath, "{}")
+            local path = arg[1] .. "/?.lua;" .. package.path
+            for module, words in pairs { ["no.such.module"] = "no.such.module", ["flux2.version"] = "call",
+                broken = "no such device" } do
+                local server, reason = core.serve(0, module, path, package.cpath, "{}")
+                assert(server == nil and reason:find(words, 1, true), reason)
+            end
+            local server, reason = core.serve(0, "broken", path, package.cpath, "")
+            assert(server == nil and reason == "an error that is a nil", reason)
             collectgarbage()
-        ]]
+        ]], "'" .. dir .. "'")
+        service.remove(dir)
         assert.equal(0, code, printed)
+        assert.equal("", printed)
     end)
 end)

@@ -41,7 +41,7 @@ static int server_next(lua_State *L)
         return 0;
     lua_pushnumber(L, (lua_Number)request->id);
     lua_pushstring(L, request->method);
-    lua_pushstring(L, flux2_guard_path(request->target));
+    lua_pushstring(L, flux2_tester_path(request->target));
     lua_pushlstring(L, request->body, request->body_size);
     return 4;
 }
@@ -98,7 +98,15 @@ struct state_params {
     const char *path, *cpath, *module, *config;
 };
 
-/* params -> function, server, config. Runs in the second state. */
+/* The handler of errors in the second state: error -> its text. */
+static int describe_error(lua_State *L)
+{
+    if (!luaL_callmeta(L, 1, "__tostring") && !lua_isstring(L, 1))
+        lua_pushfstring(L, "an error that is a %s", luaL_typename(L, 1));
+    return 1;
+}
+
+/* params -> function that responds until the tester stops. Runs in the second state. */
 static int init_state(lua_State *L)
 {
     const struct state_params *m = lua_touserdata(L, 1);
@@ -113,14 +121,16 @@ static int init_state(lua_State *L)
     lua_call(L, 1, 1);
     push_server(L, m->server);
     lua_pushstring(L, m->config);
-    return 3;
+    lua_call(L, 2, 1);
+    luaL_checktype(L, -1, LUA_TFUNCTION);
+    return 1;
 }
 
-/* Runs the module until the tester stops. If it raises an error, the page gets no more responses. */
+/* Runs the function until the tester stops. If it raises an error, the page gets no more responses. */
 static void *run(void *arg)
 {
     struct tester *t = arg;
-    if (lua_pcall(t->state, 2, 0, 0) != 0)
+    if (lua_pcall(t->state, 0, 0, 1) != 0)
         fprintf(stderr, "flux2 tester: %s\n", lua_tostring(t->state, -1));
     flux2_request_server_close(t->server.requests);
     flux2_request_server_drop(t->server.requests);
@@ -192,7 +202,7 @@ static struct tester **new_tester(lua_State *L)
     return box;
 }
 
-/* Loads the module in a new state. On failure pushes the reason and returns false. */
+/* Loads and calls the module in a new state. On failure pushes the reason and returns false. */
 static bool load(lua_State *L, struct tester *t, const struct state_params *m)
 {
     t->state = luaL_newstate();
@@ -200,16 +210,17 @@ static bool load(lua_State *L, struct tester *t, const struct state_params *m)
         lua_pushliteral(L, "not enough memory");
         return false;
     }
+    lua_pushcfunction(t->state, describe_error);
     lua_pushcfunction(t->state, init_state);
     lua_pushlightuserdata(t->state, (void *)(uintptr_t)m);
-    if (lua_pcall(t->state, 1, 3, 0) == 0)
+    if (lua_pcall(t->state, 1, 1, 1) == 0)
         return true;
-    lua_pushfstring(L, "%s", lua_tostring(t->state, -1) ? lua_tostring(t->state, -1) : "unknown error");
+    lua_pushstring(L, lua_tostring(t->state, -1));
     return false;
 }
 
-/* serve(port, module, path, cpath, config) -> tester | nil, reason. Requires MODULE in a new Lua state and calls its
- * value with the server and CONFIG on a new thread. Collecting the tester stops it. */
+/* serve(port, module, path, cpath, config) -> tester | nil, reason. Requires MODULE in a new Lua state, calls its value
+ * with the server and CONFIG, and runs the function that it returns on a new thread. Collecting the tester stops it. */
 static int serve(lua_State *L)
 {
     char err[256] = "";

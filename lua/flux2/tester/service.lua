@@ -1,10 +1,8 @@
 --- The main loop of the tester's Lua state: responds to requests of the page and runs flux2.update().
--- Redacts the API key from every response. csrc/tester/request_guard.c has already checked the origin of each request.
+-- Redacts the API key from every response. csrc/tester/tester_server.c has already checked the origin of each request.
 
-local about = require "flux2.tester.about"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
-local files = require "flux2.tester.files"
 local flux2 = require "flux2"
 local json = require "flux2.json"
 local request = require "flux2.request"
@@ -13,10 +11,60 @@ local snippets = require "flux2.tester.snippets"
 local text = require "flux2.text"
 local Thumbnails = require "flux2.tester.thumbnails"
 local url = require "flux2.url"
+local version = require "flux2.version"
 local waits = require "flux2.waits"
 
 local LONG_POLL = 15 -- seconds that a request for events waits for an event
 local HTTP_OF_KIND = { invalid_request = 422, not_found = 404, budget = 422 }
+
+-- The page ------------------------------------------------------------------------------------------------------------
+
+local TYPES = {
+    css = "text/css; charset=utf-8", html = "text/html; charset=utf-8", js = "text/javascript; charset=utf-8",
+    svg = "image/svg+xml",
+}
+
+--- The files in the folder "page" that are served.
+local FILES = {
+    "index.html", "style.css", "icon.svg", "main.js", "api.js", "dom.js", "form.js", "ratios.js", "inputs.js",
+    "code.js", "task-view.js", "gallery.js", "failure.js",
+}
+
+--- Reads all files. Raises an error if one is missing (an incomplete installation).
+local function read_files()
+    local folder = (debug.getinfo(1, "S").source:match "^@(.*)service%.lua$" or "") .. "page/"
+    local files = {}
+    for _, name in ipairs(FILES) do
+        local file = assert(io.open(folder .. name, "rb"))
+        files[name] = { type = TYPES[name:match "%.(%w+)$"], bytes = file:read "*a" }
+        file:close()
+    end
+    return files
+end
+
+local function describe_fields(provider)
+    local list = {}
+    for i, field in ipairs(provider.fields) do
+        list[i] = {
+            name = field.name, type = field.type, required = field.required or false, default = field.default,
+            allowed = field.allowed, min = field.min, max = field.max, meaning = field.meaning,
+        }
+    end
+    return list
+end
+
+--- The price of each combination of type and resolution; `credits` is nil if the service publishes none.
+local function list_prices(provider)
+    local list = {}
+    for _, kind in ipairs(provider.by_name.type.allowed) do
+        for _, resolution in ipairs(provider.by_name.resolution.allowed) do
+            local priced = { type = kind, resolution = resolution }
+            priced.credits = request.price(provider, priced)
+            list[#list + 1] = priced
+        end
+    end
+    return list
+end
 
 -- Responses -----------------------------------------------------------------------------------------------------------
 
@@ -206,24 +254,29 @@ local function new(server, config)
     local is_emulator = config.emulator and base_url:find "^http://127%.0%.0%.1:%d+$"
     return {
         server = server, provider = provider, key = key, shown_key = is_emulator and key or nil,
-        base_url = base_url, files = files.load(),
-        about = about.page(config, provider, base_url), session = session.new(client, core.now),
+        base_url = base_url, files = read_files(), session = session.new(client, core.now),
         thumbnails = Thumbnails.new(config.client),
+        about = {
+            base_url = base_url, emulator = config.emulator, version = version._VERSION,
+            fields = describe_fields(provider), prices = list_prices(provider),
+        },
     }
 end
 
---- Runs until the tester is stopped.
 ---@param server userdata next, respond, wait
 ---@param config string JSON: client (the options of flux2.new), emulator
+---@return fun() run responds until the tester is stopped
 return function(server, config)
     local self = new(server, assert(json.decode(config)))
     local descriptor = assert(flux2.fileno())
-    while server:wait(descriptor, 60) do
-        flux2.update()
-        local id, method, target, body = server:next()
-        while id do
-            serve(self, id, method, target, body)
-            id, method, target, body = server:next()
+    return function()
+        while server:wait(descriptor, 60) do
+            flux2.update()
+            local id, method, target, body = server:next()
+            while id do
+                serve(self, id, method, target, body)
+                id, method, target, body = server:next()
+            end
         end
     end
 end
