@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/ascii.h"
+#include "base/http_url.h"
 
 #define MEGAPIXEL (1024.0 * 1024.0)
 #define MAX_MEGAPIXELS 4
@@ -113,7 +114,7 @@ static const char *read_inputs(const struct reader *in)
             continue;
         if (i >= in->model->inputs)
             return "Extra inputs are not permitted";
-        if (!text || !*text || (!flux2_emu_request_is_url(text) && !is_base64(text)))
+        if (!text || !*text || (!flux2_is_http_url(text, strlen(text)) && !is_base64(text)))
             return "Input should be a URL or an image in Base64";
         if (!in->out->request.input_urls)
             in->out->request.input_urls = json_array();

@@ -8,7 +8,6 @@
 
 #include "emulator/response_writer.h"
 #include "emulator/routes.h"
-#include "emulator/socket_faults.h"
 #include "platform/clock.h"
 #include "platform/random.h"
 #include "server/bytes.h"
@@ -163,6 +162,26 @@ static bool is_socket_fault(const struct emu_fault *f)
     return f && (f->reset || f->close || f->hang || f->garbage || f->endless_headers);
 }
 
+static void send_garbage(flux2_descriptor socket, flux2_descriptor stop, const json_t *bytes)
+{
+    flux2_socket_send(socket, stop, json_string_value(bytes), json_string_length(bytes));
+    flux2_socket_shutdown_output(socket);
+}
+
+/* Returns when the client disconnects or STOP is readable. */
+static void send_endless_headers(flux2_descriptor socket, flux2_descriptor stop)
+{
+    static const char status[] = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n";
+    char line[1024];
+    unsigned long long n = 0;
+    int size;
+    if (!flux2_socket_send(socket, stop, status, sizeof status - 1))
+        return;
+    do
+        size = snprintf(line, sizeof line, "X-Filler-%llu: %0*d\r\n", n++, 900, 0);
+    while (flux2_socket_send(socket, stop, line, (size_t)size));
+}
+
 static void apply_socket_fault(struct request *request)
 {
     const struct emu_fault *f = request->fault;
@@ -170,9 +189,9 @@ static void apply_socket_fault(struct request *request)
     if (f->hang)
         flux2_socket_wait(request->socket, stop, INFINITY);
     else if (f->garbage)
-        flux2_emu_send_garbage(request->socket, stop, f->garbage_bytes);
+        send_garbage(request->socket, stop, f->garbage);
     else if (f->endless_headers)
-        flux2_emu_send_endless_headers(request->socket, stop);
+        send_endless_headers(request->socket, stop);
     else if (f->reset)
         flux2_socket_reset(request->socket);
     else

@@ -1,4 +1,4 @@
-/* emulator.h - starts, stops and frees an emulator.
+/* emulator.h - starts, stops, queries and changes an emulator.
  *
  * The host program calls these functions on one thread at a time. Independent of Lua: settings are a JSON value. */
 #ifndef FLUX2_EMU_EMULATOR_H
@@ -21,5 +21,9 @@ void flux2_emu_free(struct flux2_emu *emu);
 /* Waits until REQUESTS requests are logged since the start (negative: ignored), SECONDS elapse or a signal arrives.
  * Returns whether they are logged. */
 bool flux2_emu_wait(struct flux2_emu *emu, double seconds, double requests);
+
+/* Executes the command NAME ("stats", "set", "fault", ...) with ARG (NULL if it takes none), also on a stopped
+ * emulator. Returns a new value, or NULL with the reason in ERR, which is always an error of the caller. */
+json_t *flux2_emu_call(struct flux2_emu *emu, const char *name, const json_t *arg, char *err, size_t err_size);
 
 #endif

@@ -19,48 +19,57 @@ static bool fail(const struct error *e, const char *name, const char *what)
     return false;
 }
 
-static bool read_text(char **slot, const char *name, const json_t *value, const struct error *e)
+/* A field of a fault. */
+struct row {
+    const char *name;
+    /* Reads VALUE into MEMBER, which is at `offset`: the whole fault where that is 0. */
+    bool (*read)(void *member, const struct row *row, const json_t *value, const struct error *e);
+    size_t offset;
+    double least; /* of an amount */
+};
+
+static bool read_text(void *member, const struct row *row, const json_t *value, const struct error *e)
 {
+    char **slot = member;
     if (!json_is_string(value))
-        return fail(e, name, "must be a string");
-    free(*slot);
+        return fail(e, row->name, "must be a string");
     *slot = strdup(json_string_value(value));
-    return *slot || fail(e, name, "cannot be stored: out of memory");
+    return *slot || fail(e, row->name, "cannot be stored: out of memory");
 }
 
-static bool read_amount(double *slot, const char *name, const json_t *value, double least, const struct error *e)
+static bool read_amount(void *member, const struct row *row, const json_t *value, const struct error *e)
 {
     char what[64];
-    if (!json_is_number(value) || json_number_value(value) < least) {
-        snprintf(what, sizeof(what), "must be a number of at least %g", least);
-        return fail(e, name, what);
+    if (!json_is_number(value) || json_number_value(value) < row->least) {
+        snprintf(what, sizeof(what), "must be a number of at least %g", row->least);
+        return fail(e, row->name, what);
     }
-    *slot = json_number_value(value);
+    *(double *)member = json_number_value(value);
     return true;
 }
 
-static bool read_disconnect(enum emu_disconnect *slot, const char *name, const json_t *value, const struct error *e)
+static bool read_flag(void *member, const struct row *row, const json_t *value, const struct error *e)
+{
+    *(bool *)member = json_is_true(value);
+    return json_is_boolean(value) || fail(e, row->name, "must be true or false");
+}
+
+static bool read_disconnect(void *member, const struct row *row, const json_t *value, const struct error *e)
 {
     const char *text = json_string_value(value);
-    if (text && !strcmp(text, "before"))
-        *slot = EMU_DISCONNECT_BEFORE;
-    else if (text && !strcmp(text, "after"))
-        *slot = EMU_DISCONNECT_AFTER;
-    else
-        return fail(e, name, "must be \"before\" or \"after\"");
-    return true;
+    bool is_before = text && !strcmp(text, "before");
+    *(enum emu_disconnect *)member = is_before ? EMU_DISCONNECT_BEFORE : EMU_DISCONNECT_AFTER;
+    return is_before || (text && !strcmp(text, "after")) || fail(e, row->name, "must be \"before\" or \"after\"");
 }
 
-static bool read_nth(struct emu_fault *f, const json_t *value, const struct error *e)
+static bool read_nth(void *member, const struct row *row, const json_t *value, const struct error *e)
 {
+    struct emu_fault *f = member;
     const json_t *first = json_is_array(value) ? json_array_get(value, 0) : value;
     const json_t *last = json_is_array(value) ? json_array_get(value, 1) : value;
-    if (!json_is_number(first) || !json_is_number(last) || json_number_value(first) < 1 ||
-        json_number_value(last) < json_number_value(first))
-        return fail(e, "nth", "must be a number from 1, or { first, last }");
     f->first = json_number_value(first);
     f->last = json_number_value(last);
-    return true;
+    return (f->first >= 1 && f->last >= f->first) || fail(e, row->name, "must be a number from 1, or { first, last }");
 }
 
 static bool set_header(struct emu_fault *f, const char *name, const json_t *value, const struct error *e)
@@ -79,133 +88,101 @@ static bool set_header(struct emu_fault *f, const char *name, const json_t *valu
            fail(e, "headers", "cannot be stored: out of memory");
 }
 
-static bool read_headers(struct emu_fault *f, const json_t *value, const struct error *e)
+static bool read_headers(void *member, const struct row *row, const json_t *value, const struct error *e)
 {
     const char *name;
     json_t *text;
     if (!json_is_object(value))
-        return fail(e, "headers", "must be a table: { name = value }");
+        return fail(e, row->name, "must be a table: { name = value }");
     json_object_foreach((json_t *)value, name, text)
     {
-        if (!set_header(f, name, text, e))
+        if (!set_header(member, name, text, e))
             return false;
     }
     return true;
 }
 
-static bool read_trickle(struct emu_fault *f, const json_t *value, const struct error *e)
+static bool read_redirect(void *member, const struct row *row, const json_t *value, const struct error *e)
 {
-    const json_t *bytes = json_object_get(value, "bytes"), *interval = json_object_get(value, "interval");
+    return json_is_string(value) ? set_header(member, "Location", value, e) : fail(e, row->name, "must be a URL");
+}
+
+static bool read_retry_after(void *member, const struct row *row, const json_t *value, const struct error *e)
+{
+    (void)row;
+    return set_header(member, "Retry-After", value, e);
+}
+
+static bool read_trickle(void *member, const struct row *row, const json_t *value, const struct error *e)
+{
+    static const struct row bytes = {"trickle.bytes", NULL, 0, 1}, interval = {"trickle.interval", NULL, 0, 0};
+    struct emu_fault *f = member;
     if (json_is_true(value)) {
         f->trickle_bytes = 1;
         f->trickle_interval = 0.1;
         return true;
     }
-    return (json_is_object(value) || fail(e, "trickle", "must be { bytes = n, interval = seconds }")) &&
-           read_amount(&f->trickle_bytes, "trickle.bytes", bytes, 1, e) &&
-           read_amount(&f->trickle_interval, "trickle.interval", interval, 0, e);
+    return (json_is_object(value) || fail(e, row->name, "must be { bytes = n, interval = seconds }")) &&
+           read_amount(&f->trickle_bytes, &bytes, json_object_get(value, "bytes"), e) &&
+           read_amount(&f->trickle_interval, &interval, json_object_get(value, "interval"), e);
 }
 
-static bool read_flag(bool *slot, const char *name, const json_t *value, const struct error *e)
-{
-    *slot = json_is_true(value);
-    return json_is_boolean(value) || fail(e, name, "must be true or false");
-}
-
-static bool read_status(struct emu_fault *f, const json_t *value, const struct error *e)
+static bool read_status(void *member, const struct row *row, const json_t *value, const struct error *e)
 {
     double status = json_number_value(value);
     if (!json_is_number(value) || status < 200 || status > 999 || status != floor(status))
-        return fail(e, "status", "must be a whole number from 200 to 999");
-    f->status = (int)status;
+        return fail(e, row->name, "must be a whole number from 200 to 999");
+    *(int *)member = (int)status;
     return true;
 }
 
-static bool read_garbage(struct emu_fault *f, const json_t *value, const struct error *e)
+static bool read_body(void *member, const struct row *row, const json_t *value, const struct error *e)
 {
-    f->garbage = json_is_true(value) || json_is_string(value);
-    if (json_is_string(value))
-        f->garbage_bytes = json_deep_copy(value);
-    return f->garbage || json_is_false(value) || fail(e, "garbage", "must be true, or the bytes to send");
+    json_t **slot = member;
+    *slot = json_is_string(value) ? json_deep_copy(value) : NULL;
+    return *slot || fail(e, row->name, "must be a string");
 }
 
-static bool read_body(struct emu_fault *f, const json_t *value, const struct error *e)
+static bool read_garbage(void *member, const struct row *row, const json_t *value, const struct error *e)
 {
-    json_decref(f->body);
-    f->body = json_is_string(value) ? json_deep_copy(value) : NULL;
-    return f->body || fail(e, "body", "must be a string");
+    json_t **slot = member;
+    uint64_t state = 42, noise[32];
+    size_t i;
+    for (i = 0; i < sizeof noise / sizeof *noise; i++)
+        noise[i] = flux2_random_next(&state);
+    if (json_is_true(value))
+        *slot = json_stringn_nocheck((const char *)noise, sizeof noise);
+    else if (json_is_string(value))
+        *slot = json_deep_copy(value);
+    return *slot || json_is_false(value) || fail(e, row->name, "must be true, or the bytes to send");
 }
 
-static bool read_header(struct emu_fault *f, const char *name, const json_t *value, const struct error *e)
-{
-    if (!strcmp(name, "retry_after"))
-        return set_header(f, "Retry-After", value, e);
-    return json_is_string(value) ? set_header(f, "Location", value, e) : fail(e, name, "must be a URL");
-}
-
-enum kind { TEXT, AMOUNT, FLAG, DISCONNECT, NTH, STATUS, HEADERS, HEADER, BODY, TRICKLE, GARBAGE };
-
-static const struct row {
-    const char *name;
-    enum kind kind;
-    size_t offset; /* of the kinds up to DISCONNECT */
-    double least;  /* AMOUNT */
-} rows[] = {
+static const struct row rows[] = {
 #define AT(member) offsetof(struct emu_fault, member)
-    {"method", TEXT, AT(method), 0},
-    {"path", TEXT, AT(path), 0},
-    {"nth", NTH, 0, 0},
-    {"every", AMOUNT, AT(every), 1},
-    {"times", AMOUNT, AT(times), 1},
-    {"chance", AMOUNT, AT(chance), 0},
-    {"status", STATUS, 0, 0},
-    {"headers", HEADERS, 0, 0},
-    {"body", BODY, 0, 0},
-    {"delay", AMOUNT, AT(delay), 0},
-    {"trickle", TRICKLE, 0, 0},
-    {"cut", AMOUNT, AT(cut), 0},
-    {"reset", DISCONNECT, AT(reset), 0},
-    {"close", DISCONNECT, AT(close), 0},
-    {"garbage", GARBAGE, 0, 0},
-    {"endless", FLAG, AT(endless), 0},
-    {"endless_headers", FLAG, AT(endless_headers), 0},
-    {"redirect", HEADER, 0, 0},
-    {"retry_after", HEADER, 0, 0},
-    {"bomb", AMOUNT, AT(bomb), 1},
-    {"hang", FLAG, AT(hang), 0},
-    {"accept", FLAG, AT(accept), 0},
+    {"method", read_text, AT(method), 0},
+    {"path", read_text, AT(path), 0},
+    {"nth", read_nth, 0, 0},
+    {"every", read_amount, AT(every), 1},
+    {"times", read_amount, AT(times), 1},
+    {"chance", read_amount, AT(chance), 0},
+    {"status", read_status, AT(status), 0},
+    {"headers", read_headers, 0, 0},
+    {"body", read_body, AT(body), 0},
+    {"delay", read_amount, AT(delay), 0},
+    {"trickle", read_trickle, 0, 0},
+    {"cut", read_amount, AT(cut), 0},
+    {"reset", read_disconnect, AT(reset), 0},
+    {"close", read_disconnect, AT(close), 0},
+    {"garbage", read_garbage, AT(garbage), 0},
+    {"endless", read_flag, AT(endless), 0},
+    {"endless_headers", read_flag, AT(endless_headers), 0},
+    {"redirect", read_redirect, 0, 0},
+    {"retry_after", read_retry_after, 0, 0},
+    {"bomb", read_amount, AT(bomb), 1},
+    {"hang", read_flag, AT(hang), 0},
+    {"accept", read_flag, AT(accept), 0},
 };
 #define ROWS (sizeof rows / sizeof *rows)
-
-static bool read_field(struct emu_fault *f, const struct row *row, const json_t *value, const struct error *e)
-{
-    void *member = (char *)f + row->offset;
-    switch (row->kind) {
-    case TEXT:
-        return read_text(member, row->name, value, e);
-    case AMOUNT:
-        return read_amount(member, row->name, value, row->least, e);
-    case FLAG:
-        return read_flag(member, row->name, value, e);
-    case DISCONNECT:
-        return read_disconnect(member, row->name, value, e);
-    case NTH:
-        return read_nth(f, value, e);
-    case STATUS:
-        return read_status(f, value, e);
-    case HEADERS:
-        return read_headers(f, value, e);
-    case HEADER:
-        return read_header(f, row->name, value, e);
-    case BODY:
-        return read_body(f, value, e);
-    case TRICKLE:
-        return read_trickle(f, value, e);
-    case GARBAGE:
-        return read_garbage(f, value, e);
-    }
-    return false;
-}
 
 /* Sets the members that depend on other members. */
 static void derive_members(struct emu_fault *f, const json_t *spec)
@@ -236,7 +213,7 @@ static bool read_spec(struct emu_fault *f, const json_t *spec, const struct erro
             ;
         if (i == ROWS)
             return fail(e, name, "is not a fault field");
-        if (!read_field(f, &rows[i], value, e))
+        if (!rows[i].read((char *)f + rows[i].offset, &rows[i], value, e))
             return false;
     }
     derive_members(f, spec);
@@ -286,7 +263,7 @@ void flux2_emu_fault_unref(struct emu_fault *f)
     free(f->path);
     json_decref(f->headers);
     json_decref(f->body);
-    json_decref(f->garbage_bytes);
+    json_decref(f->garbage);
     free(f);
 }
 

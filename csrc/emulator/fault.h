@@ -32,11 +32,11 @@ struct emu_fault {
     double cut;                             /* body bytes before the connection closes; negative: no limit */
     double trickle_bytes, trickle_interval; /* chunk size (0: whole body) and pause in seconds */
     enum emu_disconnect reset, close;
-    bool garbage, endless, endless_headers, hang;
-    json_t *garbage_bytes; /* string; NULL: random bytes */
-    double bomb;           /* decompressed size of a gzip bomb; 0: none */
-    bool accept;           /* the request is processed although the response is replaced */
-    bool responds;         /* the fault replaces the response */
+    bool endless, endless_headers, hang;
+    json_t *garbage; /* string that is sent instead of HTTP, or NULL */
+    double bomb;     /* decompressed size of a gzip bomb; 0: none */
+    bool accept;     /* the request is processed although the response is replaced */
+    bool responds;   /* the fault replaces the response */
 };
 
 struct emu_faults {

@@ -10,7 +10,6 @@
 #include "base/hash.h"
 #include "emulator/image_cache.h"
 #include "platform/clock.h"
-#include "server/bytes.h"
 
 bool flux2_emu_image_urls_match(const struct emu_settings *s, const char *path)
 {
@@ -45,15 +44,12 @@ json_t *flux2_emu_image_urls_list(struct flux2_emu *emu, const struct emu_settin
     const char *base = *s->image_base_url ? s->image_base_url : emu->url;
     unsigned version = flux2_emu_tasks_url_version(&emu->tasks, task, flux2_clock_now(), s->image_ttl);
     json_t *urls = json_array();
+    char fresh[24] = "";
     long long i;
-    for (i = 1; i <= s->images_per_task; i++) {
-        struct flux2_bytes b = {0};
-        flux2_bytes_printf(&b, "%s%s/%s/%lld.png", base, s->image_path, task->id, i);
-        if (version > 1)
-            flux2_bytes_printf(&b, "?fresh=%u", version);
-        json_array_append_new(urls, json_stringn_nocheck(b.data ? b.data : "", b.size));
-        flux2_bytes_free(&b);
-    }
+    if (version > 1)
+        snprintf(fresh, sizeof fresh, "?fresh=%u", version);
+    for (i = 1; i <= s->images_per_task; i++)
+        json_array_append_new(urls, json_sprintf("%s%s/%s/%lld.png%s", base, s->image_path, task->id, i, fresh));
     return urls;
 }
 

@@ -3,7 +3,6 @@
 
 #include <math.h>
 
-#include "emulator/noise.h"
 #include "platform/random.h"
 
 #define PI 3.14159265358979323846
@@ -181,6 +180,42 @@ static void draw_clouds(struct scene *s)
     }
 }
 
+static double lattice(uint64_t seed, double cell)
+{
+    uint64_t state = seed ^ ((uint64_t)(int64_t)cell * 0xd6e8feb86659fd93ull);
+    return flux2_random_unit(&state) * 2 - 1;
+}
+
+/* Value noise between -1 and 1 with a feature size of about 1. */
+static double value_noise(uint64_t seed, double x)
+{
+    double cell = floor(x), t = x - cell;
+    double ease = t * t * t * (t * (t * 6 - 15) + 10);
+    return lattice(seed, cell) * (1 - ease) + lattice(seed, cell + 1) * ease;
+}
+
+/* Fractal noise for hills: a sum of octaves, the first with a feature size of about 1. */
+static double fractal_noise(uint64_t seed, double x, int octaves)
+{
+    double sum = 0, height = 0.5;
+    int i;
+    for (i = 0; i < octaves; i++, x *= 2.03, height *= 0.5)
+        sum += value_noise(seed + (uint64_t)i, x) * height;
+    return sum;
+}
+
+/* Fractal noise between 0 and 1 with sharp crests, for mountains. */
+static double ridged_noise(uint64_t seed, double x, int octaves)
+{
+    double sum = 0, height = 0.5, total = 0;
+    int i;
+    for (i = 0; i < octaves; i++, x *= 2.07, height *= 0.47) {
+        sum += (1 - fabs(value_noise(seed + (uint64_t)i, x))) * height;
+        total += height;
+    }
+    return sum / total;
+}
+
 /* A layer of mountains. */
 struct range {
     uint64_t seed;
@@ -191,8 +226,7 @@ struct range {
 static double crest(const struct scene *s, const struct range *r, double x)
 {
     double u = x / s->unit * r->stretch + 31;
-    double rise = r->sharp ? pow(flux2_emu_noise_ridged(r->seed, u, 7), 1.7)
-                           : flux2_emu_noise_fractal(r->seed, u, 6) * 0.7 + 0.45;
+    double rise = r->sharp ? pow(ridged_noise(r->seed, u, 7), 1.7) : fractal_noise(r->seed, u, 6) * 0.7 + 0.45;
     return r->base - r->height * rise;
 }
 
@@ -242,7 +276,7 @@ static void trace_wood(struct scene *s, const struct range *r, double size)
     double x = -size;
     uint64_t density = flux2_random_next(&s->random);
     while (x < s->w + size) {
-        double thick = flux2_emu_noise_fractal(density, x / s->unit * 3, 3) + 0.28;
+        double thick = fractal_noise(density, x / s->unit * 3, 3) + 0.28;
         double tall = size * between(s, 0.45, 1) * (0.55 + fmin(fmax(thick, 0), 0.45));
         if (thick > 0)
             trace_fir(s, x, crest(s, r, x) + size * 0.06, tall);
@@ -293,7 +327,7 @@ static void draw_reflection(struct scene *s, cairo_surface_t *above)
     uint64_t seed = flux2_random_next(&s->random);
     for (y = 0; y < deep && !is_cancelled(s); y += strip) {
         double t = y / deep, reach = s->unit * (0.0008 + 0.012 * t);
-        double shift = reach * flux2_emu_noise_fractal(seed, y / (s->unit * (0.004 + 0.012 * t)), 2) * 2;
+        double shift = reach * fractal_noise(seed, y / (s->unit * (0.004 + 0.012 * t)), 2) * 2;
         double from = fmax(s->shore - y * 1.25 - strip, 0);
         cairo_save(s->cr);
         cairo_rectangle(s->cr, 0, s->shore + y, s->w, strip);

@@ -4,10 +4,10 @@
  * are owned by userdata, so a Lua error leaks nothing. */
 #include <jansson.h>
 #include <math.h>
-#include <string.h>
+#include <stdbool.h>
+#include <stdio.h>
 
 #include "base/lua_type.h"
-#include "emulator/commands.h"
 #include "emulator/emulator.h"
 #include "platform/process.h"
 
@@ -35,6 +35,18 @@ static json_t **new_value(lua_State *L)
     return value;
 }
 
+/* State of a conversion. */
+struct conversion {
+    lua_State *L;
+    char wrong[80]; /* why it failed */
+};
+
+static json_t *fail(struct conversion *c, const char *format, const char *type)
+{
+    snprintf(c->wrong, sizeof(c->wrong), format, type);
+    return NULL;
+}
+
 static json_t *number_to_json(lua_State *L, int index)
 {
     double n = lua_tonumber(L, index);
@@ -45,93 +57,70 @@ static json_t *number_to_json(lua_State *L, int index)
     return n == floor(n) && fabs(n) <= MAX_EXACT ? json_integer((json_int_t)n) : json_real(n);
 }
 
-static void to_json(lua_State *L, int index, json_t **slot, int depth);
+static json_t *to_json(struct conversion *c, int index, int depth);
 
-/* On failure jansson has already released the value. */
-static void check_kept(lua_State *L, int rc)
+static json_t *array_to_json(struct conversion *c, int index, int depth)
 {
-    if (rc != 0)
-        luaL_error(L, "not enough memory");
-}
-
-/* Each element is attached to its parent before it is filled, so that an error does not leak it. */
-static void array_to_json(lua_State *L, int index, json_t *array, int depth)
-{
-    int i, n = (int)lua_rawlen(L, index);
+    json_t *array = json_array();
+    int i, n = (int)lua_rawlen(c->L, index);
     for (i = 1; i <= n; i++) {
-        json_t *element = NULL;
-        lua_rawgeti(L, index, i);
-        if (lua_istable(L, -1)) {
-            element = lua_rawlen(L, -1) ? json_array() : json_object();
-            check_kept(L, json_array_append_new(array, element));
+        lua_rawgeti(c->L, index, i);
+        if (json_array_append_new(array, to_json(c, lua_gettop(c->L), depth)) != 0) {
+            json_decref(array);
+            return NULL;
         }
-        to_json(L, lua_gettop(L), &element, depth);
-        if (!lua_istable(L, -1))
-            check_kept(L, json_array_append_new(array, element));
-        lua_pop(L, 1);
+        lua_pop(c->L, 1);
     }
+    return array;
 }
 
-static void object_to_json(lua_State *L, int index, json_t *object, int depth)
+static json_t *object_to_json(struct conversion *c, int index, int depth)
 {
-    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
-        json_t *member = NULL;
-        const char *name;
-        if (lua_type(L, -2) != LUA_TSTRING)
-            luaL_error(L, "a field name must be a string, not a %s", luaL_typename(L, -2));
-        name = lua_tostring(L, -2);
-        if (lua_istable(L, -1)) {
-            member = lua_rawlen(L, -1) ? json_array() : json_object();
-            check_kept(L, json_object_set_new_nocheck(object, name, member));
+    json_t *object = json_object(), *member;
+    for (lua_pushnil(c->L); lua_next(c->L, index); lua_pop(c->L, 1)) {
+        bool is_named = lua_type(c->L, -2) == LUA_TSTRING;
+        member = is_named ? to_json(c, lua_gettop(c->L), depth)
+                          : fail(c, "a field name must be a string, not a %s", luaL_typename(c->L, -2));
+        if (!member || json_object_set_new_nocheck(object, lua_tostring(c->L, -2), member) != 0) {
+            json_decref(object);
+            return NULL;
         }
-        to_json(L, lua_gettop(L), &member, depth);
-        if (!lua_istable(L, -1))
-            check_kept(L, json_object_set_new_nocheck(object, name, member));
     }
+    return object;
 }
 
-/* Converts the value at INDEX to *SLOT. A table is converted into the existing array or object *SLOT. Strings may
- * hold any bytes. */
-static void to_json(lua_State *L, int index, json_t **slot, int depth)
+/* Returns NULL with the reason in C, and raises no error, which would leak. Strings may hold any bytes. */
+static json_t *to_json(struct conversion *c, int index, int depth)
 {
     size_t len;
     const char *text;
-    if (depth > MAX_DEPTH)
-        luaL_error(L, "table nested too deeply");
-    luaL_checkstack(L, 8, "table nested too deeply");
-    switch (lua_type(L, index)) {
+    if (depth > MAX_DEPTH || !lua_checkstack(c->L, 8))
+        return fail(c, "%s nested too deeply", "table");
+    switch (lua_type(c->L, index)) {
     case LUA_TBOOLEAN:
-        *slot = json_boolean(lua_toboolean(L, index));
-        break;
+        return json_boolean(lua_toboolean(c->L, index));
     case LUA_TNUMBER:
-        *slot = number_to_json(L, index);
-        break;
+        return number_to_json(c->L, index);
     case LUA_TSTRING:
-        text = lua_tolstring(L, index, &len);
-        *slot = json_stringn_nocheck(text, len);
-        break;
+        text = lua_tolstring(c->L, index, &len);
+        return json_stringn_nocheck(text, len);
     case LUA_TTABLE:
-        if (json_is_array(*slot))
-            array_to_json(L, index, *slot, depth + 1);
-        else if (*slot)
-            object_to_json(L, index, *slot, depth + 1);
-        break;
+        return (lua_rawlen(c->L, index) ? array_to_json : object_to_json)(c, index, depth + 1);
     default:
-        luaL_error(L, "a value must not be a %s", luaL_typename(L, index));
+        return fail(c, "a value must not be a %s", luaL_typename(c->L, index));
     }
-    if (!*slot)
-        luaL_error(L, "cannot convert a value: NaN, or out of memory");
 }
 
 /* Converts the argument at INDEX and pushes its owner. Returns NULL for nil or none. */
 static json_t *check_json(lua_State *L, int index)
 {
+    struct conversion c = {L, "cannot convert a value: NaN, or out of memory"};
     json_t **value = new_value(L);
     if (lua_isnoneornil(L, index))
         return NULL;
-    if (lua_istable(L, index))
-        *value = lua_rawlen(L, index) ? json_array() : json_object();
-    to_json(L, index, value, 0);
+    *value = to_json(&c, index, 0);
+    if (!*value)
+        luaL_error(L, "%s", c.wrong);
     return *value;
 }
 
@@ -185,7 +174,7 @@ static void push_json(lua_State *L, const json_t *value)
 
 /* --- the emulator ------------------------------------------------------------------------------ */
 
-/* start(settings) -> emulator | nil, reason, whether a setting is invalid */
+/* start(settings) -> emulator, URL, port | nil, reason, whether a setting is invalid */
 static int emulator_start(lua_State *L)
 {
     char err[256] = "";
@@ -199,8 +188,11 @@ static int emulator_start(lua_State *L)
     *emu = NULL;
     luaL_setmetatable(L, EMULATOR);
     *emu = flux2_emu_start(settings, err, sizeof(err), &misuse);
-    if (*emu)
-        return 1;
+    if (*emu) {
+        lua_pushstring(L, (*emu)->url);
+        lua_pushinteger(L, (*emu)->port);
+        return 3;
+    }
     flux2_lua_fail(L, err);
     lua_pushboolean(L, misuse);
     return 3;
@@ -231,18 +223,6 @@ static int emulator_call(lua_State *L)
     return 1;
 }
 
-static int emulator_port(lua_State *L)
-{
-    lua_pushinteger(L, check_emulator(L)->port);
-    return 1;
-}
-
-static int emulator_url(lua_State *L)
-{
-    lua_pushstring(L, check_emulator(L)->url);
-    return 1;
-}
-
 static int emulator_stop(lua_State *L)
 {
     flux2_emu_stop(check_emulator(L));
@@ -265,33 +245,23 @@ static int emulator_gc(lua_State *L)
     return 0;
 }
 
-static int push_names(lua_State *L, json_t *(*names)(void))
+/* Sets the field NAME of the module to an array. */
+static void set_names(lua_State *L, const char *name, json_t *(*names)(void))
 {
     json_t **value = new_value(L);
     *value = names();
     if (!*value)
-        return luaL_error(L, "not enough memory");
+        luaL_error(L, "not enough memory");
     push_json(L, *value);
-    return 1;
-}
-
-static int setting_names(lua_State *L)
-{
-    return push_names(L, flux2_emu_settings_names);
-}
-
-static int fault_names(lua_State *L)
-{
-    return push_names(L, flux2_emu_fault_fields);
+    lua_setfield(L, -3, name);
+    lua_pop(L, 1);
 }
 
 static const luaL_Reg emulator_meta[] = {{"__gc", emulator_gc}, {NULL, NULL}};
 static const luaL_Reg value_meta[] = {{"__gc", value_gc}, {NULL, NULL}};
 
 static const luaL_Reg functions[] = {
-    {"call", emulator_call},     {"fault_fields", fault_names}, {"port", emulator_port},
-    {"settings", setting_names}, {"start", emulator_start},     {"stop", emulator_stop},
-    {"url", emulator_url},       {"wait", emulator_wait},       {NULL, NULL},
+    {"call", emulator_call}, {"start", emulator_start}, {"stop", emulator_stop}, {"wait", emulator_wait}, {NULL, NULL},
 };
 
 FLUX2_EXPORT int luaopen_flux2_emulator_core(lua_State *L);
@@ -303,5 +273,7 @@ FLUX2_EXPORT int luaopen_flux2_emulator_core(lua_State *L)
     flux2_lua_new_type(L, EMULATOR, emulator_meta, NULL);
     flux2_lua_new_type(L, VALUE, value_meta, NULL);
     luaL_newlib(L, functions);
+    set_names(L, "settings", flux2_emu_settings_names);
+    set_names(L, "fault_fields", flux2_emu_fault_fields);
     return 1;
 }

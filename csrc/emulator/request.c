@@ -7,6 +7,7 @@
 
 #include "base/ascii.h"
 #include "base/hash.h"
+#include "base/http_url.h"
 
 #define MIN_PROMPT 3
 #define MAX_PROMPT 5000
@@ -79,6 +80,12 @@ static const struct rule {
     {"type", offsetof(struct emu_request, type), "pro", check_type},
     {"resolution", offsetof(struct emu_request, resolution), "1K", check_resolution},
 };
+#define RULES (sizeof rules / sizeof *rules)
+
+static char **member(const struct emu_request *request, const struct rule *rule)
+{
+    return (char **)((char *)(uintptr_t)request + rule->offset);
+}
 
 static const char *read_text(struct emu_request *request, const struct rule *rule, const json_t *body, char *message,
                              size_t size)
@@ -86,7 +93,6 @@ static const char *read_text(struct emu_request *request, const struct rule *rul
     const json_t *value = json_object_get(body, rule->name);
     const char *text = value ? json_string_value(value) : rule->missing;
     const char *wrong;
-    char *copy;
     if (!text) {
         snprintf(message, size, value ? "%s must be a string" : "%s is required", rule->name);
         return message;
@@ -94,16 +100,8 @@ static const char *read_text(struct emu_request *request, const struct rule *rul
     wrong = rule->check(text);
     if (wrong)
         return wrong;
-    copy = strdup(text);
-    *(char **)((char *)request + rule->offset) = copy;
-    return copy ? NULL : "out of memory";
-}
-
-bool flux2_emu_request_is_url(const char *text)
-{
-    const char *host = flux2_skip_prefix(text, "http://");
-    host = host ? host : flux2_skip_prefix(text, "https://");
-    return host && *host && !strchr("/?#", *host) && !strpbrk(text, " \t\r\n");
+    *member(request, rule) = strdup(text);
+    return *member(request, rule) ? NULL : "out of memory";
 }
 
 static const char *read_inputs(struct emu_request *request, const json_t *body)
@@ -118,7 +116,7 @@ static const char *read_inputs(struct emu_request *request, const json_t *body)
         return "input_urls must hold at most 8 URLs";
     json_array_foreach(urls, i, url)
     {
-        if (!json_is_string(url) || !flux2_emu_request_is_url(json_string_value(url)))
+        if (!json_is_string(url) || !flux2_is_http_url(json_string_value(url), json_string_length(url)))
             return "input_urls must hold http or https URLs only";
         if (json_string_length(url) > MAX_URL)
             return "input_urls must hold URLs of at most 8192 bytes";
@@ -135,7 +133,7 @@ const char *flux2_emu_request_take(struct emu_request *request, const json_t *bo
     *field = NULL;
     if (!json_is_object(body))
         return "the body must be a JSON object";
-    for (i = 0; !wrong && i < sizeof(rules) / sizeof(rules[0]); i++) {
+    for (i = 0; !wrong && i < RULES; i++) {
         *field = rules[i].name;
         wrong = read_text(request, &rules[i], body, message, size);
     }
@@ -170,11 +168,10 @@ bool flux2_emu_request_copy(struct emu_request *copy, const struct emu_request *
     bool ok = true;
     size_t i;
     memset(copy, 0, sizeof(*copy));
-    for (i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-        const char *text = *(char *const *)((const char *)request + rules[i].offset);
-        char **slot = (char **)((char *)copy + rules[i].offset);
-        *slot = text ? strdup(text) : NULL;
-        ok = ok && (*slot || !text);
+    for (i = 0; i < RULES; i++) {
+        const char *text = *member(request, &rules[i]);
+        *member(copy, &rules[i]) = text ? strdup(text) : NULL;
+        ok = ok && (*member(copy, &rules[i]) || !text);
     }
     copy->input_urls = json_incref(request->input_urls);
     copy->width = request->width;
@@ -184,11 +181,9 @@ bool flux2_emu_request_copy(struct emu_request *copy, const struct emu_request *
 
 void flux2_emu_request_free(struct emu_request *request)
 {
-    free(request->model);
-    free(request->prompt);
-    free(request->type);
-    free(request->resolution);
-    free(request->aspect_ratio);
+    size_t i;
+    for (i = 0; i < RULES; i++)
+        free(*member(request, &rules[i]));
     json_decref(request->input_urls);
     memset(request, 0, sizeof *request);
 }

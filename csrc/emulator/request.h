@@ -29,9 +29,6 @@ bool flux2_emu_request_copy(struct emu_request *copy, const struct emu_request *
 /* Frees the members and empties the request. */
 void flux2_emu_request_free(struct emu_request *request);
 
-/* Returns whether TEXT is an http or https URL. */
-bool flux2_emu_request_is_url(const char *text);
-
 /* Returns the number of characters of valid UTF-8. */
 size_t flux2_emu_request_length(const char *text);
 

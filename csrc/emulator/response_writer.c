@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
-#include "emulator/gzip_bomb.h"
 #include "platform/socket.h"
 
 #define BLOCK 16384
@@ -112,6 +112,31 @@ static struct MHD_Response *faulty_response(const struct emu_response *out, cons
                                              BLOCK, read_body, s, free_stream);
 }
 
+/* Returns gzip data that expands to SIZE spaces, or NULL if out of memory. */
+static struct flux2_blob *make_bomb(uint64_t size)
+{
+    enum { GZIP = 16 };
+    unsigned char spaces[BLOCK], packed[1024];
+    struct flux2_bytes b = {0};
+    z_stream z = {0};
+    int rc = deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, MAX_WBITS + GZIP, MAX_MEM_LEVEL, Z_RLE);
+    memset(spaces, ' ', sizeof spaces);
+    while (rc == Z_OK && !b.failed) {
+        if (z.avail_in == 0) {
+            z.next_in = spaces;
+            z.avail_in = (uInt)(size < BLOCK ? size : BLOCK);
+            size -= z.avail_in;
+        }
+        z.next_out = packed;
+        z.avail_out = sizeof packed;
+        rc = deflate(&z, size > 0 ? Z_NO_FLUSH : Z_FINISH);
+        flux2_bytes_append(&b, packed, sizeof packed - z.avail_out);
+    }
+    b.failed = b.failed || rc != Z_STREAM_END;
+    deflateEnd(&z);
+    return flux2_blob_adopt(&b);
+}
+
 /* Appends TEXT with {url} and {task_id} replaced. */
 static void expand_placeholders(struct flux2_bytes *b, const char *text, size_t len, const char *url,
                                 const char *task_id)
@@ -119,10 +144,10 @@ static void expand_placeholders(struct flux2_bytes *b, const char *text, size_t 
     size_t i = 0;
     while (i < len) {
         if (len - i >= 9 && !memcmp(text + i, "{task_id}", 9)) {
-            flux2_bytes_text(b, task_id);
+            flux2_bytes_append(b, task_id, strlen(task_id));
             i += 9;
         } else if (len - i >= 5 && !memcmp(text + i, "{url}", 5)) {
-            flux2_bytes_text(b, url);
+            flux2_bytes_append(b, url, strlen(url));
             i += 5;
         } else {
             flux2_bytes_append(b, text + i++, 1);
@@ -140,7 +165,7 @@ void flux2_emu_response_apply_fault(struct emu_response *out, const struct emu_f
     out->status = f->status ? f->status : 200;
     out->content_type = "application/json";
     if (f->bomb > 0) {
-        out->body = flux2_emu_gzip_bomb((uint64_t)f->bomb);
+        out->body = make_bomb((uint64_t)f->bomb);
     } else if (f->body) {
         struct flux2_bytes b = {0};
         expand_placeholders(&b, json_string_value(f->body), json_string_length(f->body), url, out->task_id);

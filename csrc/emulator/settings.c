@@ -285,35 +285,23 @@ static bool apply_patch(struct emu_settings *s, const json_t *patch, bool starti
     return true;
 }
 
-/* Copies the owned members. */
-static bool copy_owned(struct emu_settings *s, const struct emu_settings *old)
+/* Replaces the owned members, which belong to other settings, by copies. */
+static bool copy_owned(struct emu_settings *s)
 {
     bool ok = true;
     size_t i;
     for (i = 0; i < ROWS; i++) {
+        void **slot = field(s, rows[i].offset);
         if (rows[i].kind == STRING)
-            ok = set_string(s, rows[i].offset, *(char **)field((struct emu_settings *)old, rows[i].offset)) && ok;
-        if (rows[i].kind == TEMPLATE) {
-            json_t *template = *(json_t **)field((struct emu_settings *)old, rows[i].offset);
-            json_t **slot = field(s, rows[i].offset);
-            *slot = json_deep_copy(template);
-            ok = *slot && ok;
-        }
+            ok = (*slot = strdup(*slot)) && ok;
+        if (rows[i].kind == TEMPLATE)
+            ok = (*slot = json_deep_copy(*slot)) && ok;
     }
-    for (i = 0; i < WORD_COUNT; i++)
-        ok = set_string(s, words[i].offset, *(char **)field((struct emu_settings *)old, words[i].offset)) && ok;
+    for (i = 0; i < WORD_COUNT; i++) {
+        char **slot = field(s, words[i].offset);
+        ok = (*slot = strdup(*slot)) && ok;
+    }
     return ok;
-}
-
-static void clear_owned(struct emu_settings *s)
-{
-    size_t i;
-    for (i = 0; i < ROWS; i++) {
-        if (rows[i].kind == STRING || rows[i].kind == TEMPLATE)
-            *(void **)field(s, rows[i].offset) = NULL;
-    }
-    for (i = 0; i < WORD_COUNT; i++)
-        *(void **)field(s, words[i].offset) = NULL;
 }
 
 struct emu_settings *flux2_emu_settings_patch(const struct emu_settings *old, const json_t *patch, char *err,
@@ -329,8 +317,7 @@ struct emu_settings *flux2_emu_settings_patch(const struct emu_settings *old, co
     if (old) {
         /* Excludes the reference count, which other threads modify. */
         memcpy(&s->references + 1, &old->references + 1, sizeof *s - sizeof s->references);
-        clear_owned(s);
-        ok = copy_owned(s, old);
+        ok = copy_owned(s);
     } else {
         for (i = 0; i < ROWS; i++)
             ok = set_default(s, &rows[i]) && ok;

@@ -1,8 +1,6 @@
 /* bytes.c - see bytes.h. */
 #include "server/bytes.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,25 +29,6 @@ void flux2_bytes_append(struct flux2_bytes *b, const void *data, size_t size)
         return;
     memcpy(b->data + b->size, data, size);
     b->size += size;
-}
-
-void flux2_bytes_text(struct flux2_bytes *b, const char *text)
-{
-    flux2_bytes_append(b, text, strlen(text));
-}
-
-void flux2_bytes_printf(struct flux2_bytes *b, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int size = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    if (size < 0 || !reserve(b, (size_t)size + 1))
-        return;
-    va_start(args, format);
-    vsnprintf(b->data + b->size, (size_t)size + 1, format, args);
-    va_end(args);
-    b->size += (size_t)size;
 }
 
 void flux2_bytes_free(struct flux2_bytes *b)

@@ -15,8 +15,6 @@ struct flux2_bytes {
 };
 
 void flux2_bytes_append(struct flux2_bytes *b, const void *data, size_t size);
-void flux2_bytes_text(struct flux2_bytes *b, const char *text);
-void flux2_bytes_printf(struct flux2_bytes *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Frees the memory and empties the buffer. */
 void flux2_bytes_free(struct flux2_bytes *b);
 

@@ -79,7 +79,7 @@ local DIALECTS = {
     },
 }
 
-local setting_names, fault_fields = core.settings(), core.fault_fields()
+local setting_names, fault_fields = core.settings, core.fault_fields
 local is_setting, is_fault_field = tables.set(setting_names), tables.set(fault_fields)
 
 local function mistake(what, name, known)
@@ -178,19 +178,15 @@ Emulator.__index = Emulator
 -- Example: `local emu = assert(require("flux2.emulator").start { duration = 0.1 })`
 function emulator.start(settings)
     local prepared = prepare(settings == nil and {} or settings)
-    local ran, handle, err, misuse = pcall(core.start, prepared)
+    local ran, handle, url, port = pcall(core.start, prepared)
     if not ran then error("flux2.emulator: " .. handle, 2) end
     if not handle then
-        err = "flux2.emulator: " .. err
-        if misuse then error(err, 2) end
+        local err, is_misuse = "flux2.emulator: " .. url, port
+        if is_misuse then error(err, 2) end
         return nil, err
     end
-    return setmetatable({
-        core = handle,
-        url = core.url(handle),
-        port = core.port(handle),
-        api_key = prepared.api_key or "aio_emulator_key",
-    }, Emulator)
+    local api_key = prepared.api_key or "aio_emulator_key"
+    return setmetatable({ core = handle, url = url, port = port, api_key = api_key }, Emulator)
 end
 
 --- Executes a command of the core. Raises its error at the caller of the public function.

@@ -54,15 +54,13 @@ end
 -- The emulator's module.
 local remote = {}
 function remote.start(settings)
-    local id, reason, misuse = ask("start", settings)
-    return id and { id = id } or nil, reason, misuse
+    local id, url, port = ask("start", settings)
+    return id and { id = id } or nil, url, port
 end
-for _, name in ipairs { "call", "port", "stop", "url", "wait" } do
+for _, name in ipairs { "call", "stop", "wait" } do
     remote[name] = function(emulator, ...) return ask(name, emulator.id, ...) end
 end
-for _, name in ipairs { "fault_fields", "settings" } do
-    remote[name] = function() return ask(name) end
-end
+remote.fault_fields, remote.settings = ask "names"
 package.preload["flux2.emulator.core"] = function() return remote end
 
 -- The shell.

@@ -17,16 +17,16 @@ local unpack = rawget(_G, "unpack") or table.unpack
 local operations = {}
 
 function operations.start(settings)
-    local emu, reason, misuse = emulator.start(settings)
-    if not emu then return nil, reason, misuse end
+    local emu, url, port = emulator.start(settings)
+    if not emu then return nil, url, port end -- the reason, and whose mistake it is
     emulators[#emulators + 1] = emu
-    return #emulators
+    return #emulators, url, port
 end
 
-for _, name in ipairs { "call", "port", "stop", "url", "wait" } do
+for _, name in ipairs { "call", "stop", "wait" } do
     operations[name] = function(number, ...) return emulator[name](emulators[number], ...) end
 end
-operations.fault_fields, operations.settings = emulator.fault_fields, emulator.settings
+function operations.names() return emulator.fault_fields, emulator.settings end
 
 --- What a command prints, without the carriage returns of Windows, and its exit code.
 function operations.shell(command)
