@@ -287,7 +287,7 @@ try flux2 batch --format jsonl --con
 
     it("is installed with a launcher that finds its modules from any directory, and is removed again", function()
         local abi = _VERSION:match "%d%.%d"
-        local flavour = (os.getenv "FLUX2_BUILD" or ""):match "/build/(%w+)$" or ""
+        local flavour = require "support.build".flavour
         local prefix = dir .. "/a prefix"
         local function make(target)
             local command = "env -u MAKEFLAGS -u MFLAGS make -s %s ABIS=%s FLAVOUR=%s PREFIX=%s"

@@ -3,7 +3,7 @@
 -- builds do not run them, because the blocks test the documentation.
 -- Takes about 12 seconds: there are about 50 blocks.
 
-if (os.getenv "FLUX2_BUILD" or ""):find "/[at]san$" or (os.getenv "FLUX2_TEST_LUA" or ""):find "/valgrind/" then
+if require "support.build".is_instrumented then
     return describe("the documentation's code", function() pending "needs a build without instrumentation" end)
 end
 

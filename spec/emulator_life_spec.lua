@@ -1,21 +1,13 @@
 -- The emulator in the host's process: config, start and stop, threads, descriptors, signals, log.
 
 local bound = require "support.bound"
+local build = require "support.build"
 local curl = require "emulator_curl"
 local emulator = require "flux2.emulator"
 local service = require "support.service"
 local shell = require "support.shell"
 
 local function output_of(command) return (select(2, shell.run(command))) end
-
---- Runs a program in a separate process with this build's modules. Returns its output and exit code.
-local function run_lua(program)
-    local path = os.tmpname()
-    service.write(path, ("package.path, package.cpath = %q, %q\n"):format(package.path, package.cpath) .. program)
-    local exit, output = shell.run(("timeout %d '%s' %s"):format(bound(60), shell.interpreter(), path))
-    os.remove(path)
-    return output, exit
-end
 
 describe("the emulator's config", function()
     for _, row in ipairs {
@@ -204,7 +196,7 @@ describe("the emulator", function()
         ["an error"] = "error 'wanted'",
     } do
         it("is stopped by " .. name .. " during requests", function()
-            local output, exit = run_lua(busy .. ending)
+            local exit, output = service.run_lua(busy .. ending)
             if name == "an error" then
                 assert.equal(1, exit)
                 assert.truthy(output:find "wanted", output)
@@ -230,7 +222,7 @@ describe("the emulator", function()
     it("blocks all signals in its threads, and its descriptors are not inherited", function()
         local own = service.read_if_there "/proc/self/status"
         if not own then return end
-        if own:find "^Name:%s*memcheck" then return pending "valgrind blocks the signals of threads in its own way" end
+        if build.is_in_valgrind then return pending "valgrind blocks the signals of threads in its own way" end
         -- Sockets of other libraries in this process may be inherited.
         local function inherited_sockets() return select(2, output_of("ls -l /proc/self/fd"):gsub("socket:", "")) end
         local before = inherited_sockets()

@@ -2,6 +2,7 @@
 -- file meanwhile neither changes what arrives nor leaves a submission of unknown outcome. The service is in another
 -- process, which is stopped while files change.
 local bound = require "support.bound"
+local build = require "support.build"
 local cjson = require "cjson"
 local core = require "flux2.core"
 local program = require "support.program"
@@ -10,8 +11,6 @@ local shell = require "support.shell"
 local tls_front = require "support.tls_front"
 
 local SIZE = 10 * 2 ^ 20 -- of an image: more than sockets hold
-local sanitized = (os.getenv "FLUX2_BUILD" or ""):find "san$"
-    or (os.getenv "FLUX2_TEST_LUA" or ""):find "valgrind"
 local HEAD = "\137PNG\r\n\26\n"
 
 if package.config:sub(1, 1) == "\\" or not service.exists "/proc/self/fdinfo/0" then
@@ -198,13 +197,13 @@ describe("a local image", function()
     end
 
     it("takes no memory: eight files of 4 MB", function()
-        if sanitized then return pending "a sanitizer has a heap of its own" end
+        if build.is_instrumented then return pending "a sanitizer has a heap of its own" end
         local grown = growth "for i = 1, 8 do list[i] = path end"
         assert.is_true(grown < 2048, grown)
     end)
 
     it("is copied once if it is given as bytes: eight of 4 MB", function()
-        if sanitized then return pending "a sanitizer has a heap of its own" end
+        if build.is_instrumented then return pending "a sanitizer has a heap of its own" end
         local grown = growth [[
             for i = 1, 8 do
                 local file = assert(io.open(path, "rb"))

@@ -3,6 +3,7 @@
 package.path = "tools/?.lua;" .. package.path
 
 local bound = require "support.bound"
+local build = require "support.build"
 local c_source = require "mutants.c_source"
 local lua_source = require "mutants.lua_source"
 local operators = require "mutants.operators"
@@ -246,9 +247,7 @@ end)
 
 -- A project of one file, with a spec that tests one of its two functions.
 describe("a run", function()
-    local instrumented = (os.getenv "FLUX2_BUILD" or ""):find "san$"
-        or (os.getenv "FLUX2_TEST_LUA" or ""):find "valgrind"
-    if _VERSION ~= "Lua 5.4" or instrumented or not os.execute "command -v git >/dev/null" then return end
+    if _VERSION ~= "Lua 5.4" or build.is_instrumented or not os.execute "command -v git >/dev/null" then return end
 
     local SOURCE = [[
 local sum = {}

@@ -11,8 +11,7 @@ local function run(command) return shell.run(("timeout -k 5 %d sh -c %s"):format
 local function must(command) return shell.must(command, BOUND) end
 
 -- The result does not depend on the Lua version.
-local describe_once = _VERSION == "Lua 5.4" and not (os.getenv "FLUX2_BUILD" or ""):find "san$" and describe
-    or function() end
+local describe_once = _VERSION == "Lua 5.4" and not require "support.build".is_sanitized and describe or function() end
 
 describe_once("the tarball", function()
     local dir, tarball, copy

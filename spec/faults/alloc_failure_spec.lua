@@ -6,13 +6,12 @@ local shell = require "support.shell"
 
 local is_jit = rawget(_G, "jit") ~= nil
 local step = tonumber(os.getenv "ALLOC_STEP") or (is_jit and 1 or 9)
-local build = os.getenv "FLUX2_BUILD" or "build"
 
 describe("a Lua state without memory", function()
     local emu, directory, host
 
     setup(function()
-        local flavour = build:match "build/(%w+)/*$" or ""
+        local flavour = require "support.build".flavour
         local name = is_jit and "luajit" or _VERSION:match "%d%.%d"
         -- The host is instrumented like the module that it loads.
         host = ("build/%salloc-host-%s"):format(flavour ~= "" and flavour .. "/" or "", name)

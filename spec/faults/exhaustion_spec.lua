@@ -1,6 +1,7 @@
 -- Missing descriptors, disk space and write permission: each causes a clear error, no half-written file, no submission
 -- without a record, and works again when the cause is removed.
 local bound = require "support.bound"
+local build = require "support.build"
 local core = require "flux2.core"
 local service = require "support.service"
 local shell = require "support.shell"
@@ -18,9 +19,8 @@ local function pump(condition) child.pump(condition, bound(30)) end
 
 describe("without descriptors", function()
     -- In valgrind, opening a file creates it and then fails for lack of a descriptor.
-    local in_valgrind = service.read "/proc/self/status":find "^Name:%s*memcheck"
     local function spec(name, fn)
-        it(name, in_valgrind and function() pending "valgrind has its own limit on descriptors" end or fn)
+        it(name, build.is_in_valgrind and function() pending "valgrind has its own limit on descriptors" end or fn)
     end
     local emu, dir
     service.around_each(before_each, after_each, { image_bytes = 60000 }, function(...) emu, dir = ... end)
@@ -302,10 +302,10 @@ describe("in a read-only directory", function()
             return run "Permission denied"
         end
         local other_user = "setpriv --reuid 65534 --regid 65534 --clear-groups"
-        local lua, build = shell.interpreter(), os.getenv "FLUX2_BUILD" or "build"
+        local lua, folder = shell.interpreter(), os.getenv "FLUX2_BUILD" or "build"
         -- The other user has to be able to read the module.
         if shell.run(("%s '%s' -e 'require \"flux2.core\"'"):format(other_user, lua)) ~= 0 then
-            return pending("another user cannot run " .. lua .. " on " .. build .. ": is a folder above it private?")
+            return pending("another user cannot run " .. lua .. " on " .. folder .. ": is a folder above it private?")
         end
         run("Permission denied", other_user)
     end)

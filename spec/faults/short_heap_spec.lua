@@ -1,6 +1,7 @@
 -- One allocation on the engine's thread fails, including those of libcurl: paid images arrive, and no submission is
 -- sent twice. ALLOC_STEP=1 (make test-every) tests every allocation.
 local acme = require "support.acme"
+local build = require "support.build"
 local cjson = require "cjson"
 local core = require "flux2.core"
 local service = require "support.service"
@@ -8,8 +9,6 @@ local service = require "support.service"
 -- For every allocation the runs are divided among several programs, each of which may take a minute.
 local programs = tonumber(os.getenv "ALLOC_STEP") == 1 and 17 or 1
 local step = programs > 1 and programs or tonumber(os.getenv "ALLOC_STEP") or 17
-local sanitized = (os.getenv "FLUX2_BUILD" or ""):find "build/%w+/*$"
-    or (os.getenv "FLUX2_TEST_LUA" or ""):find "valgrind"
 
 local HEAD = [[
 local url, dir, library, step = arg[1], arg[2], arg[3], tonumber(arg[4])
@@ -41,7 +40,7 @@ describe("without memory on the engine's thread", function()
     service.around_each(before_each, after_each, { duration = 0.03 }, function(...) emu, dir = ... end)
 
     local function run(body)
-        if sanitized then return pending "a sanitizer has a heap of its own" end
+        if build.is_instrumented then return pending "a sanitizer has a heap of its own" end
         local runs = 0
         for first = 1, programs do
             local code, printed = service.run_preloaded("short_heap", HEAD .. body, emu, dir,
@@ -114,7 +113,7 @@ describe("without memory on the engine's thread", function()
                 f:close()
             end)
         ]]):format(client, fields))
-        if sanitized then return end
+        if build.is_instrumented then return end
         local paid = {}
         for _, task in ipairs(emu:ledger()) do paid[task.prompt] = (paid[task.prompt] or 0) + 1 end
         local names = service.list(dir)

@@ -10,11 +10,7 @@ local shell = require "support.shell"
 
 local BOUND = require "support.bound"(120) -- seconds; exceeding it counts as a hang
 
-local function must(command)
-    local code, printed = shell.run(("timeout -k 5 %d sh -c %s"):format(BOUND, shell.quote(command)))
-    assert.equal(0, code, printed)
-    return (printed:gsub("%s+$", ""))
-end
+local function must(command) return shell.must(command, BOUND) end
 
 describe("the game in one file", function()
     local dir

@@ -1,7 +1,7 @@
 -- flux2 inside Neovim, and the plugin: nvim processes without a screen, with the emulator inside.
 -- Neovim uses LuaJIT, so these specs run with LuaJIT only. An instrumented build would need an instrumented Neovim.
 
-if not rawget(_G, "jit") or (os.getenv "FLUX2_BUILD" or ""):find "/[at]san$" then
+if not rawget(_G, "jit") or require "support.build".is_sanitized then
     return describe("the host for Neovim", function() pending "needs LuaJIT without instrumentation" end)
 end
 

@@ -16,9 +16,8 @@ local function lines_of(command)
 end
 
 local nginx = lines_of "tools/nginx-lua"
-local instrumented = (os.getenv "FLUX2_BUILD" or "build"):match "build/%w+$"
 local reason = _VERSION ~= "Lua 5.1" and "is for LuaJIT and Lua 5.1, whose build nginx can load"
-    or instrumented and "is for the build that is not instrumented"
+    or require "support.build".flavour ~= "" and "is for the build that is not instrumented"
     or not nginx and "needs nginx with Lua (tools/deps hosts)"
 if reason then
     describe("the host for nginx", function() pending(reason) end)

@@ -16,8 +16,8 @@ end
 
 --- Returns the compiler flags for an instrumented build of the core.
 local function sanitizer()
-    local flavour = (os.getenv "FLUX2_BUILD" or ""):match "/(%a+)$"
-    return ({ asan = "-fsanitize=address,undefined", tsan = "-fsanitize=thread" })[flavour] or ""
+    local flags = { asan = "-fsanitize=address,undefined", tsan = "-fsanitize=thread" }
+    return flags[require "support.build".flavour] or ""
 end
 
 describe("a poll loop in C", function()

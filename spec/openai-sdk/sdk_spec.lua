@@ -8,7 +8,7 @@ local service = require "support.service"
 local shell = require "support.shell"
 
 -- One run is enough: the emulator is C code, and openai_spec.lua runs the guide's Lua code on every Lua.
-if _VERSION ~= "Lua 5.4" or (os.getenv "FLUX2_BUILD" or ""):find "san$" then
+if _VERSION ~= "Lua 5.4" or require "support.build".is_sanitized then
     return describe("OpenAI's SDK", function() pending "needs Lua 5.4 without instrumentation" end)
 end
 

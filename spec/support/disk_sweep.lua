@@ -1,5 +1,6 @@
 --- Runs a case of support/disk_cases.lua for each n: starts support/disk_host.lua, and checks the result of each run
 -- against the emulator's ledger and the rules of the case.
+local build = require "support.build"
 local cases = require "support.disk_cases"
 local cjson = require "cjson"
 local core = require "flux2.core"
@@ -11,7 +12,7 @@ local shell = require "support.shell"
 local sweep = {}
 
 --- Whether thorough sweeps run here: the file code is in C, so one Lua version without instrumentation is enough.
-sweep.runs_here = _VERSION == "Lua 5.4" and not (os.getenv "FLUX2_BUILD" or ""):find "/[at]san$"
+sweep.runs_here = _VERSION == "Lua 5.4" and not build.is_sanitized
 sweep.REASON = "needs Lua 5.4 without instrumentation"
 
 local KILLS = { kill = true, tear = true }
@@ -32,9 +33,8 @@ end
 
 --- busted's `it`, but pending in valgrind, where each process takes seconds.
 function sweep.thorough(it, pending)
-    local in_valgrind = (os.getenv "FLUX2_TEST_LUA" or ""):find "valgrind"
     return function(name, fn)
-        it(name, in_valgrind and function() pending "in valgrind spec/disk_spec.lua is enough" end or fn)
+        it(name, build.is_in_valgrind and function() pending "in valgrind spec/disk_spec.lua is enough" end or fn)
     end
 end
 

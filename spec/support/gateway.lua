@@ -14,8 +14,7 @@ local unpack = table.unpack or unpack -- luacheck: ignore 143
 gateway.is_available = pcall(require, "flux2.gateway.core") and pcall(require, "dbd.sqlite3") and
     pcall(require, "openssl.digest")
 
-local is_plain = not (os.getenv "FLUX2_BUILD" or ""):find "/[at]san$"
-    and not (os.getenv "FLUX2_TEST_LUA" or ""):find "/valgrind/"
+local is_plain = not require "support.build".is_instrumented
 
 --- Specs with many processes run on two Luas, without instrumentation; the contract on 5.1 as well, whose coroutines
 --- cannot yield everywhere.
