@@ -316,13 +316,13 @@ describe("JSON Lines", function()
     end)
 end)
 
-describe("a list of prompts", function()
-    local function parse(bytes, format, opts)
-        local given = { format = format or "txt", defaults = {} }
-        for name, value in pairs(opts or {}) do given[name] = value end
-        return prompts.parse(bytes, given)
-    end
+local function parse(bytes, format, opts)
+    local given = { format = format or "txt", defaults = {} }
+    for name, value in pairs(opts or {}) do given[name] = value end
+    return prompts.parse(bytes, given)
+end
 
+describe("a list of prompts", function()
     it("has one prompt per line, with comments, empty lines and all line endings", function()
         local entries = assert(parse "\239\187\191a fox\r\n# no\n\n   a hare  \n")
         assert.equal(2, #entries)
@@ -830,11 +830,6 @@ describe("JSON Lines in detail", function()
 end)
 
 describe("a list of prompts in detail", function()
-    local function parse(bytes, format, opts)
-        local given = { format = format or "txt", defaults = {} }
-        for name, value in pairs(opts or {}) do given[name] = value end
-        return prompts.parse(bytes, given)
-    end
     local function wrong(bytes)
         local entries, list = parse(bytes, "jsonl")
         assert.is_nil(entries)

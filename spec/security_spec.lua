@@ -151,8 +151,11 @@ describe("the key", function()
 
         --- Asserts that the text contains no 8 consecutive bytes of the key in any form.
         local function holds_none(s, where)
+            s = s:gsub(("z"):rep(16) .. "+", " ") -- the filler
             for _, form in ipairs(FORMS) do
-                for i = 1, #form - 7 do assert.is_nil(s:find(form:sub(i, i + 7), 1, true), where) end
+                for i = 1, #form - 7 do
+                    if s:find(form:sub(i, i + 7), 1, true) then error(where .. ": " .. s, 2) end
+                end
             end
         end
 

@@ -33,16 +33,22 @@ local function xor(a, b)
     return out
 end
 
+local checksums = {} -- of each byte
+for byte = 0, 255 do
+    local crc = byte
+    for _ = 1, 8 do
+        local is_odd = crc % 2 == 1
+        crc = math.floor(crc / 2)
+        if is_odd then crc = xor(crc, 0xedb88320) end
+    end
+    checksums[byte] = crc
+end
+
 --- The checksum of a chunk's type and data.
 function png.crc(bytes)
     local crc = 2 ^ 32 - 1
     for i = 1, #bytes do
-        crc = xor(crc, bytes:byte(i))
-        for _ = 1, 8 do
-            local is_odd = crc % 2 == 1
-            crc = math.floor(crc / 2)
-            if is_odd then crc = xor(crc, 0xedb88320) end
-        end
+        crc = xor(math.floor(crc / 256), checksums[xor(crc % 256, bytes:byte(i))])
     end
     return number(2 ^ 32 - 1 - crc)
 end
