@@ -101,6 +101,11 @@ describe("input_images, with a provider that takes Base64,", function()
         { { { bytes = cjson.null } }, "invalid_request", "input_images[1] has no bytes: a string or a buffer of ", 1 },
         { { 7 }, "invalid_request", "input_images[1] must be the path of a file, an image or { bytes = ", 1 },
         { "fox.png", "invalid_request", "input_images must be a list of files and images, got 'fox.png'" },
+        { {}, "invalid_request", "input_images is empty: give files and images, or leave it out" },
+        { { bytes = PNG }, "invalid_request",
+            "input_images must be an array of files and images, has the key 'bytes'" },
+        { { "DIR/fox.png", [3] = "DIR/fox.png" }, "invalid_request",
+            "input_images[2] is missing: an array has no holes", 2 },
         { { "DIR/large.png" }, "too_large",
             "input_images[1] 'DIR/large.png' has 40000 bytes, more than max_image_bytes (39000)", 1 },
     } do
@@ -122,6 +127,35 @@ describe("input_images, with a provider that takes Base64,", function()
             assert.equal(0, #emu:requests())
         end)
     end
+
+    it("beside invalid input_urls are refused", function()
+        for _, row in ipairs {
+            { "https://a.example/0.png", "input_urls must be an array of URLs, got one string: write input_urls = { '" },
+            { { "https://a.example/0.png", "0.png" }, "input_urls[2] must be an http(s) URL, got '0.png': ", 2 },
+            { {}, "input_urls is empty: " }, { 7, "input_urls must be an array of 1 to 8 URLs, got 7" },
+        } do
+            local _, err = client:submit { prompt = "fox", input_urls = row[1], input_images = { dir .. "/fox.png" } }
+            assert.same({ "invalid_request", row[2], "input_urls", row[3] },
+                { err.kind, err.message:sub(1, #row[2]), err.field, err.index })
+        end
+        assert.equal(0, #emu:requests())
+    end)
+
+    it("are not one image, which is no list", function()
+        local image = assert(client:generate "a fox")
+        local _, err = client:submit { prompt = "the fox in winter", input_images = image }
+        assert.equal("input_images must be a list of files and images, got one image: write input_images = { image }",
+            err.message)
+        assert.equal(1, emu:stats().submissions)
+    end)
+
+    it("leave a request the fields of its metatable", function()
+        local given = setmetatable({ prompt = "fox", input_images = { dir .. "/fox.png" } },
+            { __index = { type = "klein-4b", extra = { tint = "red" } } })
+        assert(client:generate(given))
+        assert.matches("/flux%-2%-klein%-4b$", emu:requests()[1].path)
+        assert.same({ "red", core.base64(PNG) }, { arrived().tint, arrived().input_image })
+    end)
 
     it("that disappear before they are read end the task, unsent and unpaid", function()
         local slow = service.client(emu, { provider = "bfl", max_submissions_per_second = 1, spool = dir .. "/spool" })
@@ -159,6 +193,20 @@ describe("input_images, with a provider that takes Base64,", function()
         assert.same({ dir .. "/fox.png", "(image/png, " .. #PNG .. " bytes)" },
             cjson.decode(record).request.input_urls)
         assert.is_true(#record < 2000)
+    end)
+
+    it("may have names that are not UTF-8 #latin", function()
+        local path, record = dir .. "/f\252chsin.png", nil
+        service.write(path, PNG)
+        local careful = service.client(emu, { provider = "bfl", spool = dir .. "/spool", budget = 5 })
+        local task = assert(careful:submit({ prompt = "fox", input_images = { path } }, { price = 5 }))
+        service.pump_until(function() return task.id end)
+        for _, name in ipairs(service.list(dir .. "/spool")) do
+            if name:find "%.json$" then record = cjson.decode(service.read(dir .. "/spool/" .. name)) end
+        end
+        assert.same({ dir .. "/f\239\191\189chsin.png" }, record.request.input_urls)
+        assert(task:wait())
+        assert.equal(core.base64(PNG), arrived().input_image)
     end)
 end)
 
@@ -215,6 +263,11 @@ describe("input_images, with a provider that takes URLs only,", function()
         end
         assert.same({ "https://a.example/0", dir .. "/fox.png", "(image/jpeg, " .. #JPEG .. " bytes)" },
             record.request.input_urls)
+    end)
+
+    it("are estimated with the fields of the request's metatable", function()
+        local given = setmetatable({ input_images = { dir .. "/fox.png" } }, { __index = { type = "flex" } })
+        assert.equal(6, (service.client(emu):estimate(given)))
     end)
 
     it("whose upload fails cost nothing", function()

@@ -220,7 +220,8 @@ describe("an unknown field", function()
         input_url = "did you mean input_urls?", image_urls = "did you mean input_urls?",
             size = "did you mean aspect_ratio?",
         quality = "did you mean type?", resolutoin = "did you mean resolution?", extras = "did you mean extra?",
-        save = "second argument", timeout = "second argument",
+        save = "second argument", timeout = "second argument", price = "second argument",
+        on_done = "second argument", poll = "allowed are",
         seed = "allowed are model, prompt, aspect_ratio, type, resolution, input_urls; "
             .. "what must be sent anyway goes in extra",
         [("x"):rep(5000)] = "allowed are",

@@ -7,10 +7,12 @@ local errors = require "flux2.errors"
 local Image = require "flux2.image"
 local image_signature = require "flux2.image_signature"
 local json = require "flux2.json"
+local request = require "flux2.request"
 local tables = require "flux2.tables"
 local text = require "flux2.text"
 local transport = require "flux2.transport"
 local url = require "flux2.url"
+local validate = require "flux2.validate"
 
 local input_images = {}
 
@@ -184,6 +186,20 @@ end
 local InputImages = {}
 InputImages.__index = InputImages
 
+--- Returns a message about a value that is not a list of local images, and the index concerned; nil if it is one.
+local function check_list(config, field, list)
+    if not field then
+        return "input_images is not available: provider " .. config.provider.name .. " takes no images"
+    end
+    if type(list) ~= "table" or getmetatable(list) == Image then
+        local got = type(list) == "table" and "one image: write input_images = { image }" or text.show(list)
+        return "input_images must be a list of files and images, got " .. got
+    end
+    local length, message, index = validate.array("input_images", "files and images", list)
+    if length == 0 then return "input_images is empty: give files and images, or leave it out" end
+    return message, index
+end
+
 --- Replaces `input_images` of a request by values in the provider's field of URLs. A local image has a marker there.
 ---@param config table the client's
 ---@param given table a request with `input_images`
@@ -192,14 +208,14 @@ InputImages.__index = InputImages
 ---@return flux2.InputImages|flux2.Error images or, after nil, the error
 function input_images.place(config, given, timeout)
     local field, list = input_images.field_of(config.provider), given.input_images
-    if type(list) ~= "table" or not field then
-        local reason = field and "must be a list of files and images, got " .. text.show(list)
-            or "is not available: provider " .. config.provider.name .. " takes no images"
-        return nil, errors.new("invalid_request", "input_images " .. reason, { field = "input_images" })
+    local concerned, message, index = "input_images", check_list(config, field, list)
+    local others = field and given[field.name]
+    if not message and others ~= nil then
+        concerned, message, index = field.name, request.check(field, others)
     end
-    local request, urls = tables.merge({}, given), {}
+    if message then return nil, errors.new("invalid_request", message, { field = concerned, index = index }) end
+    local copy, urls = request.copy(config.provider, given), tables.merge({}, others)
     local images = setmetatable({ entries = {}, markers = {} }, InputImages)
-    for i, value in ipairs(type(given[field.name]) == "table" and given[field.name] or {}) do urls[i] = value end
     local token = core.token()
     for i = 1, #list do
         local entry, err = read(config, i, list[i])
@@ -210,9 +226,8 @@ function input_images.place(config, given, timeout)
         if not entry.url then images.markers[#images.markers + 1] = value end
         if entry.size then images.entries[value] = entry end
     end
-    request.input_images = nil
-    if #urls > 0 then request[field.name] = urls end
-    return request, images
+    copy.input_images, copy[field.name] = nil, urls
+    return copy, images
 end
 
 --- Splits a body at the markers.
@@ -231,7 +246,7 @@ function InputImages:split(body, limit)
                 { field = "input_images" })
         end
         local entry = self.entries[marker]
-        found[i] = { from = from, to = to, path = entry.path, bytes = entry.bytes, limit = limit }
+        found[i] = { from = from, to = to, path = transport.absolute(entry.path), bytes = entry.bytes, limit = limit }
         size = size - #encoded + math.ceil(entry.size / 3) * 4
     end
     if #found == 0 then return body end
@@ -251,7 +266,8 @@ function InputImages:describe(payload)
         local entry = type(value) == "string" and self.entries[value]
         if type(value) == "table" then self:describe(value) end
         if entry then
-            payload[name] = entry.path or ("(%s, %s bytes)"):format(entry.content_type, text.number(entry.size))
+            payload[name] = entry.path and text.utf8(entry.path)
+                or ("(%s, %s bytes)"):format(entry.content_type, text.number(entry.size))
         end
     end
     return payload

@@ -5,6 +5,7 @@ local core = require "flux2.core"
 local errors = require "flux2.errors"
 local json = require "flux2.json"
 local suggest = require "flux2.suggest"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 local url = require "flux2.url"
 local validate = require "flux2.validate"
@@ -24,7 +25,9 @@ local request = {}
 ---@field extra? table<string, any> further fields, which are sent unchanged
 
 -- Options of the call, for a hint to those who put them into the request.
-local OPTIONS = { save = true, timeout = true, on_status = true, on_progress = true, concurrency = true, poll = true }
+local OPTIONS = tables.set {
+    "concurrency", "on_done", "on_progress", "on_request", "on_status", "ordered", "price", "save", "timeout",
+}
 
 local function invalid(field, message, index)
     return nil, errors.new("invalid_request", message, { field = field, index = index })
@@ -97,21 +100,6 @@ function CHECKS.boolean(field, value)
     if type(value) ~= "boolean" then return must_be(field.name, "true or false", value) end
 end
 
---- Returns the length of a table with the keys 1 to n; for other tables nil, a message, and the index concerned.
-local function array_length(name, list)
-    local count = 0
-    for key in next, list do
-        if type(key) ~= "number" then
-            return nil, name .. " must be an array of URLs, has the key " .. text.show(key)
-        end
-        count = count + 1
-    end
-    for i = 1, count do
-        if rawget(list, i) == nil then return nil, name .. "[" .. i .. "] is missing: an array has no holes", i end
-    end
-    return count
-end
-
 local function check_url(name, i, value)
     local ok, reason = url.check(value)
     return not ok and name .. "[" .. i .. "] must be an http(s) URL, got " .. text.show(value) .. ": " .. reason or nil
@@ -123,7 +111,7 @@ function CHECKS.urls(field, list)
         return name .. " must be an array of URLs, got one string: write " .. name .. " = { " .. text.show(list) .. " }"
     end
     if type(list) ~= "table" then return must_be(name, "an array of " .. rule, list) end
-    local count, message, index = array_length(name, list)
+    local count, message, index = validate.array(name, "URLs", list)
     if not count then return message, index end
     if count == 0 then return name .. " is empty: give " .. rule .. ", or leave it out" end
     if count > field.max then
@@ -191,9 +179,17 @@ end
 -- Requests ------------------------------------------------------------------------------------------------------------
 
 local function copy_list(value)
-    if type(value) ~= "table" then return value end
-    local copy = {}
-    for i, member in next, value do copy[i] = member end
+    return type(value) == "table" and tables.merge({}, value) or value
+end
+
+--- Returns a copy of a request, with the fields that its metatable adds.
+---@param provider table
+---@param given table
+---@return table copy
+function request.copy(provider, given)
+    local copy = tables.merge({}, given)
+    for _, name in ipairs(provider.field_names) do copy[name] = given[name] end
+    copy.extra = given.extra
     return copy
 end
 
@@ -350,7 +346,7 @@ end
 --- Returns the request with a value in the field of input images, if it has local ones.
 local function with_inputs(provider, given)
     if given.input_images == nil then return given end
-    local copy = copy_list(given)
+    local copy = request.copy(provider, given)
     for _, field in ipairs(provider.fields) do
         if field.type == "urls" then copy[field.name] = copy[field.name] or { "https://flux2-input.invalid" } end
     end

@@ -24,6 +24,24 @@ function tables.names(map)
     return names
 end
 
+--- Returns the length of an array, a table with the keys 1 to n; of another table nil, and a key that is not a number
+--- or the number that is missing.
+---@param t table
+---@return integer? length
+---@return any key
+-- Example: `tables.length { "a", b = 1 }` is nil, "b"; `tables.length { [2] = "a" }` is nil, 1
+function tables.length(t)
+    local count = 0
+    for key in next, t do
+        if type(key) ~= "number" then return nil, key end
+        count = count + 1
+    end
+    for i = 1, count do
+        if rawget(t, i) == nil then return nil, i end
+    end
+    return count
+end
+
 --- Returns the set of the items of a list.
 ---@param list any[]
 ---@return table<any, true>

@@ -1,6 +1,7 @@
 --- Checks of arguments: options, timeouts, receivers of methods.
 
 local suggest = require "flux2.suggest"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 
 local validate = {}
@@ -56,20 +57,39 @@ end
 ---@param known table<string, string|table> name -> one of validate.kinds, or a table of it and `most`, the largest
 ---  value of this option
 ---@param level? integer the level of `error`; 1 is the caller of this function
----@return table given the same table, or an empty one
+---@return table options a copy, with the options that the metatable of `given` adds
 -- Example: `validate.options("flux2.new", { timeout = 60 }, { timeout = { "seconds", most = 1e6 } })`
 function validate.options(what, given, known, level)
     level = (level or 1) + 1
     if given == nil then return {} end
     if type(given) ~= "table" then error(what .. ": options are a table, not " .. text.show(given), level) end
-    for name, value in pairs(given) do
-        local kind = known[name]
-        if not kind then error(what .. ": unknown option " .. suggest.unknown(name, known), level) end
-        local bounded = type(kind) == "table"
-        local rule = expected(value, validate.kinds[bounded and kind[1] or kind], bounded and kind.most)
-        if rule then error(what .. ": " .. name .. " must be " .. rule .. ", not " .. text.show(value), level) end
+    for name in next, given do
+        if not known[name] then error(what .. ": unknown option " .. suggest.unknown(name, known), level) end
     end
-    return given
+    local options = {}
+    for name, kind in next, known do
+        local value, most = given[name], type(kind) == "table" and kind.most or nil
+        local rule = value ~= nil and expected(value, validate.kinds[most and kind[1] or kind], most)
+        if rule then error(what .. ": " .. name .. " must be " .. rule .. ", not " .. text.show(value), level) end
+        options[name] = value
+    end
+    return options
+end
+
+--- Returns the length of an array of a request; for another table nil, a message, and the index of a missing member.
+---@param name string of the field
+---@param members string what it holds, for the message
+---@param array table
+---@return integer? length
+---@return string? message
+---@return integer? index
+-- Example: `validate.array("input_urls", "URLs", { url = "x" })` is nil, "input_urls must be an array of URLs, has the
+--   key 'url'"
+function validate.array(name, members, array)
+    local length, key = tables.length(array)
+    if length then return length end
+    if type(key) == "number" then return nil, name .. "[" .. key .. "] is missing: an array has no holes", key end
+    return nil, name .. " must be an array of " .. members .. ", has the key " .. text.show(key)
 end
 
 --- Raises an error at the caller of a method that was called with a dot.
