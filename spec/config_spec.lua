@@ -175,3 +175,22 @@ describe("an address option of flux2.new", function()
         assert.is_nil(tostring(err):find("s3cretpw", 1, true))
     end)
 end)
+
+describe("the options of a function", function()
+    it("may be those of a metatable, and are checked as well", function()
+        local emu = service.start()
+        finally(service.stop_all)
+        local shared = { api_key = emu.api_key, base_url = emu.url, budget = 9, poll = { interval = 0.02 } }
+        local client = assert(flux2.new(setmetatable({ timeout = 60 }, { __index = shared })))
+        assert.equal("budget", select(2, client:submit "a fox").kind)
+        assert(client:generate("a fox", setmetatable({}, { __index = { price = 9 } })))
+        assert.equal(9, (client:spent()))
+        local wrong = setmetatable({}, { __index = { price = "9" } })
+        local ok, message = pcall(function() client:submit("a fox", wrong) end)
+        assert.is_false(ok)
+        assert.matches("config_spec%.lua:%d+: client:submit: price must be a number of credits, 0 or more, not '9'$",
+            message)
+        shared.poll = { interval = "1" }
+        assert.is_false((pcall(flux2.new, setmetatable({}, { __index = shared }))))
+    end)
+end)

@@ -199,7 +199,7 @@ describe("text", function()
         for _, case in ipairs {
             { "x\n", "'x'" }, { ("x"):rep(61), "'" .. ("x"):rep(57) .. "...'" }, { 7, "7" }, { true, "true" },
             { print, "a function" },
-            { {}, "a table" }, { json.null, "null" },
+            { {}, "a table" }, { json.null, "null" }, { io.stdout, "a userdata" },
         } do
             assert.equal(case[2], text.show(case[1]))
         end
@@ -265,7 +265,7 @@ describe("validate.options", function()
         for kind, row in pairs(kinds) do
             for _, value in ipairs(row.good) do
                 local given = { name = value }
-                assert.equal(given, validate.options("here", given, { name = kind }))
+                assert.same(given, validate.options("here", given, { name = kind }))
             end
             for _, value in ipairs(row.bad) do
                 local ok, message = pcall(function() validate.options("here", { name = value }, { name = kind }) end)

@@ -43,6 +43,12 @@ describe("flux2.openai", function()
         assert.equal(0, emu:stats().downloads)
     end)
 
+    it("reads defaults through the caller's __index", function()
+        local given = setmetatable({ prompt = "a red fox" }, { __index = { quality = "low", resolution = "1K" } })
+        assert.equal(6, assert(ai.images:generate(given)).credits)
+        assert.same({ "flex", "1K" }, { sent().type, sent().resolution })
+    end)
+
     it("returns the images as Base64", function()
         local response = assert(generate { response_format = "b64_json", n = 2 })
         assert.equal(2, #response.data)

@@ -341,7 +341,7 @@ local function complete(o, service, submit_url, opened)
         upload = o.upload,
         metadata = o.metadata or false,
         uploads = {}, -- digest of an image -> the URL from `upload`, or an upload of flux2.transport
-        reported_prices = {}, -- the lines of flux2.price_report, as keys
+        reported_prices = {}, -- the lines of request_log.write_price, as keys
         base_url = base,
         host = service.host,
         origins = service.origins,
@@ -374,7 +374,9 @@ end
 ---@return flux2.Error?
 function config.read(given, level)
     given = validate.options("flux2.new", given, config.known, level + 1)
-    if given.poll then validate.options("flux2.new: poll", given.poll, config.known_of_poll, level + 1) end
+    if given.poll then
+        given.poll = validate.options("flux2.new: poll", given.poll, config.known_of_poll, level + 1)
+    end
     local o = tables.merge({}, config.defaults, given)
     if o.provider == nil and providers.unknown then
         local name, known = text.show(providers.unknown), table.concat(providers.names, ", ")

@@ -74,8 +74,9 @@ end
 --- Returns the request without JSON nulls, or an error for the first unknown name.
 local function check_names(provider, given)
     local request = {}
-    for name, value in pairs(given) do
-        if value ~= json.null then request[name] = value end
+    for _, name in ipairs(names_of(provider)) do request[name] = given[name] end -- also those of a metatable
+    for name, value in next, tables.merge(request, given) do
+        if value == json.null then request[name] = nil end
     end
     for _, name in ipairs(tables.names(request)) do
         local ok, err = check_name(provider, name, request[name])

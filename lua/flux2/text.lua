@@ -160,7 +160,7 @@ function text.show(value)
     if kind == "string" then return "'" .. text.clean(value, 60) .. "'" end
     if kind == "number" then return text.number(value) end
     if kind == "boolean" or kind == "nil" then return tostring(value) end
-    if kind == "userdata" then return "null" end
+    if kind == "userdata" and not getmetatable(value) then return "null" end -- that of lua-cjson
     return "a " .. kind
 end
 
