@@ -49,6 +49,14 @@ describe("a provider", function()
         assert.same(providers.resolve().response.moderated, provider.response.moderated)
     end)
 
+    it("may be based on another one by its metatable, and have lists in any order of creation", function()
+        local base = acme.provider()
+        local given = { name = "mine", headers = { [2] = base.headers[2], [1] = base.headers[1] } }
+        local provider = assert(providers.resolve(setmetatable(given, { __index = base })))
+        assert.same({ "mine", base.base_url, base.headers }, { provider.name, provider.base_url, provider.headers })
+        assert.equal(1, (request.price(provider, "fox")))
+    end)
+
     --- Each row: path, invalid value, error message.
     local rows = {
         { "name", nil, "provider.name must be a word of letters, digits, '-', '_' and '.', not nil" },
@@ -87,23 +95,33 @@ describe("a provider", function()
         { "response.status", "state", "provider.response.status must be a list of strings, not 'state'" },
         { "response.statuss", {}, "provider.response: unknown field 'statuss': did you mean status?" },
         { "response.poll_url", 1, "provider.response.poll_url must be a list of strings, not 1" },
+        { "qualities", { low = "ink" },
+            "provider.qualities['low'] must be a table of fields and their values, not 'ink'" },
+        { "qualities", { low = { length = 1 } }, "provider.qualities['low']: unknown field 'length': it is in none" },
         { "fields", nil, "provider.fields must be a table, not nil" },
+        { "fields.prompt", {}, "provider.fields must be an array of tables, has the key 'prompt'" },
         { "fields.1", 1, "provider.fields[1] must be a table, not 1" },
         { "fields.1.name", "words", "provider.fields must hold one with the name 'prompt'" },
         { "fields.2.name", "prompt", "provider.fields[2].name must be a name of its own, not 'prompt'" },
         { "fields.2.name", "extra", "provider.fields[2].name must be a name of its own, not 'extra'" },
         { "fields.2.type", "enum",
             "provider.fields[2].type must be 'text', 'word', 'ratio', 'urls', 'integer' or 'boolean'" },
-        { "fields.2.allowed", nil, "provider.fields[2].allowed must be a list of strings, not nil" },
+        { "fields.2.allowed", nil, "provider.fields[2].allowed must be a list of one or more strings, not nil" },
+        { "fields.2.allowed", {}, "provider.fields[2].allowed must be a list of one or more strings, not a table" },
+        { "fields.2.default", {}, "provider.fields[2].default must be a value of this field, not a table" },
+        { "fields.2.default", "huge", "provider.fields[2].default must be a value of this field, not 'huge'" },
+        { "fields.3.default", "1", "provider.fields[3].default must be a value of this field, not '1'" },
         { "fields.2.mining", 1, "provider.fields[2]: unknown field 'mining': did you mean meaning?" },
         { "fields.1.max", "9", "provider.fields[1].max must be a number, not '9'" },
         { "fields.1.min", nil, "provider.fields[1].min must be a number, not nil" },
         { "fields.1.required", 1, "provider.fields[1].required must be true or false, not 1" },
         { "fields.1.always", true, "provider.fields[1].default must be a value, not nil" },
-        { "fields.3.multiple", "2", "provider.fields[3].multiple must be a number, not '2'" },
+        { "fields.3.multiple", "2", "provider.fields[3].multiple must be a number above 0, not '2'" },
+        { "fields.3.multiple", 0, "provider.fields[3].multiple must be a number above 0, not 0" },
         { "fields.1.auto", 1, "provider.fields[1].auto must be a string that is not empty, not 1" },
         { "fields.1.meaning", nil, "provider.fields[1].meaning must be a string that is not empty, not nil" },
         { "prices", 4, "provider.prices must be a table, not 4" },
+        { "prices.size", 4, "provider.prices must be an array of tables, has the key 'size'" },
         { "prices.1", 4, "provider.prices[1] must be a table, not 4" },
         { "prices.1.credits", -1,
             "provider.prices[1].credits must be a number of credits, 0 or more, or a function, not -1" },

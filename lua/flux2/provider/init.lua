@@ -77,11 +77,11 @@ local function is_path(v) return type(v) == "string" and v:find "^/[%w%-._~!$&'(
 local function is_number(v) return type(v) == "number" and v == v and math.abs(v) < math.huge end
 
 local function is_texts(v)
-    if type(v) ~= "table" then return false end
-    for i = 1, #v do
+    local length = type(v) == "table" and tables.length(v)
+    for i = 1, length or 0 do
         if not is_text(v[i]) then return false end
     end
-    return next(v, #v > 0 and #v or nil) == nil
+    return type(length) == "number"
 end
 
 local function is_header(v) return v:find "^[%w!#$&'*+.^_`|~-]+: ?[^%c\127]+$" ~= nil end
@@ -152,9 +152,11 @@ local UPLOAD = {
 }
 
 local FIELD = {
-    name = required(TEXT), meaning = required(TEXT), allowed = TEXTS, also = TEXTS,
+    name = required(TEXT), meaning = required(TEXT), also = TEXTS,
+    allowed = { function(v) return is_texts(v) and #v > 0 end, "a list of one or more strings" },
     type = { function(v) return IS_TYPE[v] end, text.choice(TYPES), true },
-    required = BOOLEAN, always = BOOLEAN, base64 = BOOLEAN, min = NUMBER, max = NUMBER, multiple = NUMBER, auto = TEXT,
+    required = BOOLEAN, always = BOOLEAN, base64 = BOOLEAN, min = NUMBER, max = NUMBER, auto = TEXT,
+    multiple = { function(v) return is_number(v) and v > 0 end, "a number above 0" },
     default = { function(v) return v ~= nil end, "a value" },
 }
 
@@ -163,6 +165,11 @@ providers.known = { provider = MEMBERS, field = FIELD }
 
 --- The further required members of a field, by type.
 local NEEDS = { text = { "min", "max" }, word = { "allowed" }, urls = { "max" }, integer = { "min", "max" } }
+
+--- The types of the values of a field, by its type.
+local VALUES = {
+    text = "string", word = "string", ratio = "string", urls = "table", integer = "number", boolean = "boolean",
+}
 
 local RESPONSE = {}
 for name, list in pairs(common.response) do
@@ -194,10 +201,15 @@ local function check_field(path, field)
         if field[name] == nil then return must_be(path .. "." .. name, FIELD[name][2], nil) end
     end
     if field.always and field.default == nil then return must_be(path .. ".default", FIELD.default[2], nil) end
+    local is_value = field.default == nil or type(field.default) == VALUES[field.type]
+    if field.type == "word" and field.default ~= nil then is_value = tables.set(field.allowed)[field.default] end
+    if not is_value then return must_be(path .. ".default", "a value of this field", field.default) end
 end
 
 local function check_fields(list)
     local seen = {}
+    local length, reason = validate.array("provider.fields", "tables", list)
+    if not length then return reason end
     for i, field in ipairs(list) do
         local path = ("provider.fields[%d]"):format(i)
         local wrong = check_field(path, field)
@@ -210,7 +222,17 @@ local function check_fields(list)
     if not seen.prompt then return "provider.fields must hold one with the name 'prompt'" end
 end
 
+local function check_names(path, values, by_name)
+    for _, name in ipairs(tables.names(values)) do
+        if name ~= "credits" and not by_name[name] then
+            return path .. ": unknown field " .. text.show(name) .. ": it is in none of provider.fields"
+        end
+    end
+end
+
 local function check_prices(prices, by_name)
+    local length, reason = validate.array("provider.prices", "tables", prices)
+    if not length then return reason end
     for i, row in ipairs(prices) do
         local path = ("provider.prices[%d]"):format(i)
         if type(row) ~= "table" then return must_be(path, "a table", row) end
@@ -218,11 +240,17 @@ local function check_prices(prices, by_name)
         if type(credits) ~= "function" and not (is_number(credits) and credits >= 0) then
             return must_be(path .. ".credits", "a number of credits, 0 or more, or a function", credits)
         end
-        for _, name in ipairs(tables.names(row)) do
-            if name ~= "credits" and not by_name[name] then
-                return path .. ": unknown field " .. text.show(name) .. ": it is in none of provider.fields"
-            end
-        end
+        local wrong = check_names(path, row, by_name)
+        if wrong then return wrong end
+    end
+end
+
+local function check_qualities(qualities, by_name)
+    for _, word in ipairs(tables.names(qualities)) do
+        local path, values = "provider.qualities[" .. text.show(word) .. "]", qualities[word]
+        if type(values) ~= "table" then return must_be(path, "a table of fields and their values", values) end
+        local wrong = check_names(path, values, by_name)
+        if wrong then return wrong end
     end
 end
 
@@ -253,6 +281,7 @@ local function check(given)
     if wrong then return wrong end
     local by_name = index_by_name(given.fields)
     return check_submit(given.routes.submit, by_name) or check_prices(given.prices or {}, by_name)
+        or check_qualities(given.qualities or {}, by_name)
 end
 
 -- Preparing -----------------------------------------------------------------------------------------------------------
@@ -305,9 +334,11 @@ local function price_fields(provider)
     return names
 end
 
---- Returns a copy of a checked provider, with the members that are derived from it.
+--- Returns a copy of a checked provider, which may be based on another one by its metatable, with the members that are
+--- derived from it.
 local function prepare(given)
-    local provider = copy(given)
+    local provider = {}
+    for name in pairs(MEMBERS) do provider[name] = copy(given[name]) end
     provider.root, provider.environment = provider.root or "", provider.environment or {}
     provider.prices, provider.origins = provider.prices or {}, provider.origins or {}
     provider.trace_headers = provider.trace_headers or common.trace_headers
