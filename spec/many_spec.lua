@@ -121,6 +121,8 @@ describe("all and any", function()
                 { function() call { h, "x" } end, ": item 2 is neither a task nor a handle of flux2.spawn, but 'x'" },
                 { function() call { {} } end, ": item 1 is neither a task nor a handle of flux2.spawn, but a table" },
                 { function() call "x" end, ": a list of tasks is needed, not 'x'" },
+                { function() call { fox = h } end, ": a list of tasks is needed; this table has the key 'fox'" },
+                { function() call(h) end, ": a list of tasks is needed; this table has the key '" },
                 { function() call(nil) end, ": a list of tasks is needed, not nil" },
                 { function() call({ h }, { cancel = 1 }) end, ": cancel must be true or false, not 1" },
                 { function() call({ h }, { timeot = 1 }) end, ": unknown option 'timeot': did you mean timeout?" },
@@ -133,6 +135,17 @@ describe("all and any", function()
                 assert.truthy(message:find(case[2], 1, true), message)
             end
         end
+    end)
+    it("return any value that a coroutine raises unchanged, even one that refuses changes", function()
+        local frozen = setmetatable({}, { __newindex = function() error "frozen" end })
+        for _, call in ipairs { flux2.all, flux2.any } do
+            local h = flux2.spawn(function()
+                flux2.sleep(0.001)
+                error(frozen)
+            end)
+            assert.equal(frozen, select(2, call({ h }, bound(15))))
+        end
+        assert.is_nil(next(frozen))
     end)
     it("in a cancelled coroutine return an error, and cancel the tasks on request", function()
         for _, call in ipairs { flux2.all, flux2.any } do
@@ -408,6 +421,29 @@ describe("map", function()
         end)
         assert.is_false(ok)
         assert.matches("the source is dry", message)
+    end)
+    it("raises an error for one request in the place of a list", function()
+        local ok, message = pcall(function() client:map { prompt = "a fox" } end)
+        assert.is_false(ok)
+        assert.matches("^[^\n]*many_spec%.lua:%d+: client:map: a list of prompts is needed; this table has no item " ..
+            "1, but the key 'prompt'$", message)
+    end)
+    it("can be shared by coroutines, each of which gets other images", function()
+        local each, seen, ended = client:map(prompts, { concurrency = 2 }), {}, 0
+        for _ = 1, 3 do
+            flux2.spawn(function()
+                local i = each()
+                while i do
+                    seen[#seen + 1] = i
+                    i = each()
+                end
+                ended = ended + 1
+            end)
+        end
+        service.pump_until(function() return ended == 3 end)
+        table.sort(seen)
+        for i = 1, #prompts do assert.equal(i, seen[i]) end
+        assert.equal(#prompts, #seen)
     end)
     it("runs in several coroutines at once", function()
         local done = 0

@@ -17,6 +17,8 @@ end
 
 local function check_list(what, list)
     if type(list) ~= "table" then error(what .. ": a list of tasks is needed, not " .. text.show(list), 3) end
+    local key = #list == 0 and next(list) or nil
+    if key ~= nil then error(what .. ": a list of tasks is needed; this table has the key " .. text.show(key), 3) end
     for i = 1, #list do
         if type(list[i]) ~= "table" or not list[i]._end_latch then
             local message = ": item " .. i .. " is neither a task nor a handle of flux2.spawn, but "
@@ -68,7 +70,7 @@ function all_any.all(list, opts)
     local open, reason = watch(list, opts.timeout, function(i)
         local value, err = list[i]:_outcome()
         if value == nil and err ~= nil then
-            if type(err) == "table" then err.index = i end
+            if errors.is(err) then err.index = i end
             failed = err
         end
         results[i] = value

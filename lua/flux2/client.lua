@@ -15,6 +15,7 @@ local Task = require "flux2.task"
 local tables = require "flux2.tables"
 local text = require "flux2.text"
 local transport = require "flux2.transport"
+local waits = require "flux2.waits"
 
 ---@class flux2.Client One key, one base URL, one set of limits; made by flux2.new.
 local Client = {}
@@ -59,6 +60,10 @@ end
 --- Reserves the price, writes the record if there is a spool, and sends the submission.
 --- `images`: the local input images, nil: none.
 local function send(self, payload, body, images, opts, prefetch)
+    -- A loop over prompts in a cancelled coroutine would pay for each, and wait for none.
+    if waits.is_cancelled() then
+        return nil, errors.new("cancelled", "nothing was sent, because the coroutine was cancelled")
+    end
     local url = self._config.submit_url(payload)
     local price, unpublished = opts.price, nil
     if not price then price, unpublished = request.price(self._config.provider, payload) end
@@ -121,7 +126,7 @@ local function generate(self, given, opts, level)
     end
     local image, fetched = result.images[1], opts.save
     image.result = result
-    if not fetched then fetched, err = image:buffer(math.max(until_ - core.now(), 0.001)) end
+    if not fetched then fetched, err = image:buffer(until_ - core.now()) end
     if not fetched then return nil, err end
     return image
 end
@@ -147,17 +152,15 @@ function Client:submit(given, opts)
     return task, err
 end
 
---- Returns an error for an invalid task id, nil for a valid one. Raises an error unless it is a string.
-local function check_id(what, id, level)
-    if type(id) ~= "string" then error(what .. ": a task id is a string, not " .. text.show(id), level + 1) end
-    if id ~= "" and #id <= core.id_max then return nil end
-    local message = ("a task id has 1 to %d bytes; this one has %d"):format(core.id_max, #id)
-    return errors.new("invalid_request", message)
-end
-
---- The URL at which a task is polled: from the caller, from its record in the spool, or made from its id.
-local function find_urls(self, id, opts)
+--- The URL at which a task is polled: from the caller, from its record in the spool, or made from its id. `what`: the
+--- public function that calls this one.
+local function find_urls(self, what, id, opts)
     local own, poll_url = self._config, opts.poll_url
+    if type(id) ~= "string" then error(what .. ": a task id is a string, not " .. text.show(id), 3) end
+    if id == "" or #id > core.id_max then
+        local message = ("a task id has 1 to %d bytes; this one has %d"):format(core.id_max, #id)
+        return nil, errors.new("invalid_request", message)
+    end
     if poll_url and not transport.may_poll_at(own, poll_url) then
         local message = "the key may not go to poll_url " .. text.show(poll_url) .. ": see provider.origins"
         return nil, errors.new("invalid_request", message, { task_id = id })
@@ -183,10 +186,8 @@ end
 function Client:task(id, opts)
     validate.receiver(self, Client, "client:task")
     opts = validate.options("client:task", opts, ADOPT_OPTIONS, 2)
-    local wrong = check_id("client:task", id, 2)
-    if wrong then return nil, wrong end
-    local urls, task, err
-    urls, err = find_urls(self, id, opts)
+    local task
+    local urls, err = find_urls(self, "client:task", id, opts)
     if urls then task, err = Task.adopt(self._config, id, urls, opts.timeout, opts.on_request) end
     if not task then return nil, err end
     return listen(task, opts)
@@ -226,10 +227,8 @@ end
 function Client:status(id, opts)
     validate.receiver(self, Client, "client:status")
     opts = validate.options("client:status", opts, STATUS_OPTIONS, 2)
-    local wrong = check_id("client:status", id, 2)
-    if wrong then return nil, wrong end
-    local urls, status, err
-    urls, err = find_urls(self, id, opts)
+    local status
+    local urls, err = find_urls(self, "client:status", id, opts)
     if urls then status, err = get_status(self, id, urls.url, opts.timeout) end
     return status, err
 end
@@ -267,6 +266,10 @@ function Client:map(iterable, opts)
     if type(iterable) ~= "table" and type(iterable) ~= "function" then
         error("client:map: a list or a function that returns the next prompt is needed, not " .. text.show(iterable), 2)
     end
+    local key = type(iterable) == "table" and iterable[1] == nil and next(iterable) or nil
+    if key ~= nil then
+        error("client:map: a list of prompts is needed; this table has no item 1, but the key " .. text.show(key), 2)
+    end
     return Map.new(iterable, opts, function(item, index)
         if type(item) ~= "string" and type(item) ~= "table" then
             return nil, errors.new("invalid_request", "a prompt or a request is needed, not " .. text.show(item))
@@ -276,11 +279,9 @@ function Client:map(iterable, opts)
             local message = "save must give the path of a file, a string that is not empty, not " .. text.show(path)
             return nil, errors.new("invalid_request", message)
         end
-        return generate(self, item, {
-            save = path, timeout = opts.timeout, price = opts.price,
-            on_status = opts.on_status, on_progress = opts.on_progress, on_done = opts.on_done,
-            on_request = opts.on_request,
-        }, 2)
+        local own = tables.merge({}, opts)
+        own.save = path
+        return generate(self, item, own, 2)
     end)
 end
 

@@ -72,7 +72,7 @@ end
 
 --- Starts generations up to the limit. Raises the errors of the caller's iterator.
 local function fill(state)
-    while not state.closed and not state.drained and state.alive < state.limit
+    while not state.closed and not state.drained and not waits.is_cancelled() and state.alive < state.limit
         -- With `ordered`, finished images must not accumulate behind a slow one.
         and state.finished_count < 4 * state.limit do
         local item = state.pull()
@@ -124,7 +124,7 @@ function Map:__call()
             close(state)
             return nil
         end
-        state.changed = waits.latch()
+        if state.changed.open then state.changed = waits.latch() end -- several coroutines may share the iterator
         local open = waits.await(state.changed)
         if not open then -- the looping coroutine was cancelled
             close(state)

@@ -117,7 +117,8 @@ function Handle:join(timeout)
 end
 
 --- Cancels the coroutine: its current wait, and every later one, returns nil and an error of kind "cancelled", so that
---- it can clean up and return. Its running client:generate is cancelled too. `join` returns the same error.
+--- it can clean up and return; so does client:submit. Its running client:generate is cancelled too. `join` returns the
+--- same error.
 ---@return flux2.Handle self
 -- Example: `handle:cancel()`
 function Handle:cancel()

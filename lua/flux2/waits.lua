@@ -187,6 +187,13 @@ local function await_blocking(latch, timeout)
     return latch.open, "timeout"
 end
 
+--- Whether the running coroutine was cancelled: each wait in it ends at once.
+---@return boolean
+function waits.is_cancelled()
+    local co = coroutine.running()
+    return co ~= nil and cancelled[co] == true
+end
+
 --- Waits until the latch opens. Yields if possible, else blocks.
 ---@param latch flux2.Latch
 ---@param timeout? number seconds
@@ -194,12 +201,12 @@ end
 ---@return string? reason otherwise: "timeout", or "cancelled" (waits.cancel_waits)
 function waits.await(latch, timeout)
     if latch.open then return true end
-    local co = coroutine.running()
-    if co and cancelled[co] then return false, "cancelled" end
+    if waits.is_cancelled() then return false, "cancelled" end
     if timeout and timeout <= 0 then
         scheduler.update()
         return latch.open, "timeout"
     end
+    local co = coroutine.running()
     if can_yield.check(co) then return await_yielding(co, latch, timeout) end
     return await_blocking(latch, timeout)
 end
