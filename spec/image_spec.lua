@@ -369,9 +369,11 @@ describe("an image", function()
     it("aborts the download at the deadline and leaves no file", function()
         local image = finished()
         emu:fault { method = "GET", path = "/images/*", times = 9, trickle = { bytes = 1, interval = 0.05 } }
-        local saved, err = image:save(dir .. "/a.png", 0.2)
-        assert.is_nil(saved)
-        assert.equal("timeout", err.kind)
+        for _, seconds in ipairs { 0.2, 0, -1 } do -- 0 and less do not mean no limit
+            local saved, err = image:save(dir .. "/a.png", seconds)
+            assert.is_nil(saved)
+            assert.equal("timeout", err.kind)
+        end
         assert.same({}, service.list(dir))
     end)
 

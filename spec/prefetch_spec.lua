@@ -45,6 +45,21 @@ describe("the image of client:generate", function()
         assert.same({ "fox.png" }, service.list(dir))
     end)
 
+    it("is saved in the directory of the call, also after a chdir #preload", function()
+        local code, printed = service.run_lua(([[
+            local service = require "support.service"
+            local chdir = assert(package.loadlib(arg[1], "change_directory"))
+            local client = assert(require("flux2").new { api_key = %q, base_url = %q, poll = { interval = 0.02 } })
+            local task = assert(client:submit("a red fox", { save = "fox.png" }))
+            service.pump_until(function() return task.id end)
+            chdir "/"
+            service.pump_until(function() return task.result end)
+            assert(task.result.images[1].path == "fox.png")
+        ]]):format(emu.api_key, emu.url), "'" .. service.library "process" .. "'", ("cd '%s' && "):format(dir))
+        assert.equal(0, code, printed)
+        assert.same({ "fox.png" }, service.list(dir))
+    end)
+
     it("is downloaded to memory while the host is asleep", function()
         local handle = flux2.spawn(function() return client:generate "a red fox" end)
         sleep_until(function() return downloads() == 1 end)

@@ -3,6 +3,7 @@
 local bound = require "support.bound"
 local core = require "flux2.core"
 local flux2 = require "flux2"
+local openai = require "flux2.openai"
 local scheduler = require "flux2.scheduler"
 local service = require "support.service"
 local uncaught = require "flux2.uncaught"
@@ -153,6 +154,26 @@ describe("waiting", function()
         end)
         local result = assert(task:wait())
         assert.same({ result, { result }, result }, results)
+    end)
+
+    it("in a listener of the last status or progress returns at once", function()
+        local dir = service.directory()
+        finally(function() service.remove(dir) end)
+        for i, case in ipairs {
+            { "a red fox", "status", "SUCCESS" }, { "a red fox", "progress", 1 }, { "a [fail]", "status", "FAILED" },
+            { "a saved fox", "status", "SUCCESS", dir .. "/fox.png" },
+        } do
+            local task, ends, got = assert(client:submit(case[1], { save = case[4] })), 0, nil
+            task:on("done", function() ends = ends + 1 end)
+            task:on(case[2], function(t)
+                if t[case[2]] == case[3] then got = { t:wait(bound(15)) } end
+            end)
+            local result, err = task:wait()
+            assert.same({ i ~= 3, 1 }, { result ~= nil, ends })
+            assert.same({ result, err }, got)
+        end
+        assert.equal(600, #service.read(dir .. "/fox.png"))
+        assert.equal(0, flux2.pending())
     end)
 
     it("ends once if a listener cancels the task at its end", function()
@@ -462,6 +483,30 @@ describe("spawn", function()
         end)
         h:cancel()
         assert.same({ "cancelled", "cancelled", "cancelled" }, kinds)
+    end)
+    it("a cancelled coroutine submits nothing", function()
+        local emu, pulled, errs = service.start(), 0, {}
+        local client = service.client(emu)
+        local ai = assert(openai.new(client))
+        local function next_prompt()
+            pulled = pulled + 1
+            return "prompt " .. pulled
+        end
+        local h = flux2.spawn(function()
+            flux2.sleep(60)
+            errs[1] = select(2, client:submit "after the end")
+            errs[2] = select(2, client:generate "after the end")
+            errs[3] = select(2, ai.images:generate { prompt = "after the end", n = 2 })
+            for _ in client:map(next_prompt) do error "there is nothing" end
+        end)
+        h:cancel()
+        assert.equal(0, flux2.pending())
+        for i = 1, 3 do
+            assert.equal("cancelled: nothing was sent, because the coroutine was cancelled", tostring(errs[i]))
+        end
+        assert.equal(0, pulled)
+        assert.same({ 0, 0 }, { client:spent() })
+        service.stop_all()
     end)
     if _VERSION == "Lua 5.4" then
         it("is closed with its block", function()

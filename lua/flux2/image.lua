@@ -82,8 +82,8 @@ local function download(self, path, seconds, as_base64)
     end
     local task_url = self._task_id and transport.task_url(self._config, self._task_id, self._poll_url) or nil
     local spec = {
-        url = self.url, file = path, metadata = path and describe(self), base64 = as_base64, check = true,
-        deadline = seconds, patient = true, task_url = task_url, task_profile = self._config.service,
+        url = self.url, file = transport.absolute(path), metadata = path and describe(self), base64 = as_base64,
+        check = true, deadline = seconds, patient = true, task_url = task_url, task_profile = self._config.service,
         index = self._index,
     }
     return transport.download(self._config, spec, self._task_id)
@@ -111,7 +111,8 @@ end
 --- Downloads. An image may be missing because the storage of the service is late, or because its URL has expired.
 --- Therefore the engine repeats the download for `poll.patience`, with a fresh URL from the task.
 local function fetch(self, path, timeout, as_base64)
-    local event, reason = download(self, path, timeout or self._config.timeout, as_base64)
+    -- The engine knows 0 as no limit.
+    local event, reason = download(self, path, math.max(timeout or self._config.timeout, 0.001), as_base64)
     if not event then return nil, reason end
     note_download(self, event)
     if event.error then return nil, read_failure(self, event, path) end
@@ -140,7 +141,7 @@ function Image:_is_in_memory()
 end
 
 --- Marks an error: a finished task is paid for.
-local function paid(self, err)
+function Image:_paid(err)
     err.paid, err.task_id = true, err.task_id or self._task_id
     return err
 end
@@ -149,11 +150,11 @@ end
 local function load(self, timeout, as_base64)
     if self._state == "embedded" then
         local ok, wrong = check(self)
-        return ok, wrong and paid(self, wrong)
+        return ok, wrong and self:_paid(wrong)
     end
     if self:_is_in_memory() then return true end
     local event, err = fetch(self, nil, timeout, as_base64)
-    if not event then return nil, paid(self, err) end
+    if not event then return nil, self:_paid(err) end
     if as_base64 then
         set(self, "base64", event.buffer:string())
     else
@@ -243,11 +244,11 @@ function Image:save(path, timeout)
         ok, reason = core.save_image(path, decoded(self), self._config.spool ~= nil, describe(self))
         if not ok then
             local message = "cannot write " .. text.show(path) .. ": " .. reason
-            return nil, paid(self, errors.new("io", message))
+            return nil, self:_paid(errors.new("io", message))
         end
     else
         local event, err = fetch(self, path, timeout)
-        if not event then return nil, paid(self, err) end
+        if not event then return nil, self:_paid(err) end
     end
     self.path = path
     collected(self)
@@ -289,7 +290,7 @@ function Image:write(file, timeout)
     local bytes, written, reason
     bytes, reason = with_metadata(self, decoded(self))
     if bytes then written, reason = write_all(file, type(bytes) == "string" and bytes or bytes:string()) end
-    if not written then return nil, paid(self, errors.new("io", "cannot write the image: " .. tostring(reason))) end
+    if not written then return nil, self:_paid(errors.new("io", "cannot write the image: " .. tostring(reason))) end
     collected(self)
     return true
 end

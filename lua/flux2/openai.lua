@@ -50,7 +50,7 @@ local function collect(part, task, as_base64, until_)
     end
     part.credits = result.credits
     for _, image in ipairs(result.images) do
-        local entry, reason = entry_of(image, as_base64, math.max(until_ - core.now(), 0.001))
+        local entry, reason = entry_of(image, as_base64, until_ - core.now())
         part.entries[#part.entries + 1] = entry
         part.images[#part.images + 1] = image
         if not entry then

@@ -1,5 +1,5 @@
---- Reports HTTP requests: as tables for `on_request`, and as lines for the option `log` and FLUX2_LOG. Neither contains
--- the key.
+--- Reports HTTP requests: as tables for `on_request`, and as lines for the option `log` and FLUX2_LOG, which also
+-- reports changed prices. Neither contains the key.
 
 local errors = require "flux2.errors"
 local text = require "flux2.text"
@@ -91,6 +91,27 @@ end
 ---@param info flux2.RequestInfo
 function request_log.write(log, info)
     uncaught.guard(log, request_log.line(info))
+end
+
+--- Writes a line about another price than that of the provider, unless there is no log or the line was written before.
+---@param config table the client's
+---@param request table the checked request
+---@param expected number credits, according to the prices of the provider
+---@param charged number credits, according to the service
+function request_log.write_price(config, request, expected, charged)
+    if not config.log then return end
+    local provider, fields = config.provider, {}
+    for i, name in ipairs(provider.price_fields) do
+        local value = request[name]
+        if value == nil then value = provider.by_name[name].default end
+        fields[i] = name .. " " .. text.show(value)
+    end
+    local of = #fields > 0 and " for " .. table.concat(fields, ", ") or ""
+    local line = "the price has changed: %s charged %s credits%s, %s were expected (%s); see the option prices"
+    line = line:format(provider.name, text.number(charged), of, text.number(expected), provider.prices_source)
+    if config.reported_prices[line] then return end
+    config.reported_prices[line] = true
+    uncaught.guard(config.log, line)
 end
 
 return request_log

@@ -6,7 +6,6 @@ local errors = require "flux2.errors"
 local Image = require "flux2.image"
 local json = require "flux2.json"
 local metadata = require "flux2.metadata"
-local price_report = require "flux2.price_report"
 local request_log = require "flux2.request_log"
 local uncaught = require "flux2.uncaught"
 local scheduler = require "flux2.scheduler"
@@ -88,14 +87,8 @@ local function spend(self, credits)
     self._credits = credits or self._credits
     if self._reservation then self._reservation:spend(credits) end
     if credits and expected and credits ~= expected and self._is_estimated then
-        price_report.write(self._config, self.request, expected, credits)
+        request_log.write_price(self._config, self.request, expected, credits)
     end
-end
-
---- The submission was certainly not accepted.
-local function refused(self)
-    if self._reservation then self._reservation:release() end
-    self:discard()
 end
 
 --- Its job has ended: it does not count as unfinished any more.
@@ -114,16 +107,24 @@ local function notify(self, event, ...)
     return ok
 end
 
---- Updates `status` and `progress`, and calls the listeners of what changed. Returns false if one has cancelled the
---- task.
-local function set_status(self, status, progress)
+--- Takes the step that `set_status` was given. A listener that waits for the task takes it: the wait must not be for
+--- the listener's own return.
+local function take_step(self)
+    local step = self._step
+    self._step = nil
+    if step then step() end
+end
+
+--- Updates `status` and `progress`, calls the listeners of what changed, then `step`, unless one cancels the task.
+local function set_status(self, status, progress, step)
     local status_changed = status ~= nil and status ~= self.status
     local progress_changed = progress ~= nil and progress ~= self.progress
+    self._step = step
     if status_changed then self.status = status end
     if progress_changed then self.progress = progress end
     if status_changed then notify(self, "status") end
-    if progress_changed and self.state ~= "cancelled" then notify(self, "progress") end
-    return self.state ~= "cancelled"
+    if progress_changed and ALIVE[self.state] then notify(self, "progress") end
+    take_step(self)
 end
 
 --- Whether the image may still arrive: the task was accepted and has not failed. A task from client:task that the
@@ -153,7 +154,9 @@ end
 
 --- Saves the first image. Waits unless it is in memory, or its prefetch has ended.
 local function save_and_finish(self, result)
-    local path, err = result.images[1]:save(self._save, math.max(self._until - core.now(), 0.001))
+    local image = result.images[1]
+    local path, err = image:save(self._target, self._until - core.now())
+    image.path = path and self._save or nil
     if not ALIVE[self.state] then return end
     if path then return finish_saved(self, result) end
     finish(self, "failed", nil, err)
@@ -178,13 +181,11 @@ local function succeed(self, event)
             made = self._made,
         })
     end
-    if not set_status(self, event.status, 1) then return end
     local result = setmetatable({
         images = images, elapsed = core.now() - self._began, _body = event.body,
         credits = event.credits or self._credits or self._price,
     }, Result)
-    if self._save then return save_first(self, result) end
-    finish_saved(self, result)
+    set_status(self, event.status, 1, function() (self._save and save_first or finish_saved)(self, result) end)
 end
 
 --- The task has ended at the service.
@@ -192,9 +193,10 @@ local function settle(self, event)
     spend(self, event.credits) -- also for a submission of unknown outcome
     if event.images then return succeed(self, event) end
     self._settled = true
-    if not set_status(self, event.status) then return end
-    -- The record is kept if a listener raises an error: it may not have stored the failure of a paid task.
-    if finish(self, "failed", nil, task_errors.of(self, event)) then self:discard() end
+    set_status(self, event.status, nil, function()
+        -- The record is kept if a listener raises an error: it may not have stored the failure of a paid task.
+        if finish(self, "failed", nil, task_errors.of(self, event)) then self:discard() end
+    end)
 end
 
 --- Removes a record that was discarded before it was written, and reports that the engine could not update it.
@@ -208,7 +210,10 @@ end
 --- Counts the outcome of a submission. An unknown outcome stays reserved.
 local function count_submission(self, event)
     if event.acceptance == "accepted" then spend(self, event.credits) end
-    if event.acceptance == "refused" then refused(self) end
+    if event.acceptance == "refused" then
+        if self._reservation then self._reservation:release() end
+        self:discard()
+    end
 end
 
 --- The job ended with the submission: it failed, or its response contained the images or no poll URL.
@@ -225,7 +230,7 @@ local function submission_ended(self, event)
     if event.images then return settle(self, event) end
     -- The response contained no poll URL.
     self.state = "running"
-    if set_status(self, event.status) then start_polling(self) end
+    set_status(self, event.status, nil, function() start_polling(self) end)
 end
 
 local function polling_ended(self, event)
@@ -267,6 +272,7 @@ local function cancelled_handler(self)
         uncount(self)
         if event.fetch then scheduler.decline(event.fetch) end
         if event.submission then count_submission(self, event) end
+        if self._record then self._record:written() end
     end
 end
 
@@ -285,8 +291,8 @@ end
 local function prepare_prefetch(self, spec)
     local config = self._config
     self._until = core.now() + spec.deadline
-    self._prefetch = transport.prefetch(self._save, self._until, config)
-    spec.fetch, spec.file, spec.check = config.images, self._save, true
+    self._prefetch = transport.prefetch(self._target, self._until, config)
+    spec.fetch, spec.file, spec.check = config.images, self._target, true
     if self._save and self._made then
         -- While the id is unknown, the engine inserts it.
         spec.metadata = metadata.of(config, { request = self._made.request, time = self._made.time, task_id = self.id })
@@ -359,7 +365,8 @@ function Task.submit(config, submission, prepare)
         _price = submission.price, _is_estimated = submission.is_estimated, _timeout = submission.timeout,
         _reservation = submission.reservation, _record = submission.record, _on_request = submission.on_request,
         _submit_url = submission.url, _submit_size = submission.size,
-        _save = submission.save, _prefetches = submission.prefetch or submission.save ~= nil,
+        _save = submission.save, _target = transport.absolute(submission.save),
+        _prefetches = submission.prefetch or submission.save ~= nil,
     })
     prepare(self)
     return start(self, {
@@ -412,6 +419,7 @@ function Task:_end_latch()
         self._latch, self._began = waits.latch(), core.now()
         start_polling(self)
     end
+    take_step(self)
     return self._latch
 end
 
@@ -450,7 +458,7 @@ end
 function Task:cancel()
     validate.receiver(self, Task, "task:cancel")
     if not ALIVE[self.state] then return self end
-    self._latch = self._latch or waits.latch()
+    self._latch, self._step = self._latch or waits.latch(), nil
     scheduler.cancel(self._job, cancelled_handler(self))
     finish(self, "cancelled", nil, task_errors.cancelled(self))
     if self._prefetch then self._prefetch:cancel() end
@@ -484,7 +492,7 @@ function Task:on(event, fn)
     local had_ended = not ALIVE[self.state]
     self._listeners[event] = listeners
     listeners[#listeners + 1] = fn
-    self:_end_latch() -- a recovered task may end here
+    if not self._latch then self:_end_latch() end -- a recovered task may end here
     if event == "done" and had_ended then uncaught.guard(fn, self, self.result, self.error) end
     return self
 end

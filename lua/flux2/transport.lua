@@ -9,6 +9,17 @@ local waits = require "flux2.waits"
 
 local transport = {}
 
+local is_windows = package.config:sub(1, 1) == "\\"
+
+--- Returns an absolute path: the program may change its working directory before the engine opens the file.
+---@param path? string
+---@return string? absolute
+function transport.absolute(path)
+    if not path or path:find "^/" or is_windows and (path:find "^\\" or path:find "^%a:") then return path end
+    local directory = core.directory "."
+    return directory and directory .. "/" .. path or path
+end
+
 --- Waits for the end of a job. If the wait ends first, the job is cancelled. Yields in a coroutine, blocks outside one.
 ---@param id integer of the job
 ---@param latch flux2.Latch that opens at its end
