@@ -112,10 +112,13 @@ describe("the host for cqueues", function()
                 local joined = flux2.spawn(function() error "a joined error" end)
                 assert(select(2, joined:join()):find "a joined error")
             end)
+            flux2.spawn(function() error "outside of the controller" end)
             assert(cq:loop())
+            flux2.sleep(1.1)
         ]]
         assert.equal(0, code)
         assert.truthy(output:find("uncaught error.*an unjoined error"))
+        assert.truthy(output:find("uncaught error.*outside of the controller"))
         assert.is_nil(output:find "a joined error")
     end)
 

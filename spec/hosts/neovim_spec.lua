@@ -123,10 +123,13 @@ describe("Neovim", function()
     it("refuses an unknown option of setup at the caller's line", function()
         local report = nvim [[
             report.refused = { pcall(function() require("flux2.host.neovim").setup { folder = "~/images" } end) }
+            report.done = select(2, pcall(function() require("flux2.host.neovim").setup { done = "show" } end))
             leave()
         ]]
         assert.is_false(report.refused[1])
         assert.matches("script.lua:%d+: flux2.host.neovim.setup: unknown option 'folder'", report.refused[2])
+        assert.matches("script.lua:%d+: flux2.host.neovim.setup: done must be 'insert', 'open' or a function$",
+            report.done)
     end)
 
     it("reports in one line that the module is not built", function()

@@ -91,10 +91,10 @@ local function on_work(busy)
     end
 end
 
---- For errors of coroutines that are not joined. Outside a controller, flux2.run raises them.
+--- For errors of coroutines that are not joined. Outside of a controller there is no next turn.
 local function at_next_turn(fn)
     local cq = cqueues.running()
-    if cq then cq:wrap(fn) end
+    if cq then cq:wrap(fn) else scheduler.after(1, fn, true) end
 end
 
 waits.add_host { running = running, suspend = suspend, wake = wake }

@@ -115,11 +115,14 @@ end
 local function fetch(source, opts)
     local image, err = image_of(source, opts)
     if not image then return nil, err end
-    local job
+    local job, texture
     job, err = job_for(image, opts)
-    if not job then return nil, err end
-    await_frame()
-    return decoder.await(decoder.start(job))
+    if job then
+        await_frame()
+        texture, err = decoder.await(decoder.start(job))
+    end
+    if err then image:_paid(err) end
+    return texture, err
 end
 
 local function is_source(source)
@@ -140,11 +143,10 @@ end
 
 local function run(fn, work, ...)
     if not fn then return work(...) end
-    local n, args = select("#", ...), { ... }
-    return flux2.spawn(function()
-        local texture, err = work(unpack(args, 1, n))
+    return flux2.spawn(function(...)
+        local texture, err = work(...)
         uncaught.guard(fn, texture, err)
-    end)
+    end, ...)
 end
 
 --- Makes a texture. The engine downloads, a love.thread decodes, and the main thread uploads one texture in a frame.

@@ -24,6 +24,7 @@ local M = {}
 ---@field text? fun(path: string, prompt: string, buffer: integer): string returns the text to insert
 
 local KNOWN = { client = "table", emulator = "any", request = "table", dir = "string", done = "any", text = "function" }
+local DONE = { insert = true, open = true }
 local options = {
     client = {},
     emulator = false,
@@ -41,6 +42,9 @@ local client, emulator
 -- Example: `require("flux2.host.neovim").setup { dir = "~/images", request = { type = "flex" } }`
 function M.setup(given)
     given = validate.options("flux2.host.neovim.setup", given, KNOWN, 2)
+    if given.done and not DONE[given.done] and type(given.done) ~= "function" then
+        error("flux2.host.neovim.setup: done must be 'insert', 'open' or a function", 2)
+    end
     options = vim.tbl_extend("force", options, given)
     client = nil
 end

@@ -119,7 +119,7 @@ end
 
 --- For errors of coroutines that are not joined.
 local function at_next_turn(fn)
-    ngx.timer.at(0, function() fn() end)
+    if not ngx.timer.at(0, function() fn() end) then fn() end -- too many timers, or nginx is exiting
 end
 
 local function start(fn)
