@@ -556,6 +556,72 @@ describe("flux2 batch", function()
         assert.equal(1, #emu:ledger())
     end)
 
+    it("does not choose the name of another image of the list", function()
+        write("list.jsonl", '"a red fox"\n{"prompt":"a hare","file":"1-a-red-fox.png"}\n')
+        local code, _, err = program.run(emu, dir, { "batch", "list.jsonl", "--out", "out", "--concurrency", "1" })
+        assert.equal(0, code, err)
+        assert.same({ "1-a-red-fox-2.png", "1-a-red-fox.png" }, program.images(dir .. "/out"))
+        assert.equal("1-a-red-fox.png", by_prompt()["a hare"].file)
+    end)
+
+    it("pays once for a new image whose run was killed", function()
+        assert.equal(0, (batch({}, "a red fox\n")))
+        os.remove(dir .. "/out/1-a-red-fox.png")
+        emu:set { duration = 60 }
+        program.abandon(emu, dir, { "batch", "list.txt", "--out", "out", "--remake" }, dir .. "/out/.flux2-spool")
+        emu:finish()
+        emu:set { duration = 0.02 }
+        local code, _, err = batch { "--remake" }
+        assert.equal(0, code, err)
+        assert.equal(2, #emu:ledger())
+        assert.equal(emu:ledger()[2].task_id, manifest()[1].task_id)
+        assert.same({ "1-a-red-fox.png" }, program.images(dir .. "/out"))
+        assert.same({}, records())
+        assert.equal(20, manifest()[1].credits + manifest()[1].earlier[1].credits)
+    end)
+
+    it("names the command that downloads an image whose folder was removed", function()
+        emu:set { duration = 60 }
+        write("list.txt", "a red fox\n")
+        program.start(emu, dir, { "batch", "list.txt", "--out", "out" })
+        program.until_(function() return accepted() == 1 end)
+        service.remove(dir .. "/out")
+        emu:finish()
+        program.until_(function() return program.read(dir .. "/.stdout"):find "manifest" end)
+        local command = program.read(dir .. "/.stderr"):match "To download it: flux2 (task %S+ %-%-wait)\n"
+        assert.equal("task " .. emu:ledger()[1].task_id .. " --wait", command)
+    end)
+
+    it("downloads the task of a record without a prompt", function()
+        emu:set { duration = 60 }
+        write("list.txt", "a red fox\n")
+        local spool = dir .. "/out/.flux2-spool"
+        program.abandon(emu, dir, { "batch", "list.txt", "--out", "out" }, spool)
+        emu:finish()
+        for _, name in ipairs(service.list(spool)) do
+            local path = spool .. "/" .. name
+            if name:find "^task" then service.write(path, (service.read(path):gsub('"prompt":"a red fox"', '"prompt":true'))) end
+        end
+        write("list.txt", "an otter\n")
+        local code, _, err = batch()
+        assert.equal(0, code, err)
+        assert.same({ "1-an-otter.png", "true.png" }, program.images(dir .. "/out"))
+    end)
+
+    it("writes each line to the disk before it removes the record", function()
+        local library, log = service.library "disk_order", dir .. "/disk.log"
+        local env = { LD_PRELOAD = library, FLUX2_TEST_PRELOAD = library, FLUX2_DISK_LOG = log }
+        for prompt, status in pairs { ["a red fox"] = 0, ["a hare [fail]"] = 9 } do
+            write("list.txt", prompt .. "\n")
+            service.remove(log)
+            local code, _, err = program.run(emu, dir, { "batch", "list.txt", "--out", "out" }, { env = env })
+            assert.equal(status, code, err)
+            local happened = service.read(log)
+            local synced = happened:find("fsync %S*/manifest%.jsonl\n")
+            assert.is_true(synced ~= nil and synced < happened:find "remove %S*/task%-", happened)
+        end
+    end)
+
     it("continues after a rate limit response", function()
         emu:fault { method = "POST", times = 5, status = 429, retry_after = 0, body = "slow down" }
         local code, _, err = batch({ "--concurrency", "1" })

@@ -209,6 +209,17 @@ describe("flux2 generate", function()
         assert.matches("some/where/a%-fox%.png\n", out)
     end)
 
+    it("gives images of long ids different names", function()
+        for i = 1, 2 do
+            emu:fault { method = "POST", times = 1, body = ('{"data":{"task_id":"%s%d","status":"completed",'
+                .. '"output":{"image_url":"{url}/images/%d.png"}}}'):format(("x"):rep(60), i, i) }
+        end
+        emu:fault { path = "/images/*", times = 2, status = 200, body = png.with "" }
+        local code, _, err = run { "generate", "a fox", "-n", "2", "-o", "{id}.png" }
+        assert.equal(0, code, err)
+        assert.equal(2, #program.images(dir))
+    end)
+
     it("picks the file extension by image type, and reports it when a name was given", function()
         emu:fault { path = "/images/*", times = 2, body = "\255\216\255\224" .. "\0\3x" .. ("x"):rep(200) .. "\255\217",
             headers = { ["Content-Type"] = "image/png" } }

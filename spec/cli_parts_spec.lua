@@ -155,6 +155,11 @@ describe("file names", function()
         assert.equal("pipe-2", beside.stem)
         beside.release()
         os.remove(dir .. "/pipe.webp")
+        assert(core.directory(dir .. "/owl.png"))
+        local owl = assert(files.claim(dir, "owl", { ["owl-2"] = true }))
+        assert.equal("owl-3", owl.stem)
+        owl.release()
+        os.execute(("rmdir '%s/owl.png'"):format(dir))
         service.write(dir .. "/crow.webp.json", "of another program, where the metadata would be")
         local crow = assert(files.claim(dir, "crow"))
         assert.equal("crow-2", crow.stem)
@@ -302,11 +307,9 @@ describe("JSON Lines", function()
         local path = dir .. "/lines.jsonl"
         local file = assert(jsonl.open(path))
         assert(jsonl.append(file, { n = 1 }))
-        file:write '{"n":2,"half'
-        file:close()
+        service.write(path, service.read(path) .. '{"n":2,"half')
         file = assert(jsonl.open(path))
         assert(jsonl.append(file, { n = 3 }))
-        file:close()
         local read = {}
         for number, value, reason in jsonl.lines(service.read(path)) do
             read[#read + 1] = { number, value and value.n, reason ~= nil }
@@ -808,24 +811,25 @@ describe("JSON Lines in detail", function()
         assert.is_true(jsonl.append(file, { n = 1 }))
         assert.equal('{"n":1}\n', service.read(path), "flushed at once")
         assert.is_true(jsonl.append(file, { n = 2 }))
-        file:close()
         file = assert(jsonl.open(path))
         assert.is_true(jsonl.append(file, { n = 3 }))
-        file:close()
         assert.equal('{"n":1}\n{"n":2}\n{"n":3}\n', service.read(path))
         service.write(path, "x")
-        assert(jsonl.open(path)):close()
-        assert.equal("x\n", service.read(path))
-        local none, reason = jsonl.open(dir .. "/no/x")
-        assert.is_nil(none)
-        assert.matches("No such file", reason)
-        service.remove(dir)
-        local full = io.open("/dev/full", "ab")
+        assert.is_true(jsonl.append(assert(jsonl.open(path)), { n = 4 }))
+        assert.equal('x\n{"n":4}\n', service.read(path))
+        local full = jsonl.open "/dev/full"
         if full then
             local ok, why = jsonl.append(full, { n = 1 })
             assert.is_nil(ok)
             assert.matches("No space", why)
+            full.path = path
+            assert.is_true(jsonl.append(full, { n = 5 }))
+            assert.equal('x\n{"n":4}\n\n{"n":5}\n', service.read(path), "a failed line may be incomplete")
         end
+        local none, reason = jsonl.open(dir .. "/no/x")
+        assert.is_nil(none)
+        assert.matches("No such file", reason)
+        service.remove(dir)
     end)
 end)
 
@@ -882,7 +886,7 @@ describe("a list of prompts in detail", function()
         for _, case in ipairs {
             { "a.jsonl", "x", "jsonl" }, { "a.ndjson", "x", "jsonl" }, { "a.txt", "{", "txt" },
             { "a.list", "{", "jsonl" },
-            { "a.list", "x{", "txt" }, { "a.jsonl.txt", "{", "txt" }, { "jsonl", "x", "txt" },
+            { "a.list", "x{", "txt" }, { "-", '\239\187\191{"prompt":"a fox"}', "jsonl" }, { "a.jsonl.txt", "{", "txt" }, { "jsonl", "x", "txt" },
         } do
             assert.equal(case[3], prompts.format(case[1], case[2]), case[1])
         end
@@ -969,10 +973,23 @@ describe("the plan of a batch", function()
         assert.equal("n1", made.fetch[1].task.id)
         -- A file name from the list.
         made = plan_of(entries_of '{"prompt":"a fox","file":"own.png"}', { line() })
+        assert.same({ "1 done 0 fetch 0 make 0 unknown 0 refused", { from = "1-fox.webp", to = "own.png" } },
+            { sizes(made), made.done[1].move })
+        local function named()
+            local own = line()
+            own.stem = "own.png"
+            return own
+        end
+        made = plan_of(entries_of '{"prompt":"a fox","file":"own.png"}', { named() })
         assert.equal("0 done 1 fetch 0 make 0 unknown 0 refused", sizes(made))
         service.write(dir .. "/own.png", "")
-        made = plan_of(entries_of '{"prompt":"a fox","file":"own.png"}', { line() })
+        made = plan_of(entries_of '{"prompt":"a fox","file":"own.png"}', { named() })
         assert.same({ "1 done 0 fetch 0 make 0 unknown 0 refused", "own.png" }, { sizes(made), made.done[1].found })
+        -- A file of another image.
+        made = plan_of(entries_of '"a fox"', { line(),
+            { state = "done", prompt = "a hare", file = "1-fox.webp", task_id = "n2" } })
+        assert.equal("0 done 1 fetch 0 make 0 unknown 0 refused", sizes(made))
+        assert.is_nil(made.fetch[1].stem)
     end)
 
     it("assigns each entry its own task, and places unmatched tasks after the entries", function()
@@ -1024,6 +1041,66 @@ describe("the plan of a batch", function()
         assert.equal("0 done 0 fetch 1 make 1 unknown 0 refused", sizes(made))
     end)
 
+    it("pays once for an image whose --remake was killed", function()
+        for _, state in ipairs { "done", "failed" } do
+            local function plan_with(found)
+                return plan_of(entries_of '"a fox"', { { state = state, prompt = "a fox", task_id = "n1", file = "a.png" } },
+                    found, { remake = true })
+            end
+            assert.equal("0 done 0 fetch 1 make 0 unknown 0 refused", sizes(plan_with()))
+            local made = plan_with { tasks = { { id = "n1", prompt = "a fox" }, { id = "n2", prompt = "a fox" } } }
+            assert.equal("0 done 1 fetch 0 make 0 unknown 0 refused", sizes(made))
+            assert.same({ "n2", "n1", 0 }, { made.fetch[1].task.id, made.fetch[1].replaces.id, made.strays })
+            assert.is_nil(made.fetch[1].gone)
+            assert.equal("0 done 0 fetch 0 make 1 unknown 0 refused",
+                sizes(plan_with { unknown = { { prompt = "a fox", path = "x" } } }))
+            assert.equal("0 done 0 fetch 0 make 1 unknown 0 refused",
+                sizes(plan_with { damaged = { { path = "x", reason = "y" } } }))
+        end
+    end)
+
+    it("gives no entry the task or the record of another one with the same request", function()
+        local made = plan_of(entries_of('"a fox"', '"a fox"'),
+            { { state = "failed", prompt = "a fox", error = { kind = "server", paid = false } },
+                { state = "failed", prompt = "a fox", copy = 2, task_id = "n2", error = { kind = "io", paid = true } } },
+            { tasks = { { id = "n2", prompt = "a fox" } } })
+        assert.equal("0 done 1 fetch 1 make 0 unknown 0 refused", sizes(made))
+        assert.same({ 2, "n2", 1 }, { made.fetch[1].copy, made.fetch[1].task.id, made.make[1].copy })
+        made = plan_of(entries_of('"a fox"', '"a fox"'),
+            { { state = "unknown", prompt = "a fox", copy = 2, submitted = "then" } },
+            { unknown = { { submitted = "then", prompt = "a fox" } } })
+        assert.equal("0 done 0 fetch 1 make 1 unknown 0 refused", sizes(made))
+        assert.same({ 1, 2 }, { made.make[1].copy, made.unknown[1].copy })
+        -- An image that was deleted needs a task less than one that was never there.
+        made = plan_of(entries_of('"a fox"', '"a fox"'),
+            { { state = "done", prompt = "a fox", task_id = "n1", file = "1.png" } },
+            { tasks = { { id = "n2", prompt = "a fox" } } })
+        assert.equal("0 done 2 fetch 0 make 0 unknown 0 refused", sizes(made))
+        assert.same({ "n1", "n2" }, { made.fetch[1].id, made.fetch[2].task.id })
+    end)
+
+    it("keeps the files of requests that repeat, whatever their order", function()
+        local function variant(n) return ('{"prompt":"a fox","file":"%d.png"}'):format(n) end
+        local function lines()
+            local list = {}
+            for n = 1, 3 do
+                service.write(dir .. "/" .. n .. ".png", "")
+                list[n] = { state = "done", prompt = "a fox", file = n .. ".png", task_id = "n" .. n, copy = n > 1 and n or nil }
+            end
+            return list
+        end
+        for _, order in ipairs { { 2, 1, 3 }, { 3, 2 }, { 3 }, { 4, 3, 2, 1 } } do
+            local list = {}
+            for i, n in ipairs(order) do list[i] = variant(n) end
+            local made = plan_of(entries_of(table.concat(list, "\n")), lines())
+            assert.same({ ("%d done 0 fetch %d make 0 unknown 0 refused"):format(math.min(#order, 3), #order - math.min(#order, 3)),
+                {}, {} }, { sizes(made), made.moves, made.stuck })
+        end
+        local made = plan_of(entries_of(variant(5), variant(2)), lines())
+        assert.same({ "2 done 0 fetch 0 make 0 unknown 0 refused", { from = "1.png", to = "5.png" } },
+            { sizes(made), made.moves[1].move })
+    end)
+
     it("skips refused entries by default, and retries failed ones", function()
         for kind, expected in pairs {
             moderated = "0 done 0 fetch 0 make 0 unknown 1 refused",
@@ -1052,15 +1129,20 @@ describe("the plan of a batch", function()
                 .. "name",
         } }, plan.conflicts(made, known, dir))
         for _, line in ipairs {
-            { state = "failed", prompt = "a fox", file = "fox.png" }, { state = "ready", prompt = "a fox", stem = "x" },
+            { state = "failed", prompt = "a fox", file = "fox.png" },
+            { state = "failed", prompt = "a fox", stem = "fox.png" },
+            { state = "ready", prompt = "a fox", stem = "fox.png" },
         } do
             made, known = plan_of(entries_of(list), { line }, { tasks = { { id = "n1", prompt = "a fox" } } })
             assert.equal(1, #made.fetch)
             assert.same({}, plan.conflicts(made, known, dir))
         end
-        made, known = plan_of(entries_of(list), { { state = "failed", prompt = "a fox", file = "other.png" } },
-            { tasks = { { id = "n1", prompt = "a fox" } } })
-        assert.equal(1, #plan.conflicts(made, known, dir), "the paid image would overwrite another file")
+        for _, line in ipairs {
+            { state = "failed", prompt = "a fox", file = "other.png" }, { state = "ready", prompt = "a fox", stem = "x" },
+        } do
+            made, known = plan_of(entries_of(list), { line }, { tasks = { { id = "n1", prompt = "a fox" } } })
+            assert.equal(1, #plan.conflicts(made, known, dir), "the paid image would overwrite another file")
+        end
         made, known = plan_of(entries_of '"a fox"')
         assert.same({}, plan.conflicts(made, known, dir))
     end)
@@ -1389,6 +1471,20 @@ describe("the loop of a command", function()
         local e = { "a fault" }
         assert.equal(e, select(2, pcall(loop.run,
             { work = function() flux2.sleep(0.001) error(e) end, interrupted = function() end })))
+    end)
+
+    it("begins no work after an interrupt", function()
+        local interrupts, began, handled = core.interrupts, false, {}
+        rawset(core, "interrupts", function() return 2 end)
+        local ok, finished = pcall(loop.run, {
+            work = function() began = true end,
+            interrupted = function(n)
+                handled[#handled + 1] = n
+                return n == 2
+            end,
+        })
+        rawset(core, "interrupts", interrupts)
+        assert.same({ true, false, false, { 1, 2 } }, { ok, finished, began, handled })
     end)
 
     it("processes several items concurrently, each once", function()

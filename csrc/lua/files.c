@@ -90,12 +90,12 @@ static int make_private(lua_State *L)
     return succeed_unless(L, flux2_file_make_private(luaL_checkstring(L, 1)));
 }
 
-/* core.append_file(path, bytes) -> true | nil, message, name */
+/* core.append_file(path, bytes, durable) -> true | nil, message, name. DURABLE: flushed to disk */
 static int append_file(lua_State *L)
 {
     size_t size;
     const char *path = luaL_checkstring(L, 1), *data = luaL_checklstring(L, 2, &size);
-    int rc = flux2_file_append(path, data, size);
+    int rc = flux2_file_append(path, data, size, lua_toboolean(L, 3));
     return rc == 0 ? succeed_unless(L, 0) : fail_by_name(L, rc);
 }
 

@@ -72,9 +72,10 @@ int flux2_file_sync_all(const char *const *paths, size_t count);
 /* Creates the regular file PATH, empty, unless it exists, and restricts access to its owner. Returns 0, an errno value
  * or FLUX2_FILE_SPECIAL. */
 int flux2_file_make_private(const char *path);
-/* Appends to a file, which is created if it does not exist. After a failure a part of the data may be written. This
- * function and the next two return 0 or an errno value. */
-int flux2_file_append(const char *path, const void *data, size_t size);
+/* Appends to a file, which is created for its owner only if it does not exist. With DURABLE its content survives a
+ * power failure. After a failure a part of the data may be written. This function and the next two return 0 or an
+ * errno value. */
+int flux2_file_append(const char *path, const void *data, size_t size, bool durable);
 /* Renames a file. Replaces a file at TO. */
 int flux2_file_rename(const char *from, const char *to);
 /* Removes the file PATH. */

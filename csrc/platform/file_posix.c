@@ -412,10 +412,15 @@ int flux2_file_make_private(const char *path)
     return rc;
 }
 
-int flux2_file_append(const char *path, const void *data, size_t size)
+int flux2_file_append(const char *path, const void *data, size_t size, bool durable)
 {
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-    return fd < 0 ? errno : flux2_file_close_after(fd, write_all(fd, data, size));
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    int rc = write_all(fd, data, size);
+    if (rc == 0 && durable && fsync(fd) != 0 && errno != EINVAL)
+        rc = errno;
+    return flux2_file_close_after(fd, rc);
 }
 
 int flux2_file_rename(const char *from, const char *to)

@@ -222,11 +222,16 @@ int flux2_file_make_private(const char *path)
     return rc;
 }
 
-int flux2_file_append(const char *path, const void *data, size_t size)
+int flux2_file_append(const char *path, const void *data, size_t size, bool durable)
 {
     struct flux2_file file;
     int rc = open_path(path, FILE_APPEND_DATA, OPEN_ALWAYS, &file.handle);
-    return rc ? rc : flux2_file_close_after(file.handle, flux2_file_write(&file, data, size));
+    if (rc != 0)
+        return rc;
+    rc = flux2_file_write(&file, data, size);
+    if (rc == 0 && durable && !FlushFileBuffers((HANDLE)file.handle))
+        rc = flux2_windows_errno();
+    return flux2_file_close_after(file.handle, rc);
 }
 
 int flux2_file_rename(const char *from, const char *to)

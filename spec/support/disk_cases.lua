@@ -349,7 +349,6 @@ cases.lines = {
             run.say("noted", noted)
             if run.kills then service.write(run.root .. "/noted", cjson.encode(noted)) end
         end
-        if file then file:close() end
         run.disarm()
         rules.tell(run, not reason, reason and { kind = "io", message = reason })
         run.say("message", reason or nil)
@@ -357,7 +356,6 @@ cases.lines = {
     next = function(run)
         local file = assert(jsonl.open(run.dir .. "/file"))
         assert(jsonl.append(file, { n = 7 }))
-        file:close()
     end,
     check = function(run, want)
         local there, spoiled = {}, 0

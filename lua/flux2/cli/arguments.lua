@@ -157,4 +157,17 @@ function arguments.read(path, out)
         { advice = read_advice(path, why) })
 end
 
+--- Checks the option --output. With -o - stdout contains only the bytes of the image.
+---@param args table output, count
+---@param out flux2.Terminal
+---@return flux2.Error? err
+function arguments.check_stdout(args, out)
+    if args.output ~= "-" then return nil end
+    if (args.count or 1) > 1 then return errors.new("invalid_request", "-o - writes one image, not " .. args.count) end
+    if out.json then return errors.new("invalid_request", "-o - and --json cannot both write to stdout") end
+    if out.shows then return errors.new("invalid_request", "-o - needs a pipe or a file: stdout is a terminal") end
+    if core.is_writable(1) then return nil end
+    return errors.new("io", "-o - writes to stdout, which is closed", { advice = false })
+end
+
 return arguments

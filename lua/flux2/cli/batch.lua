@@ -2,7 +2,6 @@
 
 local arguments = require "flux2.cli.arguments"
 local error_output = require "flux2.cli.error_output"
-local config = require "flux2.config"
 local core = require "flux2.core"
 local errors = require "flux2.errors"
 local exit = require "flux2.cli.exit"
@@ -43,8 +42,7 @@ function batch.describe(command)
     add(command, "--price", "Price of one image, if there is no published price or it is wrong.",
         values.credits):argname "<credits>"
     arguments.metadata(command)
-    command:option("--format", "Format of the list, if its name does not show it."):choices(prompts.formats)
-        :argname("<" .. table.concat(prompts.formats, "|") .. ">")
+    prompts.describe(command)
     command:flag("--unique", "Generate only one image for identical requests.")
     command:flag("--remake", "Generate and pay for new images where files are missing or downloads fail. Without " ..
         "it, they are downloaded again while the service keeps them. Prints the cost, and on a terminal asks " ..
@@ -89,12 +87,8 @@ end
 
 --- Returns the entries of the list, or nil and the exit status.
 local function read_list(args, out)
-    local bytes, err = arguments.read(args.list, out)
-    if not bytes then return nil, error_output.print(out, err) end
-    local format, reason = prompts.format(args.list, bytes, args.format)
-    if not format then return nil, error_output.print(out, errors.new("invalid_request", reason)) end
-    local defaults = arguments.to_request(args, nil)
-    local entries, repeated = prompts.parse(bytes, { format = format, defaults = defaults, unique = args.unique })
+    local entries, repeated = prompts.read(args, out)
+    if errors.is(repeated) then return nil, error_output.print(out, repeated) end
     if not entries then return nil, report_invalid(out, args.list, repeated) end
     if #entries == 0 then
         local message = "there are no prompts in " .. text.show(args.list)
@@ -108,28 +102,6 @@ local function read_list(args, out)
     return entries
 end
 
---- Returns the credits of earlier runs: those of the manifest, and of spool records that are not in it.
-local function spent_before(known, tasks, unknown)
-    local spent, counted = known:spent(), known:submissions()
-    local function is_counted(item)
-        if item.id then return known.by_id[item.id] ~= nil end
-        for _, time in ipairs { item.submitted, "" } do
-            local key = manifest.submission(item.request, time)
-            if (counted[key] or 0) > 0 then
-                counted[key] = counted[key] - 1
-                return true
-            end
-        end
-    end
-    local function add(item)
-        if is_counted(item) then return end
-        spent = spent + math.max(item.price or 0, 0)
-    end
-    for _, task in ipairs(tasks) do add(task) end
-    for _, record in ipairs(unknown) do add(record) end
-    return spent
-end
-
 --- Returns the spool records of earlier runs.
 local function find_records(args, known)
     local finder, err = session.client(args, { spool = args.out .. "/.flux2-spool" })
@@ -138,7 +110,7 @@ local function find_records(args, known)
     if not tasks then return nil, unknown end
     return {
         tasks = tasks, unknown = unknown, damaged = damaged, others = others,
-        spent = spent_before(known, tasks, unknown),
+        spent = known:spent(tasks, unknown),
     }
 end
 
@@ -219,12 +191,10 @@ end
 
 local function draw(run)
     local work = run.work
-    run.terminal:draw(function(columns)
-        return progress.line({
-            total = #work.queue, finished = work.finished, failed = work.failed, running = #work:alive(),
-            elapsed = core.now() - work.began, credits = spent(run), concurrency = work.concurrency,
-        }, columns, run.terminal)
-    end)
+    progress.draw(run.terminal, {
+        total = #work.queue, finished = work.finished, failed = work.failed, running = #work:alive(),
+        elapsed = core.now() - work.began, credits = spent(run), concurrency = work.concurrency,
+    })
 end
 
 --- Returns the manifest line with all fields of the error.
@@ -245,6 +215,9 @@ local function report_end(run, entry, line, err)
         out:style("dim", terminal.quote(entry.payload.prompt, 40))))
     if entry.gone then
         out:say "  Its file is missing and could not be downloaded again; --remake generates and pays for a new image."
+    elseif line.error.paid and entry.is_unnoted then
+        out:warn("  It is paid for, but the manifest cannot be written. To download it: " ..
+            error_output.fetch_command(line.task_id))
     elseif line.error.paid then
         out:say "  It is paid for: run the same command to download it; --remake pays for a new image."
     end
@@ -385,7 +358,7 @@ local function start(args, out, entries, known)
         price = args.price, budget = args.budget, spent_before = found.spent,
         plan = plan.make(entries, known, found, {
             directory = args.out, remake = args.remake, resubmit = args.resubmit_unknown, retry = args.retry_refused,
-            key = config.getenv(settings.key_variable),
+            key = settings.key(),
         }),
     }
     local conflicts = plan.conflicts(run.plan, known, args.out)

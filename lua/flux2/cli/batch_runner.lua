@@ -10,7 +10,7 @@ local result_json = require "flux2.cli.result_json"
 local tables = require "flux2.tables"
 local text = require "flux2.text"
 
--- After one of these errors every other submission fails too.
+-- After one of these errors every other submission fails too, unless it is about a field of the request.
 local FATAL = { auth = true, budget = true, credits = true, io = true, tls = true }
 -- After several of these in a row the service is considered down.
 local OUTAGE = { network = true, protocol = true, server = true, timeout = true, unknown_outcome = true }
@@ -22,6 +22,7 @@ local LONGEST_PAUSE = 60 -- seconds
 ---@field finished integer saved images
 ---@field failed integer
 ---@field running table<flux2.cli.Entry, flux2.Task|boolean>
+---@field reserved table<string, boolean> names, in lower case, that an image without a name does not get
 ---@field halted? flux2.Error why nothing more is submitted
 ---@field stopping boolean nothing more is submitted
 ---@field failures table<string, integer> kind -> count
@@ -39,12 +40,16 @@ local batch_runner = {}
 function batch_runner.new(opts)
     local self = setmetatable({
         queue = {}, next = 1, finished = 0, failed = 0, in_a_row = 0, undelivered = 0, running = {}, failures = {},
-        stopping = false, began = core.now(),
+        reserved = {}, stopping = false, began = core.now(),
     }, BatchRunner)
     tables.merge(self, opts)
     -- Paid images come first: their links expire.
     for _, list in ipairs { opts.plan.fetch, opts.plan.make } do
-        for _, entry in ipairs(list) do self.queue[#self.queue + 1] = entry end
+        for _, entry in ipairs(list) do
+            self.queue[#self.queue + 1] = entry
+            local stem = entry.name and files.without_extension(entry.name) or entry.stem
+            if stem then self.reserved[stem:lower()] = true end
+        end
     end
     return self
 end
@@ -93,9 +98,10 @@ local function add_cost(self, line, entry, credits)
     line.price = line.credits ~= price and price or nil
 end
 
---- Removes the record of a task that is fetched by the id in the manifest, because the record lacks it.
-local function discard_record(entry)
-    if is_paid(entry) and entry.record then entry.record:discard() end
+--- Removes the records of earlier submissions: one without the id, and one that this image replaces.
+local function discard_earlier(entry)
+    if entry.record then entry.record:discard() end
+    if entry.replaces then entry.replaces:discard() end
 end
 
 --- Writes a manifest line about an entry.
@@ -144,10 +150,9 @@ local function submit(self, entry)
     end
 end
 
---- Replaces an earlier submission. Its record is removed after the new one is in the spool; the manifest keeps its
---- possible cost.
+--- Submits; replaces an earlier submission, if there is one. Its record is removed unless the new one is refused; the
+--- manifest keeps its possible cost.
 local function submit_again(self, entry)
-    local old = entry.record or entry.replaces
     if entry.record then
         local line = line_of(entry, "unknown", entry.record)
         line.credits = entry.record.price
@@ -158,7 +163,7 @@ local function submit_again(self, entry)
         end
     end
     local task, result, err = submit(self, entry)
-    if old and task then old:discard() end
+    if task and (task.id or result or err.kind == "unknown_outcome") then discard_earlier(entry) end
     return task, result, err
 end
 
@@ -184,7 +189,7 @@ local function choose_target(self, entry)
     if entry.stem then return { directory = directory, stem = entry.stem, ours = true }, entry.stem end
     local stem = files.stem(entry.payload.prompt)
     if entry.line then stem = ("%0" .. self.digits .. "d-"):format(entry.line) .. stem end
-    local claim, err = files.claim(directory, stem)
+    local claim, err = files.claim(directory, stem, self.reserved)
     if not claim then return nil, err end
     return { directory = directory, stem = claim.stem, ours = true, release = claim.release }, claim.stem
 end
@@ -209,7 +214,7 @@ local function save(self, entry, task, result)
     if is_paid(entry) then line.seconds = nil end
     ok, err = note(self, entry, line)
     if not ok then return nil, err, true end
-    discard_record(entry)
+    discard_earlier(entry)
     return line
 end
 
@@ -222,8 +227,12 @@ local function undelivered_error(self, err)
     return errors.new(err.kind, message, { status = err.status })
 end
 
+local function is_fatal(err)
+    return FATAL[err.kind] and not err.field
+end
+
 local function halt(self, err, is_paid_for)
-    if FATAL[err.kind] then
+    if is_fatal(err) then
         self.halted = self.halted or err
         return
     end
@@ -243,22 +252,25 @@ local function failed(self, entry, task, err, is_saved)
     if entry.gone or is_saved then return self.on_end(entry, line, err) end
     local noted, write_err = entry.noted, nil
     if not noted then noted, write_err = note(self, entry, line) end
-    if noted and not line.error.paid then discard_record(entry) end
-    if not noted then self.halted = self.halted or write_err end
+    if noted and not line.error.paid and is_paid(entry) and entry.record then entry.record:discard() end
+    if not noted then self.halted, entry.is_unnoted = self.halted or write_err, true end
     self.on_end(entry, line, err)
 end
 
 --- Whether an image was not submitted, so that a later run can submit it.
 local function is_untouched(self, task, err)
     if task and task.id then return false end
-    return FATAL[err.kind] or self.stopping and err.kind == "rate_limited"
+    return is_fatal(err) or self.stopping and err.kind == "rate_limited"
 end
 
 local function process(self, entry)
     self.running[entry] = true
     local task, result, err = get_result(self, entry)
     local line, is_saved
-    if result then line, err, is_saved = save(self, entry, task, result) end
+    if result then
+        line, err, is_saved = save(self, entry, task, result)
+        if not line then err.paid = true end
+    end
     self.running[entry] = nil
     if line then
         self.finished, self.in_a_row, self.undelivered = self.finished + 1, 0, 0

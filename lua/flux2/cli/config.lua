@@ -28,19 +28,14 @@ Examples:
    flux2 config path]]
 end
 
-local function masked_key()
-    local key = getenv(settings.key_variable)
-    if not key or key == "" then return nil, nil end
-    return settings.mask(key), settings.key_variable
-end
-
 --- A missing key has neither a value nor a source.
 local function row(name, value, source)
     return { name = name, value = value, source = source or value and "default" }
 end
 
 local function rows(args)
-    local list = { row("api_key", masked_key()) }
+    local key = settings.key()
+    local list = { row("api_key", key and settings.mask(key), key and settings.key_variable) }
     for _, setting in ipairs(settings.list) do
         local value = args[setting.name]
         local source = settings.sources[setting.name]

@@ -138,10 +138,10 @@ local function check_proxy(args)
 end
 
 local function check_key()
-    local key = os.getenv(KEY)
+    local key = settings.key()
     local fix = (IS_WINDOWS and "set " or "export ") .. KEY .. "=" .. PREFIX ..
         "... with the key of your account. To try flux2 without a key: flux2 emulator"
-    if not is_set(key) then return finding("key", "wrong", KEY .. " is not set", fix, "auth") end
+    if not key then return finding("key", "wrong", KEY .. " is not set", fix, "auth") end
     if key:find "[^\33-\126]" then
         return finding("key", "wrong", KEY .. " contains a space, a line break or another invalid character",
             "Copy the key again, without surrounding text.", "auth")
@@ -273,7 +273,7 @@ end
 
 local function check_service(args)
     if args.ca_file and files.exists(args.ca_file) == false then return nil end -- reported by check_certificates
-    local with_key = is_set(os.getenv(KEY))
+    local with_key = settings.key() ~= nil
     -- Without a key the check only shows whether the service responds.
     local client, err = session.client(args, not with_key and { api_key = PREFIX .. "none" } or nil)
     if not client then

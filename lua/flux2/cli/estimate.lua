@@ -16,8 +16,7 @@ local estimate = { name = "estimate", summary = "Estimate the price of images." 
 function estimate.describe(command)
     command:argument("list", "List of prompts, as for flux2 batch; - reads stdin. By default the price is that of " ..
         "one image with the given options."):args "?"
-    command:option("--format", "Format of the list, if its name does not show it."):choices(prompts.formats)
-        :argname("<" .. table.concat(prompts.formats, "|") .. ">")
+    prompts.describe(command)
     arguments.option(command, "-n --count", "Number of images for each prompt.", values.count):argname "<n>":default "1"
     arguments.request(command)
     arguments.output(command)
@@ -29,11 +28,8 @@ end
 
 local function payloads(args, out)
     if not args.list then return { arguments.to_request(args, "any prompt") } end
-    local bytes, err = arguments.read(args.list, out)
-    if not bytes then return nil, err end
-    local format, reason = prompts.format(args.list, bytes, args.format)
-    if not format then return nil, errors.new("invalid_request", reason) end
-    local entries, wrong = prompts.parse(bytes, { format = format, defaults = arguments.to_request(args, nil) })
+    local entries, wrong = prompts.read(args, out)
+    if errors.is(wrong) then return nil, wrong end
     if not entries then
         return nil, errors.new("invalid_request", ("%s, %s %d: %s"):format(text.clean(args.list, 100), wrong.unit,
             wrong[1].line, wrong[1].message))

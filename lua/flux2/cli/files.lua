@@ -59,11 +59,11 @@ function files.make_directory(path, is_private)
 end
 
 --- Derives a file name without extension from a prompt.
----@param prompt string
+---@param prompt any that of a record may have any type
 ---@return string stem
 -- Example: `files.stem "A red fox, in the snow!"` is "a-red-fox-in-the-snow"
 function files.stem(prompt)
-    local stem = text.clean(prompt, 400):gsub("[%z\1-\47\58-\64\91-\96\123-\127]+", "-"):lower()
+    local stem = text.clean(tostring(prompt), 400):gsub("[%z\1-\47\58-\64\91-\96\123-\127]+", "-"):lower()
     stem = text.cut(stem:gsub("^%-+", ""), LONGEST):gsub("%-+$", "")
     return stem ~= "" and stem or "image"
 end
@@ -152,21 +152,22 @@ local function try_claim(directory, stem)
     lock:release()
 end
 
+local function cannot_write(directory, reason)
+    return nil, errors.new("io", "cannot write into " .. text.show(directory) .. ": " .. reason)
+end
+
 --- Reserves an unused name until `release`.
 ---@param directory string
 ---@param stem string
+---@param reserved? table<string, boolean> names, in lower case, that are not chosen
 ---@return { stem: string, release: fun() }? name
 ---@return flux2.Error? err kind "io"
-function files.claim(directory, stem)
-    local ok, reason = core.check_file(directory .. "/" .. stem .. ".png")
-    for n = 1, ok and MOST or 0 do
-        local claim
-        claim, reason = try_claim(directory, n == 1 and stem or stem .. "-" .. n)
+function files.claim(directory, stem, reserved)
+    for n = 1, MOST do
+        local candidate, claim, reason = n == 1 and stem or stem .. "-" .. n, nil, nil
+        if not (reserved and reserved[candidate:lower()]) then claim, reason = try_claim(directory, candidate) end
         if claim then return claim end
-        if reason then break end
-    end
-    if reason then
-        return nil, errors.new("io", "cannot write into " .. text.show(directory) .. ": " .. reason)
+        if reason then return cannot_write(directory, reason) end
     end
     return nil, errors.new("io", ("%s holds %d images called %s"):format(text.show(directory), MOST, stem))
 end
@@ -229,8 +230,9 @@ function files.target(output, stem)
         if not ok then return nil, errors.new("io", "cannot write " .. text.show(output) .. ": " .. reason) end
         return { path = output }
     end
-    local ok, reason = core.check_file(directory .. "/" .. stem .. ".png")
-    if not ok then return nil, errors.new("io", "cannot write into " .. text.show(directory) .. ": " .. reason) end
+    -- A hidden name: the name itself may be taken by something that cannot be replaced.
+    local ok, reason = core.check_file(directory .. "/." .. stem .. ".png")
+    if not ok then return cannot_write(directory, reason) end
     return { directory = directory, stem = stem }
 end
 

@@ -118,9 +118,10 @@ local function target_for(run, number, task)
     local path = run.target.path
     if not path then return run.target end
     local filled = files.fill(path, { n = tostring(number), id = task.id, prompt = run.request.prompt })
-    if run.count > 1 and not path:find("{n}", 1, true) and not path:find("{id}", 1, true) then
-        filled = files.numbered(filled, number)
-    end
+    -- Ids may be missing, or differ only beyond the length of a name.
+    local is_distinct = path:find("{n}", 1, true) or path:find("{id}", 1, true) and not run.names[filled]
+    run.names[filled] = true
+    if run.count > 1 and not is_distinct then filled = files.numbered(filled, number) end
     return { path = filled }
 end
 
@@ -157,23 +158,13 @@ end
 
 -- The command ---------------------------------------------------------------------------------------------------------
 
---- With -o - stdout contains only the bytes of the image.
-local function check_stdout(args, out)
-    if args.output ~= "-" then return nil end
-    if args.count > 1 then return errors.new("invalid_request", "-o - writes one image, not " .. args.count) end
-    if out.json then return errors.new("invalid_request", "-o - and --json cannot both write to stdout") end
-    if out.shows then return errors.new("invalid_request", "-o - needs a pipe or a file: stdout is a terminal") end
-    if core.is_writable(1) then return nil end
-    return errors.new("io", "-o - writes to stdout, which is closed", { advice = false })
-end
-
 --- Checks everything that can fail before a credit is spent.
 local function prepare(args, out)
     local prompt, err = read_prompt(args.prompt, out)
     if not prompt and not args.like then
         err = err or errors.new("invalid_request", "flux2 generate needs a prompt, or --like")
     end
-    err = err or check_stdout(args, out)
+    err = err or arguments.check_stdout(args, out)
     if err then return nil, err end
     local given, payload
     given, err = like.to_request(args, prompt, out)
@@ -189,7 +180,7 @@ local function prepare(args, out)
     if not client then return nil, err end
     return {
         client = client, request = given, target = target, spool = spool, count = args.count, terminal = out,
-        price = (client:estimate(payload)), tasks = {}, finished = 0, undelivered = 0, failures = {},
+        price = (client:estimate(payload)), tasks = {}, names = {}, finished = 0, undelivered = 0, failures = {},
         began = core.now(), shows = not args.no_show,
     }
 end

@@ -91,65 +91,31 @@ function jsonl.lines(bytes)
     end
 end
 
----@class flux2.cli.Appender Opens the file for each line: Lua on Windows cannot open a file with a UTF-8 name.
-local Appender = {}
-Appender.__index = Appender
+---@class flux2.cli.Appender It is opened for each line: Lua on Windows cannot open a file with a UTF-8 name.
+---@field path string
+---@field is_torn boolean the last line may be incomplete: the next one starts with a line end
 
-function Appender:write(...)
-    self.buffer = self.buffer .. table.concat { ... }
-    return self
-end
-
-function Appender:flush()
-    local bytes = self.buffer
-    self.buffer = ""
-    return core.append_file(self.path, bytes)
-end
-
-function Appender:close() return self:flush() end
-
-local function open_appender(path)
+--- Prepares a file for appending. It is created if missing.
+---@param path string
+---@return flux2.cli.Appender? file
+---@return string? reason
+function jsonl.open(path)
     local ok, reason = core.append_file(path, "")
     if not ok then return nil, reason end
     local bytes = core.read_file(path, MAX_BYTES)
-    local self = setmetatable({ path = path, buffer = "" }, Appender)
-    return bytes and bytes:find "[^\n]$" and self:write "\n" or self
+    return { path = path, is_torn = bytes ~= "" and (not bytes or bytes:sub(-1) ~= "\n") }
 end
 
---- Opens a file for appending. An incomplete last line is terminated, so that the next line starts fresh.
----@param path string
----@return file*? file
----@return string? reason
-function jsonl.open(path)
-    if package.config:sub(1, 1) == "\\" then return open_appender(path) end
-    local file, reason = io.open(path, "a+b")
-    if not file then return nil, reason end
-    -- A line up to this length is a single write.
-    file:setvbuf("full", 65536)
-    local size = file:seek "end"
-    if size > 0 then
-        file:seek("set", size - 1)
-        local last = file:read(1)
-        file:seek "end"
-        if last ~= "\n" then file:write "\n" end
-    end
-    return file
-end
-
---- Files whose last line may be incomplete because a write failed.
-local torn = setmetatable({}, { __mode = "k" })
-
---- Appends a line. After a failed write the next line starts with a line end.
----@param file file*
+--- Appends a line, which survives a power failure.
+---@param file flux2.cli.Appender
 ---@param value any
 ---@return boolean? ok
 ---@return string? reason
 function jsonl.append(file, value)
-    local ok, reason = file:write(torn[file] and "\n" or "", jsonl.encode(value), "\n")
-    if ok then ok, reason = file:flush() end
-    torn[file] = not ok or nil
-    if not ok then return nil, reason end
-    return true
+    local bytes = (file.is_torn and "\n" or "") .. jsonl.encode(value) .. "\n"
+    local ok, reason = core.append_file(file.path, bytes, true)
+    file.is_torn = not ok
+    return ok, reason
 end
 
 return jsonl

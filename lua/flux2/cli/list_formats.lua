@@ -209,6 +209,7 @@ local SAYS_NOTHING = { list = true, lst = true, prompts = true, text = true }
 
 --- Detects the format from the first characters.
 local function sniff(bytes)
+    bytes = text.without_bom(bytes)
     if bytes:find "^%s*{" then return "jsonl" end
     if bytes:find "^%s*%[" and type(json.decode(bytes)) == "table" then return "json" end
     return "txt"

@@ -22,19 +22,20 @@ loop.max_undelivered = 3
 ---@return boolean finished false if Ctrl-C exited
 ---@return any result what `work` returned
 function loop.run(job)
-    local handle = flux2.spawn(job.work)
-    local handled = 0
-    while handle.state == "running" do
-        local count = core.interrupts()
-        while handled < count do
+    local handled, handle = 0, nil
+    repeat
+        while handled < core.interrupts() do
             handled = handled + 1
             if job.interrupted(handled) then return false end
         end
         if handled > 0 and job.leaves and job.leaves() then return false end
-        if job.draw then job.draw() end
-        scheduler.block(TURN)
-        scheduler.update()
-    end
+        handle = handle or flux2.spawn(job.work) -- not before an earlier Ctrl-C is handled
+        if handle.state == "running" then
+            if job.draw then job.draw() end
+            scheduler.block(TURN)
+            scheduler.update()
+        end
+    until handle.state ~= "running"
     local result, fault = handle:join()
     -- Expected failures are return values; a raised error is a bug.
     if handle.state == "failed" then error(fault, 0) end

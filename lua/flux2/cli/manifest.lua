@@ -211,50 +211,55 @@ function Manifest:find(key)
     return self.lines[key]
 end
 
---- Returns the names of all saved files.
----@return table<string, boolean> by name
+--- Returns the lines of all saved files.
+---@return table<string, table> by name
 function Manifest:files()
-    local names = {}
+    local lines = {}
     for _, line in pairs(self.lines) do
-        if type(line.file) == "string" then names[line.file] = true end
+        if line.file then lines[line.file] = line end
     end
-    return names
-end
-
---- Returns the credits of all submissions that were, or may have been, paid for.
----@return number credits
-function Manifest:spent()
-    local spent = 0
-    for _, line in pairs(self.lines) do
-        spent = spent + cost_of(line)
-        for _, payment in ipairs(line.earlier or {}) do spent = spent + cost_of(payment) end
-    end
-    return spent
+    return lines
 end
 
 --- Identifies a submission whose id is unknown: by its request and, if it is known, its time.
----@param request table
----@param submitted? string
----@return string
-function manifest.submission(request, submitted)
+local function submission_key(request, submitted)
     return prompts.body(request) .. (submitted or "")
 end
 
---- Counts the submissions in `spent` whose records in the spool may lack the id.
----@return table<string, integer> counts by manifest.submission
-function Manifest:submissions()
-    local counts = {}
-    local function add(line, request)
-        local has_record = line.submitted or not line.task_id and line.state ~= "done"
-        if not has_record or cost_of(line) == 0 then return end
-        local key = manifest.submission(request, line.submitted)
-        counts[key] = (counts[key] or 0) + 1
+--- Returns the credits of all submissions that were, or may have been, paid for.
+---@param ... { id: string?, request: table, submitted: string, price: number? }[] tasks and records of the spool: those
+---  that are in no line are added
+---@return number credits
+function Manifest:spent(...)
+    local spent, counted = 0, {}
+    local function add(payment, request)
+        local cost = cost_of(payment)
+        spent = spent + cost
+        -- Its record in the spool may lack the id.
+        local has_record = payment.submitted or not payment.task_id and payment.state ~= "done"
+        local key = cost > 0 and has_record and submission_key(request, payment.submitted)
+        if key then counted[key] = (counted[key] or 0) + 1 end
     end
     for _, line in pairs(self.lines) do
         add(line, line.request)
         for _, payment in ipairs(line.earlier or {}) do add(payment, line.request) end
     end
-    return counts
+    local function is_counted(item)
+        if item.id then return self.by_id[item.id] ~= nil end
+        for _, time in ipairs { item.submitted, "" } do
+            local key = submission_key(item.request, time)
+            if (counted[key] or 0) > 0 then
+                counted[key] = counted[key] - 1
+                return true
+            end
+        end
+    end
+    for _, items in ipairs { ... } do
+        for _, item in ipairs(items) do
+            if not is_counted(item) then spent = spent + math.max(item.price or 0, 0) end
+        end
+    end
+    return spent
 end
 
 --- Writes a line.
@@ -284,7 +289,6 @@ end
 
 --- Closes the manifest. Superseded lines are removed, so that one line for each image remains.
 function Manifest:close()
-    self.file:close()
     if self.superseded or self.spoiled > 0 then
         local out = {}
         for i, key in ipairs(self.order) do out[i] = jsonl.encode(self.lines[key]) end

@@ -9,10 +9,10 @@ local spool = require "flux2.spool"
 local plan = {}
 
 ---@class flux2.cli.Plan
----@field done flux2.cli.Entry[] their images exist; `found` is a file that is not in the manifest yet, `collected` a
----  task that is still in the spool, `move` the old and new name of an image whose name in the list has changed
----@field fetch flux2.cli.Entry[] paid: they have a `task` or an `id`; `record` if that lacks the id
----@field make flux2.cli.Entry[] to generate; `remade` if paid for before, `replaces` is its task in the spool
+---@field done flux2.cli.Entry[] their images exist; `found` is a file that is not in the manifest yet, `collected` what
+---  is still in the spool, `move` the old and new name of an image whose name in the list has changed
+---@field fetch flux2.cli.Entry[] paid: they have a `task` or an `id`; `record` is of a submission without the id
+---@field make flux2.cli.Entry[] to generate; `remade` if paid for before; `replaces`, also in `fetch`: the task before
 ---@field unknown flux2.cli.Entry[] possibly paid; `record` if it is in the spool
 ---@field refused flux2.cli.Entry[] refused by the service; `refusal` is the error
 ---@field strays integer number of entries in `fetch` that are no longer in the list
@@ -35,28 +35,11 @@ local function by_request(found)
     return pools
 end
 
---- Returns the text of an entry's request in `by_request`: records do not contain the API key.
-local function body_of(entry, state)
-    return prompts.body(state.key and spool.without_key(entry.payload, state.key) or entry.payload)
-end
-
---- Removes and returns the task with an id.
-local function take_known(pool, id)
+--- Removes and returns an item of a pool: one whose field has the value or, without a field, any.
+local function take(pool, field, value)
     for i, item in ipairs(pool or {}) do
-        if item.id and item.id == id then return table.remove(pool, i) end
+        if not field or value and item[field] == value then return table.remove(pool, i) end
     end
-end
-
---- Removes and returns the record of the submission in a manifest line: the id of its task could not be written.
-local function take_submitted(pool, line)
-    for i, record in ipairs(pool or {}) do
-        if line.submitted and record.submitted == line.submitted then return table.remove(pool, i) end
-    end
-end
-
---- Removes and returns the task with an id, or else any task with the same request.
-local function take_from(pool, id)
-    return take_known(pool, id) or pool and table.remove(pool, 1)
 end
 
 --- A file that cannot be opened counts as existing: it is neither generated again nor overwritten.
@@ -64,78 +47,120 @@ local function is_there(directory, name)
     return files.exists(directory .. "/" .. name) ~= false
 end
 
-local function find_file(entry, line, directory)
-    if entry.name then return files.exists(directory .. "/" .. entry.name) and entry.name end
-    return line.stem and files.find(directory, line.stem)
-end
-
---- Reuses the name of an earlier file.
-local function name_again(entry, line)
-    entry.stem = line.stem or line.file and files.without_extension(line.file)
-end
-
 -- A repeated submission is refused again; some services charge for it.
 local REFUSALS = { moderated = true, rejected = true }
 -- Final states of a task without an image.
 local FINAL = { moderated = true, rejected = true, task_failed = true }
 
---- Whether the image of a failed entry is paid for and can still be downloaded.
+--- Whether an image is paid for: it was delivered, or can still be downloaded.
 local function is_paid(line)
-    if line.state ~= "failed" then return false end
+    if line.state ~= "failed" then return line.state ~= "unknown" end
     if type(line.error) ~= "table" then return line.task_id ~= nil end
     if line.error.paid ~= nil then return line.error.paid == true end
     return line.task_id ~= nil and not FINAL[line.error.kind]
 end
 
---- Returns the name of the existing file. A run that was killed while renaming leaves the file under its old name.
-local function present_file(line, state)
-    if line.file and is_there(state.directory, line.file) then return line.file end
-    if line.was and not state.files[line.was] and is_there(state.directory, line.was) then return line.was end
+-- Tasks and records of the spool ------------------------------------------------------------------------------------
+
+--- Gives an entry the task of its manifest line, or the record of a submission whose id could not be written.
+local function take_own(entry, line, state)
+    -- Records do not contain the API key.
+    entry.body = prompts.body(state.key and spool.without_key(entry.payload, state.key) or entry.payload)
+    if not line then return end
+    entry.task = take(state.tasks[entry.body], "id", line.task_id)
+    if not entry.task then entry.record = take(state.records[entry.body], "submitted", line.submitted) end
 end
 
-local function decide_done(entry, line, state)
-    local pool = state.tasks[body_of(entry, state)]
-    local file = present_file(line, state)
-    if file then
-        local name = entry.name or line.file
-        if name ~= file then entry.move = { from = file, to = name } end
-        entry.collected = take_known(pool, line.task_id)
-        return "done"
-    end
-    if state.remake or not line.task_id then
-        entry.remade, entry.replaces = true, take_known(pool, line.task_id)
-        return "make"
-    end
-    entry.task, entry.id, entry.gone = take_known(pool, line.task_id), line.task_id, true
-    name_again(entry, line)
-    return "fetch"
+--- Gives an entry that has no paid task any task with its request: of a run that was killed before it noted that.
+local function take_any(entry, line, state)
+    local has_own = entry.task or line and is_paid(line) and (line.task_id or line.state == "done")
+    if not has_own then entry.task = take(state.tasks[entry.body]) end
 end
 
-local function decide(entry, line, state)
-    local body = body_of(entry, state)
-    if line and line.state == "done" then return decide_done(entry, line, state) end
-    entry.task = take_from(state.tasks[body], line and line.task_id)
-    if line and line.state == "ready" then
-        -- Saved, but the run ended before noting it. Files appear whole, and the name was reserved.
-        entry.found = not entry.task and find_file(entry, line, state.directory) or nil
-        if entry.found then return "done" end
-        name_again(entry, line)
-        entry.id = line.task_id
-    elseif line and is_paid(line) then
-        if state.remake then
-            entry.remade, entry.replaces, entry.task = true, entry.task, nil
-            return "make"
-        end
-        name_again(entry, line)
-        entry.id = line.task_id
+-- Decisions ---------------------------------------------------------------------------------------------------------
+
+--- Returns the existing file of an image. A run that was killed while renaming it leaves its old name. One that was
+--- killed after saving it has not noted it as done; files appear whole, and their names were reserved.
+local function find_file(entry, line, state)
+    local directory = state.directory
+    if line.state == "done" then
+        if line.file and is_there(directory, line.file) then return line.file end
+        return line.was and not state.files[line.was] and is_there(directory, line.was) and line.was or nil
     end
-    if entry.id and not entry.task then entry.record = take_submitted(state.records[body], line) end
-    if entry.task or entry.id then return "fetch" end
-    entry.record = take_from(state.records[body])
+    if line.state ~= "ready" or not line.stem or entry.task then return nil end -- with a task it was not saved
+    local is_whole_name = files.has_extension(line.stem) and files.exists(directory .. "/" .. line.stem)
+    local file = is_whole_name and line.stem or files.find(directory, line.stem)
+    return file and not state.files[file] and file or nil
+end
+
+--- Reuses the name of an earlier file, unless another image has it now.
+local function name_again(entry, line, state)
+    local stem = files.without_extension(line.stem or line.file or "")
+    local file = stem ~= "" and files.find(state.directory, stem)
+    if stem ~= "" and not (file and state.files[file]) then entry.stem = stem end
+end
+
+local function decide_submission(entry, line, state)
+    entry.record = entry.record or take(state.records[entry.body])
     if entry.record or line and line.state == "unknown" then return state.resubmit and "make" or "unknown" end
     entry.refusal = line and type(line.error) == "table" and REFUSALS[line.error.kind] and line.error or nil
     if entry.refusal and not state.retry then return "refused" end
     return state.doubtful and not state.resubmit and "unknown" or "make"
+end
+
+--- Decides about an image that is paid for and has no file.
+local function decide_paid(entry, line, state)
+    local is_done, replaces = line.state == "done", state.remake and line.state ~= "ready"
+    -- Of a run with --remake that was killed: it is not paid for again.
+    local later = (is_done or replaces) and take(state.tasks[entry.body])
+    if later then
+        entry.replaces, entry.task = entry.task, later
+    elseif replaces or is_done and not line.task_id then
+        entry.remade, entry.replaces, entry.task = true, entry.task, nil
+        return decide_submission(entry, line, state)
+    else
+        entry.id, entry.gone = line.task_id, is_done or nil
+    end
+    if not entry.task and not entry.id then return decide_submission(entry, line, state) end
+    name_again(entry, line, state)
+    return "fetch"
+end
+
+local function decide(entry, line, state)
+    local file = line and find_file(entry, line, state)
+    if file then
+        local name = entry.name or line.file or file
+        if name ~= file then entry.move = { from = file, to = name } end
+        entry.found = line.state == "ready" and file or nil
+        entry.collected = entry.task or entry.record
+        return "done"
+    end
+    if line and is_paid(line) then return decide_paid(entry, line, state) end
+    return entry.task and "fetch" or decide_submission(entry, line, state)
+end
+
+--- Numbers the entries with the same request. One with the name of a file gets the number of that: lists may be
+--- reordered.
+local function match_copies(entries, lines)
+    local others, taken, last = {}, {}, {}
+    local function set(entry, copy)
+        entry.copy, entry.key = copy, prompts.key(entry.payload, copy)
+        taken[entry.key] = true
+    end
+    for _, entry in ipairs(entries) do
+        local line = entry.name and lines[entry.name]
+        local copy = line and line.copy or 1
+        if line and prompts.key(line.request, copy) == prompts.key(entry.payload, copy) then
+            set(entry, copy)
+        else
+            others[#others + 1] = entry
+        end
+    end
+    for _, entry in ipairs(others) do
+        local body = prompts.body(entry.payload)
+        repeat last[body] = (last[body] or 0) + 1 until not taken[prompts.key(entry.payload, last[body])]
+        set(entry, last[body])
+    end
 end
 
 --- Returns the copy number of a task that is not in the list: that of its manifest line, or an unused one.
@@ -170,22 +195,22 @@ end
 
 --- Orders the moves so that each new name is free.
 local function order_moves(out, directory)
-    local left, vacated = {}, {}
+    local waiting, vacated = {}, {} -- waiting: by the new name
+    out.moves, out.stuck, out.vacated = {}, {}, vacated
     for _, entry in ipairs(out.done) do
-        if entry.move then left[#left + 1] = entry end
+        if entry.move then waiting[entry.move.to] = entry end
     end
-    out.moves = {}
-    repeat
-        local before = #out.moves
-        for i = #left, 1, -1 do
-            local move = left[i].move
-            if vacated[move.to] or not is_there(directory, move.to) then
-                out.moves[#out.moves + 1] = table.remove(left, i)
-                vacated[move.from], vacated[move.to] = true, nil
-            end
+    for _, first in ipairs(out.done) do
+        local entry = first.move and not is_there(directory, first.move.to) and first
+        while entry do
+            out.moves[#out.moves + 1] = entry
+            vacated[entry.move.from], vacated[entry.move.to], waiting[entry.move.to] = true, nil, nil
+            entry = waiting[entry.move.from]
         end
-    until #out.moves == before
-    out.stuck, out.vacated = left, vacated
+    end
+    for _, entry in ipairs(out.done) do
+        if entry.move and waiting[entry.move.to] then out.stuck[#out.stuck + 1] = entry end
+    end
 end
 
 --- Creates the plan.
@@ -205,6 +230,9 @@ function plan.make(entries, known, found, opts)
         done = {}, fetch = {}, make = {}, unknown = {}, refused = {}, strays = 0, count = 0, credits = 0, unpriced = 0,
         remade = { count = 0, credits = 0, unpriced = 0 },
     }
+    match_copies(entries, state.files)
+    for _, entry in ipairs(entries) do take_own(entry, known:find(entry.key), state) end
+    for _, entry in ipairs(entries) do take_any(entry, known:find(entry.key), state) end
     for _, entry in ipairs(entries) do
         local step = decide(entry, known:find(entry.key), state)
         table.insert(out[step], entry)
@@ -234,7 +262,7 @@ function plan.conflicts(made, known, directory)
     for _, entries in ipairs { made.make, made.fetch } do
         for _, entry in ipairs(entries) do
             local line = known:find(entry.key)
-            local ours = line and (line.state == "ready" or line.file == entry.name)
+            local ours = line and (line.stem == entry.name or line.file == entry.name)
             local free = ours or not entry.name or made.vacated[entry.name] or not is_there(directory, entry.name)
             if not free then add(entry) end
         end

@@ -1,4 +1,4 @@
---- Formats the progress of a run as text and as a bar. Pure functions.
+--- Formats the progress of a run as text and as a bar.
 
 local terminal = require "flux2.cli.terminal"
 local text = require "flux2.text"
@@ -110,6 +110,13 @@ function progress.line(s, columns, screen)
     local share = s.total > 0 and (s.finished + s.failed) / s.total or 1
     local full, rest = progress.bar(share, room, screen.unicode)
     return screen:style("cyan", full) .. screen:style("dim", rest) .. "  " .. said
+end
+
+--- Draws the progress line.
+---@param out flux2.Terminal
+---@param s flux2.cli.Standing
+function progress.draw(out, s)
+    out:draw(function(columns) return progress.line(s, columns, out) end)
 end
 
 return progress

@@ -1,6 +1,8 @@
 --- Converts a list of prompts to requests. Every error in the list is found before anything is sent.
 -- flux2.cli.list_formats parses the formats.
 
+local arguments = require "flux2.cli.arguments"
+local errors = require "flux2.errors"
 local files = require "flux2.cli.files"
 local input_images = require "flux2.input_images"
 local jsonl = require "flux2.cli.jsonl"
@@ -111,6 +113,27 @@ function prompts.parse(bytes, opts)
     end
     if #wrong > 0 then return nil, wrong end
     return number_copies(entries, opts.unique)
+end
+
+--- Adds the options of a list.
+---@param command table
+function prompts.describe(command)
+    command:option("--format", "Format of the list, if its name does not show it."):choices(prompts.formats)
+        :argname("<" .. table.concat(prompts.formats, "|") .. ">")
+end
+
+--- Reads the list of a command. The options for requests are its defaults.
+---@param args table list, format, unique
+---@param out flux2.Terminal
+---@return flux2.cli.Entry[]? entries
+---@return integer|flux2.Error|table repeated as `parse` returns it, or the error of a list that cannot be read
+function prompts.read(args, out)
+    local bytes, err = arguments.read(args.list, out)
+    if not bytes then return nil, err end
+    local format, reason = prompts.format(args.list, bytes, args.format)
+    if not format then return nil, errors.new("invalid_request", reason) end
+    local defaults = arguments.to_request(args, nil)
+    return prompts.parse(bytes, { format = format, defaults = defaults, unique = args.unique })
 end
 
 return prompts

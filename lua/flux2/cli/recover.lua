@@ -29,7 +29,8 @@ function recover.describe(command)
         :argname "<id>":count "*"
     command:flag("--discard-unknown", "Remove records of unknown outcome, and records that cannot be read.")
     arguments.option(command, "--spool", "Directory of records (FLUX2_SPOOL; default: that of flux2 generate). " ..
-        "flux2 batch uses .flux2-spool in its output directory.", values.text):argname "<dir>"
+        "flux2 batch uses .flux2-spool in its output directory, and downloads from it when it is run again.",
+        values.text):argname "<dir>"
     arguments.connection(command)
     arguments.output(command)
     command:epilog [[
@@ -52,7 +53,7 @@ local function print_item(out, state, item)
     end
     local cost = item.price and text.credits(item.price) or "unknown price"
     out:result(("%s  %s  %s  %s"):format(item.id and text.clean(item.id, 100) or state,
-        text.clean(item.submitted or "?", 40), cost, terminal.quote(tostring(prompt), 50)))
+        text.clean(item.submitted or "?", 40), cost, terminal.quote(prompt, 50)))
 end
 
 local function list_unknown(out, unknown)
@@ -103,6 +104,18 @@ local function discard(run, ids)
     run.tasks = kept
 end
 
+--- Removes the records of unknown outcome and the damaged ones. One that cannot be removed stays in the list.
+local function discard_unknown(run)
+    local kept = {}
+    for _, record in ipairs(run.unknown) do record:discard() end
+    for _, item in ipairs(run.damaged) do
+        local ok, reason = core.remove(item.path)
+        if not ok then kept[#kept + 1] = { path = item.path, reason = "it cannot be removed: " .. reason } end
+    end
+    run.unknown, run.damaged = {}, kept
+    if #kept > 0 then run.failures.io = #kept end
+end
+
 -- Download ------------------------------------------------------------------------------------------------------------
 
 local function fetch(run, task)
@@ -110,8 +123,8 @@ local function fetch(run, task)
     local out, paths = run.terminal, nil
     local result, err = task:wait()
     if result then
-        local stem = files.stem(tostring(task.request.prompt))
-        paths, err = files.save(result, { directory = run.target.directory, stem = stem })
+        local target = { directory = run.target.directory, stem = files.stem(task.request.prompt) }
+        paths, err = files.save(result, target)
     end
     run.running = run.running - 1
     if paths then
@@ -140,12 +153,10 @@ local function fetch_all(run)
             end, function(task) fetch(run, task) end)
         end,
         draw = function()
-            out:draw(function(columns)
-                return progress.line({
-                    total = #run.tasks, finished = run.finished, failed = run.failed, running = run.running,
-                    elapsed = core.now() - began, credits = 0, concurrency = AT_ONCE,
-                }, columns, out)
-            end)
+            progress.draw(out, {
+                total = #run.tasks, finished = run.finished, failed = run.failed, running = run.running,
+                elapsed = core.now() - began, credits = 0, concurrency = AT_ONCE,
+            })
         end,
         interrupted = function() return true end,
     }
@@ -176,11 +187,7 @@ end
 function recover.run(args, out)
     local run, err = prepare(args, out)
     if not run then return error_output.print(out, err) end
-    if args.discard_unknown then
-        for _, record in ipairs(run.unknown) do record:discard() end
-        for _, item in ipairs(run.damaged) do core.remove(item.path) end
-        run.unknown, run.damaged = {}, {}
-    end
+    if args.discard_unknown then discard_unknown(run) end
     list_damaged(out, run.damaged)
     recover.list_others(out, run.others)
     if #args.discard > 0 then

@@ -80,11 +80,18 @@ for _, setting in ipairs(settings.list) do by_name[setting.name] = setting end
 ---@type table<string, string>
 settings.sources = {}
 
+--- Returns the key; nil if it is not set.
+---@return string? key
+function settings.key()
+    local key = config.getenv(settings.key_variable)
+    return key ~= "" and key or nil
+end
+
 --- Returns a key of which only the beginning is shown, which is the same for all keys of the service.
 ---@param key string
 ---@return string
 function settings.mask(key)
-    local prefix = provider.key_prefix
+    local prefix = provider.key_prefix or ""
     return (key:sub(1, #prefix) == prefix and prefix or "") .. ("... (%d characters)"):format(#key)
 end
 

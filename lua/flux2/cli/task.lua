@@ -126,17 +126,12 @@ local function status_or_fetch(run, args)
 end
 
 function task.run(args, out)
+    local err = arguments.check_stdout(args, out)
+    if err then return error_output.print(out, err) end
     local spool = session.spool(args, out)
-    local client, err = session.client(args, { spool = spool })
-    if not client then return error_output.print(out, err) end
+    local client, reason = session.client(args, { spool = spool })
+    if not client then return error_output.print(out, reason) end
     local run = { client = client, id = args.id, terminal = out, spool = spool, shows = not args.no_show }
-    if args.output == "-" and (out.json or out.shows) then
-        local message = "-o - needs a pipe or a file as stdout, and no --json"
-        return error_output.print(out, errors.new("invalid_request", message))
-    end
-    if args.output == "-" and not core.is_writable(1) then
-        return error_output.print(out, errors.new("io", "-o - writes to stdout, which is closed", { advice = false }))
-    end
     if args.wait or args.output then
         run.target, err = files.target(args.output, files.stem(args.id))
         if not run.target then return error_output.print(out, err) end

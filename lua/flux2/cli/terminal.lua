@@ -242,13 +242,13 @@ function Terminal:result(line)
     self.unwritten = self.unwritten or reason
 end
 
---- Quotes untrusted text, cut to a number of columns.
----@param s string
+--- Quotes an untrusted value, cut to a number of columns.
+---@param s any
 ---@param columns integer
 ---@return string
 -- Example: `terminal.quote("a very long prompt", 10)` is '"a very..."'
 function terminal.quote(s, columns)
-    s = text.clean(s, 4 * columns)
+    s = text.clean(tostring(s), 4 * columns)
     local width = terminal.fit(s)
     if width <= columns - 2 then return '"' .. s .. '"' end
     return '"' .. select(2, terminal.fit(s, columns - 5)) .. '..."'

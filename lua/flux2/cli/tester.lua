@@ -42,11 +42,6 @@ local function given(args)
     return options
 end
 
-local function has_key()
-    local key = os.getenv(settings.key_variable)
-    return key ~= nil and key ~= ""
-end
-
 --- Starts the page with an emulator, which ends with the page.
 local function start_emulator(options)
     local there, emulator = pcall(require, "flux2.emulator")
@@ -69,7 +64,7 @@ local function start(args)
     if not pcall(require, "flux2.tester.core") then
         return nil, error_output.not_built("the tester", "libmicrohttpd")
     end
-    if not args.base_url and not has_key() then return start_emulator(options) end
+    if not args.base_url and not settings.key() then return start_emulator(options) end
     return require("flux2.tester").start(options)
 end
 
@@ -90,7 +85,7 @@ end
 
 function tester.run(args, out)
     local page, second = start(args)
-    if not page then return error_output.print(out, second, "tester") end
+    if not page then return error_output.print(out, second) end
     announce(out, page, second)
     while core.interrupts() == 0 do page:wait(TURN) end
     page:stop()
