@@ -1,9 +1,10 @@
 -- The command line as a whole: arguments, exit status, output streams and installation.
--- Takes about 10 seconds: each command line is a separate process, one after another.
+-- Takes about 10 seconds: most command lines are separate processes, one after another.
 local cli = require "flux2.cli"
 local exit = require "flux2.cli.exit"
 local errors = require "flux2.errors"
 local flux2 = require "flux2"
+local in_process = require "support.in_process"
 local program = require "support.program"
 local service = require "support.service"
 local shell = require "support.shell"
@@ -58,50 +59,6 @@ describe("the command line", function()
         local code, out = run { "--version" }
         assert.equal(0, code)
         assert.equal("flux2 " .. flux2._VERSION .. " (", out:match "^flux2 %S+ %(")
-    end)
-
-    it("suggests corrections of typing errors, with status 2", function()
-        for _, case in ipairs {
-            { { "generat" }, "unknown command 'generat'\nDid you mean generate?", "flux2 %-%-help" },
-            { { "generate", "a fox", "--tipe", "pro" }, "unknown option '--tipe'\nDid you mean --type?",
-                "flux2 generate %-%-help" },
-            { { "generate", "a fox", "--type", "max" }, "--type must be 'pro' or 'flex', not 'max'", "flux2 generate %-%-help" },
-            { { "generate", "a fox", "-n", "none" },
-                "--count must be a whole number, 1 or more, not 'none'", "generate" },
-            { { "generate", "a", "fox" }, "expected one prompt, got 2: put the prompt in quotes", "generate" },
-            { { "generate", "a fox", "--timeout", "0" }, "--timeout must be a number of seconds above 0", "generate" },
-            { { "generate", "a fox", "--extra", "[1]" }, "--extra must be a JSON object", "generate" },
-            { { "generate", "a fox", "--extra", '{"prompt":"x"}' }, "--extra may not hold prompt: it has an option or a field of its own", "generate" },
-            { { "generate", "a fox", "--aspect-ratio", "16x9" }, "did you mean '16:9'?", "generate" },
-            { { "generate", "a fox", "--input-url", "fox.png" },
-                "--input-url must be an http(s) URL, not 'fox.png'\nThe service downloads input images", "generate" },
-            { { "generate", "a fox", "--input-url", "ftp://a/b" },
-                "--input-url must be an http(s) URL, not 'ftp://a/b': it begins with 'ftp:'", "generate" },
-            { { "generate", "f" }, "the prompt must have 3 to 5000 characters, has 1", "generate" },
-            { { "a red fox" }, "unknown command 'a red fox'\nWrite: flux2 generate 'a red fox'\n", "flux2 %-%-help" },
-            { { "generate", "a fox", "--size", "1:1" }, "'--size'\nDid you mean --aspect-ratio?\n", "generate" },
-            { { "generate", "a fox", "--url", "x" }, "'--url'\nDid you mean --input-url?\n", "generate" },
-            { { "generate", "a fox", "--ratio", "1:1" }, "'--ratio'\nDid you mean --aspect-ratio?\n", "generate" },
-            { { "generate", "a fox", "--api-key", "x" }, "'--api-key'\nSet FLUX2_API_KEY in the environment: ", "generate" },
-            { { "generate", "--prompt", "a fox" }, "'--prompt'\nWrite the prompt in quotes, without an option.", "generate" },
-            { { "generate", "a fox", "--seed", "7" }, "'--seed'\nFields of a request that have no option go into --extra",
-                "generate" },
-            { { "batch", "list.txt", "--output", "x" }, "'--output'\nDid you mean --out?\n", "batch" },
-            { { "batch", "list.txt", "-x", "x" }, "unknown option '-x'\nTry: ", "batch" },
-            { { "config", "get" }, "unknown command 'get'\nKnown: path\n", "config" },
-            { { "recover", "spool" }, "flux2 recover takes options only\n", "recover" },
-            { { "show", "a.png", "b.png" }, "flux2 show takes one argument, the image\n", "show" },
-            { { "batch" }, "flux2 batch needs a list", "batch" },
-            { { "help", "generat" }, "unknown command 'generat'\nDid you mean generate?", "flux2 help %-%-help" },
-            { { "completion", "csh" }, "unknown command 'csh'", "completion" },
-        } do
-            local code, out, err = run(case[1])
-            assert.equal(2, code, err)
-            assert.equal("", out)
-            assert.truthy(err:find(case[2], 1, true), err)
-            assert.matches(case[3], err)
-        end
-        assert.equal(0, #emu:ledger())
     end)
 
     it("names the option of an input image that it cannot read", function()
@@ -313,5 +270,54 @@ try flux2 batch --format jsonl --con
         end
         make "uninstall"
         assert.equal("", io.popen("find " .. shell.quote(prefix) .. " -type f"):read "*a")
+    end)
+end)
+
+describe("a mistake in the command line", function()
+    local dir, emu
+    in_process.around_each(before_each, after_each, function(...) emu, dir = ... end)
+
+    it("suggests a correction, with status 2", function()
+        for _, case in ipairs {
+            { { "generat" }, "unknown command 'generat'\nDid you mean generate?", "flux2 %-%-help" },
+            { { "generate", "a fox", "--tipe", "pro" }, "unknown option '--tipe'\nDid you mean --type?",
+                "flux2 generate %-%-help" },
+            { { "generate", "a fox", "--type", "max" }, "--type must be 'pro' or 'flex', not 'max'", "flux2 generate %-%-help" },
+            { { "generate", "a fox", "-n", "none" },
+                "--count must be a whole number, 1 or more, not 'none'", "generate" },
+            { { "generate", "a", "fox" }, "expected one prompt, got 2: put the prompt in quotes", "generate" },
+            { { "generate", "a fox", "--timeout", "0" }, "--timeout must be a number of seconds above 0", "generate" },
+            { { "generate", "a fox", "--extra", "[1]" }, "--extra must be a JSON object", "generate" },
+            { { "generate", "a fox", "--extra", '{"prompt":"x"}' }, "--extra may not hold prompt: it has an option or a field of its own", "generate" },
+            { { "generate", "a fox", "--aspect-ratio", "16x9" }, "did you mean '16:9'?", "generate" },
+            { { "generate", "a fox", "--input-url", "fox.png" },
+                "--input-url must be an http(s) URL, not 'fox.png'\nThe service downloads input images", "generate" },
+            { { "generate", "a fox", "--input-url", "ftp://a/b" },
+                "--input-url must be an http(s) URL, not 'ftp://a/b': it begins with 'ftp:'", "generate" },
+            { { "generate", "f" }, "the prompt must have 3 to 5000 characters, has 1", "generate" },
+            { { "a red fox" }, "unknown command 'a red fox'\nWrite: flux2 generate 'a red fox'\n", "flux2 %-%-help" },
+            { { "generate", "a fox", "--size", "1:1" }, "'--size'\nDid you mean --aspect-ratio?\n", "generate" },
+            { { "generate", "a fox", "--url", "x" }, "'--url'\nDid you mean --input-url?\n", "generate" },
+            { { "generate", "a fox", "--ratio", "1:1" }, "'--ratio'\nDid you mean --aspect-ratio?\n", "generate" },
+            { { "generate", "a fox", "--api-key", "x" }, "'--api-key'\nSet FLUX2_API_KEY in the environment: ", "generate" },
+            { { "generate", "--prompt", "a fox" }, "'--prompt'\nWrite the prompt in quotes, without an option.", "generate" },
+            { { "generate", "a fox", "--seed", "7" }, "'--seed'\nFields of a request that have no option go into --extra",
+                "generate" },
+            { { "batch", "list.txt", "--output", "x" }, "'--output'\nDid you mean --out?\n", "batch" },
+            { { "batch", "list.txt", "-x", "x" }, "unknown option '-x'\nTry: ", "batch" },
+            { { "config", "get" }, "unknown command 'get'\nKnown: path\n", "config" },
+            { { "recover", "spool" }, "flux2 recover takes options only\n", "recover" },
+            { { "show", "a.png", "b.png" }, "flux2 show takes one argument, the image\n", "show" },
+            { { "batch" }, "flux2 batch needs a list", "batch" },
+            { { "help", "generat" }, "unknown command 'generat'\nDid you mean generate?", "flux2 help %-%-help" },
+            { { "completion", "csh" }, "unknown command 'csh'", "completion" },
+        } do
+            local code, out, err = in_process.run(dir, (table.unpack or unpack)(case[1])) -- luacheck: ignore 143
+            assert.equal(2, code, err)
+            assert.equal("", out)
+            assert.truthy(err:find(case[2], 1, true), err)
+            assert.matches(case[3], err)
+        end
+        assert.equal(0, #emu:ledger())
     end)
 end)

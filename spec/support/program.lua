@@ -1,5 +1,6 @@
 --- Runs bin/flux2 like a user: in its own process and folder, against an emulator.
 local bound = require "support.bound"
+local core = require "flux2.core"
 local service = require "support.service"
 local shell = require "support.shell"
 
@@ -57,28 +58,33 @@ function program.start(emu, dir, words, env)
     return pid
 end
 
---- Sends a signal and waits for the end of the process; bounded.
-function program.stop(pid, signal)
-    os.execute(("kill -%s %d"):format(signal, pid))
-    -- A process without a waiter stays as a zombie.
-    os.execute(("for i in $(seq %d); do case $(ps -o stat= -p %d) in ''|Z*) exit 0;; esac; sleep 0.02; done"):format(
-        bound(1500), pid))
+--- Whether a process runs. Without a waiter an ended one stays as a zombie.
+local function runs(pid)
+    local stat = service.read_if_there(("/proc/%d/stat"):format(pid))
+    if not stat and service.exists "/proc/self/stat" then return false end
+    if not stat then stat = ") " .. shell.must(("ps -o stat= -p %d || echo Z"):format(pid), bound(30)) end
+    return not stat:find "%) Z[^)]*$"
 end
 
 --- Waits for a condition without an event; fails after a minute, or more in a slow run.
 function program.until_(condition)
-    local core = require "flux2.core"
     local end_ = core.now() + bound(60)
     while not condition() do
         assert(core.now() < end_, "still waiting")
-        os.execute "sleep 0.02"
+        core.pause(0.02)
     end
+end
+
+--- Sends a signal and waits for the end of the process; bounded.
+function program.stop(pid, signal)
+    os.execute(("kill -%s %d"):format(signal, pid))
+    program.until_(function() return not runs(pid) end)
 end
 
 --- The decoded records of a spool.
 function program.records(spool)
     local json, list = require "flux2.json", {}
-    for _, name in ipairs(require "flux2.core".list(spool) or {}) do
+    for _, name in ipairs(core.list(spool) or {}) do
         local bytes = name:find "^task.*json$" and service.read_if_there(spool .. "/" .. name)
         if bytes then list[#list + 1] = json.decode(bytes) end
     end
