@@ -125,6 +125,43 @@ describe("jobs", function()
         assert.equal(0, flux2.pending())
     end)
 
+    it("are delivered once, also if a finalizer updates while an event is read", function()
+        local code, printed = service.run_lua([[
+            local flux2 = require "flux2"
+            local scheduler = require "flux2.scheduler"
+            local calls, rang, refused = 0, 0, nil
+            local function arm()
+                local function finalize()
+                    calls = calls + 1
+                    flux2.update()
+                    local ok, reason = pcall(scheduler.block, 0)
+                    refused = not ok and reason or refused
+                    arm()
+                end
+                local proxy = newproxy and newproxy(true)
+                if proxy then getmetatable(proxy).__gc = finalize else setmetatable({}, { __gc = finalize }) end
+            end
+            -- A collection at each allocation, but only in update.
+            collectgarbage "stop"
+            collectgarbage("setpause", 0)
+            collectgarbage("setstepmul", _VERSION == "Lua 5.1" and 0 or 1e8)
+            pcall(collectgarbage, "incremental", 0, 0, 60)
+            collectgarbage "stop"
+            for _ = 1, 3 do assert(scheduler.after(0.001, function() rang = rang + 1 end)) end
+            arm()
+            while rang < 3 do
+                scheduler.block(30)
+                collectgarbage "restart"
+                flux2.update()
+                collectgarbage "stop"
+            end
+            assert(rang == 3 and flux2.update() == 0)
+            assert(calls > 0, "no finalizer has run")
+            assert(tostring(refused):find "a finalizer cannot wait", tostring(refused))
+        ]])
+        assert.equal(0, code, printed)
+    end)
+
     it("refuse invalid arguments", function()
         assert.has_error(function() core.profile { colour = "red" } end, "profile: unknown field 'colour'")
         assert.has_error(function() core.profile { max_body = -1 } end)

@@ -347,31 +347,32 @@ static void push_request(lua_State *L, const struct flux2_event *ev, struct flux
         flux2_core_set_true(L, "query");
 }
 
-/* Moves images to buffers without a copy. Nothing that can raise may follow. */
+/* Moves images to buffers without a copy. Nothing raises after the first of them has moved. */
 static void move_body(lua_State *L, struct flux2_event *ev, const struct flux2_image_buffers *buffers)
 {
+    struct flux2_buffer *buffer = NULL;
+    if (ev->body && ev->signature >= 0) {
+        buffer = flux2_core_new_buffer(L, ev->body_size);
+        lua_setfield(L, -2, "buffer");
+    }
     if (ev->response)
         flux2_core_fill_images(L, ev->response, buffers);
-    if (!ev->body || ev->signature < 0)
+    if (!buffer)
         return;
-    struct flux2_buffer *buffer = flux2_core_new_buffer(L, ev->body_size);
-    lua_setfield(L, -2, "buffer");
     flux2_core_fill_buffer(L, buffer, ev->body, ev->body_size);
     ev->body = NULL;
 }
 
-/* engine:next() -> id, kind, event | nothing. An event is removed only after Lua has all of it. Only members with a
- * value are set, to save time in a frame. "accepted": id, poll_url, message, credits; "accepted" and "changed": status,
- * progress. A body with an accepted signature is a `buffer`, any other the string `body`. An "ended" without an `error`
- * has nothing about the HTTP response. "request": all members. */
-static int engine_next(lua_State *L)
+/* Pushes id, kind and table of the first event, and then removes it. Only members with a value are set, to save time in
+ * a frame. "accepted": id, poll_url, message, credits; "accepted" and "changed": status, progress. A body with an
+ * accepted signature is a `buffer`, any other the string `body`. An "ended" without an `error` has nothing about the
+ * HTTP response. "request": all members. */
+static int read_event(lua_State *L)
 {
     static const char *const kinds[] = {"accepted", "changed", "request", "ended"};
     struct flux2_image_buffers buffers;
-    struct flux2_engine *e = flux2_instance_check(L)->engine;
-    struct flux2_event *ev = e && !flux2_engine_is_foreign(e) ? flux2_engine_peek(e) : NULL;
-    if (!ev)
-        return 0;
+    struct flux2_engine *e = ((const struct flux2_instance *)lua_touserdata(L, 1))->engine;
+    struct flux2_event *ev = flux2_engine_peek(e);
     lua_pushinteger(L, (lua_Integer)ev->job);
     lua_pushstring(L, kinds[ev->kind]);
     if (ev->kind == FLUX2_EVENT_ENDED)
@@ -385,12 +386,30 @@ static int engine_next(lua_State *L)
     return 3;
 }
 
+static size_t count_events(const struct flux2_instance *box)
+{
+    const struct flux2_engine *e = box->engine;
+    return e && !box->is_reading && !flux2_engine_is_foreign(e) ? flux2_engine_ready(e) : 0;
+}
+
+/* engine:next() -> id, kind, event | nothing. An event is removed only after Lua has all of it. */
+static int engine_next(lua_State *L)
+{
+    struct flux2_instance *box = flux2_instance_check(L);
+    if (count_events(box) == 0)
+        return 0;
+    lua_pushcfunction(L, read_event);
+    lua_pushvalue(L, 1);
+    box->is_reading = true;
+    int rc = lua_pcall(L, 1, 3, 0);
+    box->is_reading = false;
+    return rc == 0 ? 3 : lua_error(L);
+}
+
 /* engine:ready() -> the number of waiting events; an atomic load */
 static int engine_ready(lua_State *L)
 {
-    const struct flux2_engine *e = flux2_instance_check(L)->engine;
-    bool usable = e && !flux2_engine_is_foreign(e);
-    lua_pushinteger(L, usable ? (lua_Integer)flux2_engine_ready(e) : 0);
+    lua_pushinteger(L, (lua_Integer)count_events(flux2_instance_check(L)));
     return 1;
 }
 
@@ -416,6 +435,8 @@ static int has_events(lua_State *L)
  * interpreters handle Ctrl-C by a hook, which runs at the next instruction. */
 static int engine_wait(lua_State *L)
 {
+    if (flux2_instance_check(L)->is_reading)
+        return flux2_lua_fail(L, "a finalizer cannot wait: flux2 is reading an event");
     struct flux2_engine *e = flux2_instance_usable(L);
     if (!e)
         return 2;

@@ -14,6 +14,7 @@ struct flux2_gc_pressure;
 struct flux2_instance {
     struct flux2_engine *engine;        /* owned; NULL once closed */
     bool used;                          /* flux2_instance_usable has returned the engine */
+    bool is_reading;                    /* engine:next is on the stack: a finalizer that it runs takes no event */
     struct flux2_gc_pressure *pressure; /* owned by the Lua state */
 };
 
