@@ -176,6 +176,21 @@ describe("two Lua states in one process", function()
         assert.equal(0, code, printed)
         assert.equal(6, ledger)
     end)
+
+    it("leave no work for an update behind #preload", function()
+        local code, printed = service.run_lua([[
+            local core = require "flux2.core"
+            local run = assert(package.loadlib(arg[1], "run_in_new_state"))
+            local has_events = run(("package.path, package.cpath = %q, %q; "):format(package.path, package.cpath) .. [=[
+                local core, kept = require "flux2.core", {}
+                for i = 1, 48 do kept[i] = core.buffer(("x"):rep(2 ^ 20)) end
+                return tostring(core.has_events())
+            ]=])
+            assert(has_events == (_VERSION == "Lua 5.1" and "nil" or "true"), has_events)
+            assert(not core.has_events())
+        ]], ("'%s'"):format(service.library "process"))
+        assert.equal(0, code, printed)
+    end)
 end)
 
 describe("a fork", function()

@@ -13,9 +13,8 @@
 #define BUFFER_TYPE "flux2.buffer"
 
 struct flux2_buffer {
-    char *data;                         /* owned; NULL while it is empty */
-    size_t size;                        /* bytes of `data` */
-    struct flux2_gc_pressure *pressure; /* owned by the Lua state */
+    char *data;  /* owned; NULL while it is empty */
+    size_t size; /* bytes of `data` */
 };
 
 static struct flux2_buffer *check_buffer(lua_State *L, int index)
@@ -25,10 +24,8 @@ static struct flux2_buffer *check_buffer(lua_State *L, int index)
 
 struct flux2_buffer *flux2_core_new_buffer(lua_State *L, size_t size)
 {
-    struct flux2_gc_pressure *pressure = flux2_gc_pressure_push(L);
-    lua_pop(L, 1);
     struct flux2_buffer *b = lua_newuserdata(L, sizeof *b + flux2_gc_pressure_shadow(size));
-    *b = (struct flux2_buffer){.pressure = pressure};
+    *b = (struct flux2_buffer){0};
     luaL_setmetatable(L, BUFFER_TYPE);
     return b;
 }
@@ -37,7 +34,7 @@ void flux2_core_fill_buffer(lua_State *L, struct flux2_buffer *b, char *data, si
 {
     b->data = data;
     b->size = size;
-    flux2_gc_pressure_add(L, b->pressure, size);
+    flux2_gc_pressure_add(L, size);
 }
 
 const char *flux2_core_check_bytes(lua_State *L, int index, size_t *size)
@@ -70,7 +67,7 @@ static int buffer_gc(lua_State *L)
     size_t size = b->size;
     b->data = NULL;
     b->size = 0;
-    flux2_gc_pressure_remove(b->pressure, size);
+    flux2_gc_pressure_remove(L, size);
     flux2_instance_free(L, data, size);
     return 0;
 }
@@ -124,6 +121,7 @@ static const luaL_Reg methods[] = {{"pointer", buffer_pointer}, {"string", buffe
 
 void flux2_core_add_buffer(lua_State *L)
 {
+    flux2_gc_pressure_open(L);
     flux2_core_new_type(L, BUFFER_TYPE, meta, methods);
     lua_pushcfunction(L, buffer_new);
     lua_setfield(L, -2, "buffer");

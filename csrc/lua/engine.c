@@ -416,7 +416,7 @@ static int engine_ready(lua_State *L)
 /* engine:relieve(): runs collector steps that are due */
 static int engine_relieve(lua_State *L)
 {
-    flux2_gc_pressure_relieve(L, flux2_instance_check(L)->pressure);
+    flux2_gc_pressure_relieve(L);
     return 0;
 }
 

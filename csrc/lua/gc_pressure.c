@@ -8,6 +8,7 @@
 #include "lua/gc_pressure.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "engine/event_queue.h"
 
@@ -31,7 +32,7 @@ enum { OWN_STEPS = 90, STEP_BYTES = 1 << 14 };
 #endif
 
 /* The accounts of all buffers of a Lua state. */
-struct flux2_gc_pressure {
+struct pressure {
     size_t live;  /* bytes of all buffers */
     size_t goal;  /* no collection below: what remained last time, plus what Lua counts */
     size_t due;   /* steps to run */
@@ -40,7 +41,7 @@ struct flux2_gc_pressure {
     bool counted; /* in flux2_pending_work */
 };
 
-static void count_pending(struct flux2_gc_pressure *p)
+static void count_pending(struct pressure *p)
 {
     if (p->counted == (p->due > 0))
         return;
@@ -49,11 +50,6 @@ static void count_pending(struct flux2_gc_pressure *p)
         atomic_fetch_add(&flux2_pending_work, 1);
     else
         atomic_fetch_sub(&flux2_pending_work, 1);
-}
-
-static bool is_stopped(lua_State *L)
-{
-    return lua_gc(L, LUA_GCISRUNNING, 0) == 0;
 }
 
 /* Runs one step. Returns true at the end of a collection. */
@@ -66,24 +62,25 @@ static bool step(lua_State *L)
     return false;
 }
 
-/* Returns the bytes that Lua counts, which a collection must process. */
-static size_t set_goal(lua_State *L, struct flux2_gc_pressure *p)
+/* Returns the bytes that Lua counts, which a collection must process. Lua 5.4 returns no count in a finalizer. */
+static size_t set_goal(lua_State *L, struct pressure *p)
 {
-    size_t known = (size_t)lua_gc(L, LUA_GCCOUNT, 0) << 10;
+    int count = lua_gc(L, LUA_GCCOUNT, 0);
+    size_t known = count > 0 ? (size_t)count << 10 : 0;
     p->goal = p->live + (known > LEAST_GROWTH ? known : LEAST_GROWTH);
     p->steps = p->due = 0;
     return known;
 }
 
 /* In the generational mode of Lua 5.4 steps never finish a collection: they skip old objects. */
-static bool is_endless(const struct flux2_gc_pressure *p)
+static bool is_endless(const struct pressure *p)
 {
     return LUA_VERSION_NUM >= 504 && p->steps > 2 * p->cost && p->live > 2 * p->goal;
 }
 
 /* Runs one due step. Unused buffers are freed shortly before the end of a collection; an early end belongs to the
  * previous one. */
-static void advance(lua_State *L, struct flux2_gc_pressure *p)
+static void advance(lua_State *L, struct pressure *p)
 {
     p->due--;
     p->steps++;
@@ -94,13 +91,13 @@ static void advance(lua_State *L, struct flux2_gc_pressure *p)
     set_goal(L, p);
 }
 
-static size_t steps_at_once(const struct flux2_gc_pressure *p)
+static size_t steps_at_once(const struct pressure *p)
 {
     size_t n = 1 + p->due / BACKLOG, most = MOST_AT_ONCE * (1 + p->live / p->goal);
     return n < most ? n : most;
 }
 
-static void run_due_steps(lua_State *L, struct flux2_gc_pressure *p)
+static void run_due_steps(lua_State *L, struct pressure *p)
 {
     if (is_endless(p)) {
         lua_gc(L, LUA_GCCOLLECT, 0);
@@ -110,35 +107,62 @@ static void run_due_steps(lua_State *L, struct flux2_gc_pressure *p)
         advance(L, p);
 }
 
-void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *p)
+static struct pressure *get(lua_State *L)
 {
-    if (p->due > 0 && is_stopped(L))
+    lua_getfield(L, LUA_REGISTRYINDEX, PRESSURE_KEY);
+    struct pressure *p = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return p;
+}
+
+void flux2_gc_pressure_relieve(lua_State *L)
+{
+    struct pressure *p = get(L);
+    int is_running = lua_gc(L, LUA_GCISRUNNING, 0); /* below 0: Lua 5.4 runs a finalizer */
+    if (is_running == 0)
         p->due = 0;
-    if (p->due > 0)
+    if (p->due > 0 && is_running > 0)
         run_due_steps(L, p);
     count_pending(p);
 }
 
-void flux2_gc_pressure_cancel(struct flux2_gc_pressure *p)
-{
-    p->due = 0;
-    count_pending(p);
-}
-
 /* Schedules enough steps to finish a collection before the buffers grow by their goal again. */
-void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *p, size_t more)
+void flux2_gc_pressure_add(lua_State *L, size_t size)
 {
+    struct pressure *p = get(L);
     if (p->goal == 0)
         p->cost = 1 + set_goal(L, p) / STEP_BYTES;
-    p->live += more;
+    p->live += size;
     if (p->live > p->goal)
-        p->due += 1 + (size_t)((double)p->cost * (double)more / (double)p->goal);
+        p->due += 1 + (size_t)((double)p->cost * (double)size / (double)p->goal);
     count_pending(p);
 }
 
-void flux2_gc_pressure_remove(struct flux2_gc_pressure *p, size_t size)
+void flux2_gc_pressure_remove(lua_State *L, size_t size)
 {
-    p->live -= size;
+    get(L)->live -= size;
+}
+
+/* The Lua state is ending: no steps are due any more. */
+static int end(lua_State *L)
+{
+    struct pressure *p = lua_touserdata(L, 1);
+    p->due = 0;
+    p->goal = SIZE_MAX;
+    count_pending(p);
+    return 0;
+}
+
+void flux2_gc_pressure_open(lua_State *L)
+{
+    if (get(L)) /* the module is loaded again */
+        return;
+    *(struct pressure *)lua_newuserdata(L, sizeof(struct pressure)) = (struct pressure){0};
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, end);
+    lua_setfield(L, -2, "__gc");
+    lua_setmetatable(L, -2);
+    lua_setfield(L, LUA_REGISTRYINDEX, PRESSURE_KEY);
 }
 
 size_t flux2_gc_pressure_shadow(size_t size)
@@ -149,28 +173,24 @@ size_t flux2_gc_pressure_shadow(size_t size)
 
 #else /* Lua 5.1 and LuaJIT */
 
-struct flux2_gc_pressure {
-    char nothing;
-};
-
-void flux2_gc_pressure_relieve(lua_State *L, struct flux2_gc_pressure *p)
+void flux2_gc_pressure_open(lua_State *L)
 {
-    (void)L, (void)p;
+    (void)L;
 }
 
-void flux2_gc_pressure_cancel(struct flux2_gc_pressure *p)
+void flux2_gc_pressure_relieve(lua_State *L)
 {
-    (void)p;
+    (void)L;
 }
 
-void flux2_gc_pressure_add(lua_State *L, struct flux2_gc_pressure *p, size_t more)
+void flux2_gc_pressure_add(lua_State *L, size_t size)
 {
-    (void)L, (void)p, (void)more;
+    (void)L, (void)size;
 }
 
-void flux2_gc_pressure_remove(struct flux2_gc_pressure *p, size_t size)
+void flux2_gc_pressure_remove(lua_State *L, size_t size)
 {
-    (void)p, (void)size;
+    (void)L, (void)size;
 }
 
 size_t flux2_gc_pressure_shadow(size_t size)
@@ -179,17 +199,3 @@ size_t flux2_gc_pressure_shadow(size_t size)
 }
 
 #endif
-
-struct flux2_gc_pressure *flux2_gc_pressure_push(lua_State *L)
-{
-    lua_getfield(L, LUA_REGISTRYINDEX, PRESSURE_KEY);
-    struct flux2_gc_pressure *p = lua_touserdata(L, -1);
-    if (p)
-        return p;
-    lua_pop(L, 1);
-    p = lua_newuserdata(L, sizeof *p);
-    *p = (struct flux2_gc_pressure){0};
-    lua_pushvalue(L, -1);
-    lua_setfield(L, LUA_REGISTRYINDEX, PRESSURE_KEY);
-    return p;
-}

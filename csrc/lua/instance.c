@@ -6,7 +6,6 @@
 
 #include "engine/engine.h"
 #include "lua/binding.h"
-#include "lua/gc_pressure.h"
 
 #define ENGINE_TYPE "flux2.engine"
 #define ENGINE_KEY "flux2.engine.instance"
@@ -54,9 +53,8 @@ static int engine_get(lua_State *L)
     lua_getfield(L, LUA_REGISTRYINDEX, ENGINE_KEY);
     if (lua_type(L, -1) == LUA_TUSERDATA)
         return 1;
-    struct flux2_gc_pressure *pressure = flux2_gc_pressure_push(L);
     struct flux2_instance *box = lua_newuserdata(L, sizeof *box);
-    *box = (struct flux2_instance){.pressure = pressure};
+    *box = (struct flux2_instance){0};
     luaL_setmetatable(L, ENGINE_TYPE);
     int error = open_engine(box);
     if (error != 0)
@@ -71,7 +69,6 @@ static int engine_gc(lua_State *L)
     struct flux2_instance *box = flux2_instance_check(L);
     struct flux2_engine *e = box->engine;
     box->engine = NULL;
-    flux2_gc_pressure_cancel(box->pressure);
     flux2_engine_close(e);
     return 0;
 }

@@ -8,14 +8,12 @@
 #include "base/lua_compat.h"
 
 struct flux2_engine;
-struct flux2_gc_pressure;
 
 /* The userdata. */
 struct flux2_instance {
-    struct flux2_engine *engine;        /* owned; NULL once closed */
-    bool used;                          /* flux2_instance_usable has returned the engine */
-    bool is_reading;                    /* engine:next is on the stack: a finalizer that it runs takes no event */
-    struct flux2_gc_pressure *pressure; /* owned by the Lua state */
+    struct flux2_engine *engine; /* owned; NULL once closed */
+    bool used;                   /* flux2_instance_usable has returned the engine */
+    bool is_reading;             /* engine:next is on the stack: a finalizer that it runs takes no event */
 };
 
 /* Returns the userdata at index 1; raises if it has another type. */
