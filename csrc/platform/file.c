@@ -2,19 +2,55 @@
 #include "platform/file.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "platform/random.h"
+
+enum {
+    NAME_TRIES = 16,
+    MAX_SHOWN = 200, /* bytes of the target's name in the temporary name: neither may exceed 255 */
+};
+
 /* --- a file that is written beside its target ----------------------------------------------------- */
 
-int flux2_file_shown_size(const char *name)
+/* Returns how many bytes of NAME a temporary name contains. A UTF-8 character is not cut. */
+static int shown_size(const char *name)
 {
     size_t n = strlen(name);
-    if (n <= FLUX2_FILE_MAX_SHOWN)
+    if (n <= MAX_SHOWN)
         return (int)n;
-    for (n = FLUX2_FILE_MAX_SHOWN; n > FLUX2_FILE_MAX_SHOWN - 3 && ((unsigned char)name[n] & 0xc0) == 0x80; n--)
+    for (n = MAX_SHOWN; n > MAX_SHOWN - 3 && ((unsigned char)name[n] & 0xc0) == 0x80; n--)
         ;
     return (int)n;
+}
+
+/* Returns "dir/.name.0123456789abcdef.part", so that users recognize leftover files. */
+static char *temporary_name(const char *directory, size_t size, const char *name)
+{
+    size_t room = size + MAX_SHOWN + 32;
+    char *out = malloc(room);
+    if (out)
+        snprintf(out, room, "%.*s.%.*s.%016llx.part", (int)size, directory, shown_size(name), name,
+                 (unsigned long long)flux2_random_seed());
+    return out;
+}
+
+int flux2_file_create_temporary(struct flux2_file *file, const char *directory, size_t size, const char *name,
+                                unsigned mode)
+{
+    int rc = EEXIST, i;
+    for (i = 0; rc == EEXIST && i < NAME_TRIES; i++) {
+        free(file->temporary);
+        file->temporary = temporary_name(directory, size, name);
+        rc = file->temporary ? flux2_file_create(file->temporary, mode, &file->handle) : ENOMEM;
+    }
+    if (rc == 0)
+        return 0;
+    free(file->temporary);
+    file->temporary = NULL;
+    return rc;
 }
 
 void flux2_file_reset(struct flux2_file *file)
@@ -47,6 +83,17 @@ int flux2_file_reserve(struct flux2_file *file, size_t room)
     return rc;
 }
 
+int flux2_file_commit(struct flux2_file *file, bool durable)
+{
+    int rc = durable ? flux2_file_sync(file->handle) : 0;
+    rc = flux2_file_close_after(file->handle, rc);
+    rc = rc ? rc : flux2_file_put_in_place(file, durable);
+    if (rc != 0)
+        flux2_file_remove(file->temporary);
+    flux2_file_reset(file);
+    return rc;
+}
+
 void flux2_file_discard(struct flux2_file *file)
 {
     if (!file->temporary)
@@ -65,6 +112,16 @@ int flux2_file_read_at(intptr_t handle, uint64_t at, void *data, size_t size)
     int rc = flux2_file_seek(handle, at);
     rc = rc ? rc : flux2_file_read_up_to(handle, data, size, &got);
     return rc == 0 && got < size ? FLUX2_FILE_SHORT : rc;
+}
+
+bool flux2_file_is_readable(const char *path)
+{
+    intptr_t handle;
+    uint64_t size;
+    if (flux2_file_open_regular(path, &handle, &size) != 0)
+        return false;
+    flux2_file_close(handle);
+    return true;
 }
 
 int flux2_file_head(const char *path, char *head, size_t room, size_t *got, uint64_t *size)

@@ -90,15 +90,20 @@ int flux2_file_try(const char *target);
 
 /* --- between file.c and the file of the system ---------------------------------------------------- */
 
-enum { FLUX2_FILE_MAX_SHOWN = 200 };
-/* Returns how many bytes of NAME, at most FLUX2_FILE_MAX_SHOWN, a temporary name contains: a name is at most 255 bytes,
- * which the temporary name must not exceed either. A UTF-8 character is not cut. */
-int flux2_file_shown_size(const char *name);
+/* Creates the temporary file for the target NAME, with MODE (except on Windows), in the directory that the first SIZE
+ * bytes of DIRECTORY name, with a separator at their end. Returns 0 or an errno value. */
+int flux2_file_create_temporary(struct flux2_file *file, const char *directory, size_t size, const char *name,
+                                unsigned mode);
 /* Frees what FILE owns. */
 void flux2_file_reset(struct flux2_file *file);
 /* Closes an open file. Returns RC, or if that is 0 the result of flux2_file_close. */
 int flux2_file_close_after(intptr_t handle, int rc);
-/* The next two return 0 or an errno value. */
+/* Gives the complete and closed temporary file the name of its target. Returns the same values as flux2_file_commit. */
+int flux2_file_put_in_place(struct flux2_file *file, bool durable);
+/* Creates the file PATH, which must not exist. This function and the next ones return 0 or an errno value. */
+int flux2_file_create(const char *path, unsigned mode, intptr_t *handle);
+/* Flushes an open file to the disk. */
+int flux2_file_sync(intptr_t handle);
 int flux2_file_seek(intptr_t handle, uint64_t at);
 /* Reads at most CAPACITY bytes and sets *SIZE to their number. */
 int flux2_file_read_up_to(intptr_t handle, char *data, size_t capacity, size_t *size);

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "platform/clock.h"
-#include "platform/random.h"
 
 #if defined(F_FULLFSYNC)
 /* fsync of macOS leaves the data in the cache of the drive. Not every file system has the other call. */
@@ -25,7 +24,6 @@ static int sync_to_medium(int fd)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-#define NAME_TRIES 16
 #define MAX_LINKS 40
 #define TRY_LASTS 1.0 /* seconds for which flux2_file_try reuses its last result */
 
@@ -117,37 +115,10 @@ static int examine(const char *target, bool *exists, struct stat *st)
 
 /* --- writing -------------------------------------------------------------------------------------- */
 
-/* Returns "dir/.name.0123456789abcdef.part", so that users recognize leftover files. If DIRECTORY is NULL the file is
- * beside TARGET. */
-static char *temporary_name(const char *directory, const char *target)
+int flux2_file_create(const char *path, unsigned mode, intptr_t *handle)
 {
-    const char *slash = strrchr(target, '/');
-    const char *name = slash ? slash + 1 : target;
-    int dir = directory ? (int)strlen(directory) : (int)(name - target);
-    size_t size = (size_t)dir + FLUX2_FILE_MAX_SHOWN + 32;
-    char *out = malloc(size);
-    if (out)
-        snprintf(out, size, "%.*s.%.*s.%016llx.part", dir, directory ? directory : target, flux2_file_shown_size(name),
-                 name, (unsigned long long)flux2_random_seed());
-    return out;
-}
-
-static int create_temporary(struct flux2_file *file, const char *directory, mode_t mode)
-{
-    int rc = EEXIST, i;
-    for (i = 0; rc == EEXIST && i < NAME_TRIES; i++) {
-        free(file->temporary);
-        file->temporary = temporary_name(directory, file->target);
-        if (!file->temporary)
-            return ENOMEM;
-        file->handle = open(file->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-        rc = file->handle < 0 ? errno : 0;
-    }
-    if (rc != 0) {
-        free(file->temporary);
-        file->temporary = NULL;
-    }
-    return rc;
+    *handle = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, (mode_t)mode);
+    return *handle < 0 ? errno : 0;
 }
 
 static bool set_mode(int fd, mode_t mode)
@@ -165,12 +136,13 @@ static bool set_owner(int fd, uid_t uid, gid_t gid)
 /* Opens the temporary file for a resolved target; ST describes the target if it EXISTS. */
 static int open_temporary(struct flux2_file *file, bool exists, const struct stat *st, enum flux2_file_access access)
 {
+    const char *slash = strrchr(file->target, '/'), *name = slash ? slash + 1 : file->target;
     bool is_private = access == FLUX2_FILE_PRIVATE;
-    mode_t mode = is_private || exists ? 0600 : 0666;
-    int rc = create_temporary(file, NULL, mode);
+    unsigned mode = is_private || exists ? 0600 : 0666;
+    int rc = flux2_file_create_temporary(file, file->target, (size_t)(name - file->target), name, mode);
     /* The file is writable, but its directory is not. */
     if (exists && (rc == EACCES || rc == EPERM || rc == EROFS)) {
-        rc = create_temporary(file, P_tmpdir "/", mode);
+        rc = flux2_file_create_temporary(file, P_tmpdir "/", strlen(P_tmpdir "/"), name, mode);
         file->in_place = true;
     }
     if (rc != 0)
@@ -191,10 +163,8 @@ int flux2_file_open(struct flux2_file *file, const char *target, enum flux2_file
     int rc = resolve(target, &file->target);
     rc = rc ? rc : examine(file->target, &exists, &st);
     rc = rc ? rc : open_temporary(file, exists, &st, access);
-    if (rc != 0) {
-        free(file->target);
-        file->target = NULL;
-    }
+    if (rc != 0)
+        flux2_file_reset(file);
     return rc;
 }
 
@@ -215,6 +185,11 @@ static int write_all(int fd, const char *data, size_t size)
 int flux2_file_write(struct flux2_file *file, const void *data, size_t size)
 {
     return write_all((int)file->handle, data, size);
+}
+
+int flux2_file_sync(intptr_t handle)
+{
+    return fsync((int)handle) == 0 ? 0 : errno;
 }
 
 int flux2_file_close(intptr_t handle)
@@ -328,8 +303,8 @@ static int write_over(struct flux2_file *file, bool durable)
         return errno;
     int out = open(file->target, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     int rc = out < 0 ? errno : copy_all(in, out);
-    if (rc == 0 && durable && fsync(out) != 0)
-        rc = errno;
+    if (rc == 0 && durable)
+        rc = flux2_file_sync(out);
     if (out >= 0)
         rc = flux2_file_close_after(out, rc);
     close(in);
@@ -338,8 +313,7 @@ static int write_over(struct flux2_file *file, bool durable)
     return rc;
 }
 
-/* The temporary file is complete and closed. */
-static int put_in_place(struct flux2_file *file, bool durable)
+int flux2_file_put_in_place(struct flux2_file *file, bool durable)
 {
     struct stat st;
     bool exists;
@@ -351,17 +325,6 @@ static int put_in_place(struct flux2_file *file, bool durable)
     if (rename(file->temporary, file->target) == 0)
         return durable ? sync_directory(file->target) : 0;
     return errno == EBUSY || errno == EXDEV ? write_over(file, durable) : errno;
-}
-
-int flux2_file_commit(struct flux2_file *file, bool durable)
-{
-    int rc = durable && fsync((int)file->handle) != 0 ? errno : 0;
-    rc = flux2_file_close_after(file->handle, rc);
-    rc = rc ? rc : put_in_place(file, durable);
-    if (rc != 0)
-        unlink(file->temporary);
-    flux2_file_reset(file);
-    return rc;
 }
 
 /* --- other files ---------------------------------------------------------------------------------- */
@@ -431,12 +394,6 @@ int flux2_file_rename(const char *from, const char *to)
 int flux2_file_remove(const char *path)
 {
     return unlink(path) == 0 ? 0 : errno;
-}
-
-bool flux2_file_is_readable(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, R_OK) == 0;
 }
 
 static bool is_same_directory(const struct stat *a, const struct stat *b)

@@ -3,23 +3,17 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <windows.h>
 
 #include "platform/path_windows.h"
-#include "platform/random.h"
 
 enum {
-    NAME_TRIES = 16,
     RENAME_TRIES = 10, /* 1 s in all: a virus scanner may have a file open that was just written */
     RENAME_PAUSE = 2,  /* milliseconds, doubled each time up to ... */
     RENAME_MOST = 200,
 };
-
-/* Other programs may read, rename and remove what is open here. */
-static const DWORD SHARE = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
 const char *flux2_file_reason(int rc)
 {
@@ -40,40 +34,16 @@ static const char *name_in(const char *path)
     return name;
 }
 
-/* "dir/.name.0123456789abcdef.part", so that a person sees what it is and whose. */
-static char *temporary_name(const char *target)
+/* Returns RC, the errno value of a path, in the terms of file.h. */
+static int path_failure(int rc)
 {
-    const char *name = name_in(target);
-    int dir = (int)(name - target);
-    size_t size = (size_t)dir + FLUX2_FILE_MAX_SHOWN + 32;
-    char *out = malloc(size);
-    if (out)
-        snprintf(out, size, "%.*s.%.*s.%016llx.part", dir, target, flux2_file_shown_size(name), name,
-                 (unsigned long long)flux2_random_seed());
-    return out;
+    return rc == ENODEV ? FLUX2_FILE_SPECIAL : rc;
 }
-
-/* errno after flux2_windows_path, in the terms of file.h. */
-static int path_failure(void)
-{
-    return errno == ENODEV ? FLUX2_FILE_SPECIAL : errno;
-}
-
-static const DWORD READ_WRITE = GENERIC_READ | GENERIC_WRITE;
 
 /* Opens PATH. Returns 0, an errno value or FLUX2_FILE_SPECIAL. */
 static int open_path(const char *path, DWORD access, DWORD creation, intptr_t *handle)
 {
-    wchar_t *wide = flux2_windows_path(path);
-    *handle = -1;
-    if (!wide)
-        return path_failure();
-    HANDLE file = CreateFileW(wide, access, SHARE, NULL, creation, FILE_ATTRIBUTE_NORMAL, NULL);
-    int rc = file == INVALID_HANDLE_VALUE ? flux2_windows_errno() : 0;
-    free(wide);
-    if (rc == 0)
-        *handle = (intptr_t)file;
-    return rc;
+    return path_failure(flux2_windows_open(path, access, creation, handle));
 }
 
 /* Says whether TARGET may be replaced. Returns 0, an errno value or FLUX2_FILE_SPECIAL. */
@@ -85,7 +55,7 @@ static int examine(const char *target)
         return EISDIR;
     DWORD attributes = flux2_windows_attributes(target);
     if (attributes == INVALID_FILE_ATTRIBUTES)
-        return errno == ENOENT ? 0 : path_failure();
+        return errno == ENOENT ? 0 : path_failure(errno);
     if (attributes & FILE_ATTRIBUTE_DIRECTORY)
         return EISDIR;
     return attributes & FILE_ATTRIBUTE_READONLY ? EACCES : 0;
@@ -93,20 +63,23 @@ static int examine(const char *target)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
+int flux2_file_create(const char *path, unsigned mode, intptr_t *handle)
+{
+    (void)mode;
+    return open_path(path, GENERIC_READ | GENERIC_WRITE, CREATE_NEW, handle);
+}
+
 /* What is written belongs to the user if its directory does: rights are inherited from that, whatever ACCESS. */
 int flux2_file_open(struct flux2_file *file, const char *target, enum flux2_file_access access)
 {
-    int rc = examine(target), i;
+    const char *name = name_in(target);
+    int rc = examine(target);
     (void)access;
     *file = (struct flux2_file){.handle = -1};
     if (rc != 0)
         return rc;
     file->target = strdup(target);
-    for (i = 0, rc = file->target ? EEXIST : ENOMEM; rc == EEXIST && i < NAME_TRIES; i++) {
-        free(file->temporary);
-        file->temporary = temporary_name(target);
-        rc = file->temporary ? open_path(file->temporary, READ_WRITE, CREATE_NEW, &file->handle) : ENOMEM;
-    }
+    rc = file->target ? flux2_file_create_temporary(file, target, (size_t)(name - target), name, 0) : ENOMEM;
     if (rc != 0)
         flux2_file_reset(file);
     return rc;
@@ -123,6 +96,11 @@ int flux2_file_write(struct flux2_file *file, const void *data, size_t size)
         size -= n;
     }
     return 0;
+}
+
+int flux2_file_sync(intptr_t handle)
+{
+    return FlushFileBuffers((HANDLE)handle) ? 0 : flux2_windows_errno();
 }
 
 int flux2_file_close(intptr_t handle)
@@ -158,17 +136,11 @@ static int rename_over(const char *from, const char *to, DWORD flags)
     return rc;
 }
 
-int flux2_file_commit(struct flux2_file *file, bool durable)
+int flux2_file_put_in_place(struct flux2_file *file, bool durable)
 {
-    int rc = durable && !FlushFileBuffers((HANDLE)file->handle) ? flux2_windows_errno() : 0;
     DWORD flags = MOVEFILE_REPLACE_EXISTING | (durable ? MOVEFILE_WRITE_THROUGH : 0);
-    rc = flux2_file_close_after(file->handle, rc);
-    rc = rc ? rc : examine(file->target);
-    rc = rc ? rc : rename_over(file->temporary, file->target, flags);
-    if (rc != 0)
-        flux2_file_remove(file->temporary);
-    flux2_file_reset(file);
-    return rc;
+    int rc = examine(file->target);
+    return rc ? rc : rename_over(file->temporary, file->target, flags);
 }
 
 /* --- other files ---------------------------------------------------------------------------------- */
@@ -197,7 +169,7 @@ int flux2_file_open_regular(const char *path, intptr_t *handle, uint64_t *size)
     LARGE_INTEGER length = {.QuadPart = 0};
     int rc = open_path(path, GENERIC_READ, OPEN_EXISTING, handle);
     *size = 0;
-    if (rc == EACCES && flux2_windows_attributes(path) & FILE_ATTRIBUTE_DIRECTORY)
+    if (rc == EACCES && flux2_windows_is_directory(path))
         return FLUX2_FILE_SPECIAL;
     if (rc != 0)
         return rc;
@@ -245,15 +217,6 @@ int flux2_file_remove(const char *path)
     int rc = wide && DeleteFileW(wide) ? 0 : wide ? flux2_windows_errno() : errno;
     free(wide);
     return rc;
-}
-
-bool flux2_file_is_readable(const char *path)
-{
-    intptr_t handle;
-    if (open_path(path, GENERIC_READ, OPEN_EXISTING, &handle) != 0)
-        return false;
-    CloseHandle((HANDLE)handle);
-    return true;
 }
 
 int flux2_file_try(const char *target)

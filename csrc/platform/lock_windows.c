@@ -3,12 +3,10 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <windows.h>
 
+#include "platform/file.h"
 #include "platform/path_windows.h"
-
-static const DWORD SHARE = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
 /* A byte beyond the end of any file: locks of Windows keep others from reading. */
 static int lock_byte(HANDLE file, DWORD flags)
@@ -31,26 +29,23 @@ int flux2_lock_acquire(const char *path, enum flux2_lock_mode mode, struct flux2
 {
     bool own = mode == FLUX2_LOCK_OWN || mode == FLUX2_LOCK_CLAIM;
     DWORD creation = own ? CREATE_NEW : mode == FLUX2_LOCK_KEEP ? OPEN_ALWAYS : OPEN_EXISTING;
-    wchar_t *wide = flux2_windows_path(path);
+    intptr_t handle;
     *lock = (struct flux2_lock){.handle = -1};
-    if (!wide)
-        return errno;
-    HANDLE file = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, SHARE, NULL, creation, FILE_ATTRIBUTE_NORMAL, NULL);
-    int rc = file == INVALID_HANDLE_VALUE ? flux2_windows_errno() : 0;
+    int rc = flux2_windows_open(path, GENERIC_READ | GENERIC_WRITE, creation, &handle);
+    if (rc != 0)
+        return rc;
+    rc = lock_byte((HANDLE)handle, mode == FLUX2_LOCK_TRY ? 0 : LOCKFILE_EXCLUSIVE_LOCK);
+    /* Between the two calls another process may have found it free, and removed it. */
+    if (rc == 0 && own && is_removed((HANDLE)handle))
+        rc = EWOULDBLOCK;
     if (rc == 0) {
-        rc = lock_byte(file, mode == FLUX2_LOCK_TRY ? 0 : LOCKFILE_EXCLUSIVE_LOCK);
-        /* Between the two calls another process may have found it free, and removed it. */
-        if (rc == 0 && own && is_removed(file))
-            rc = EWOULDBLOCK;
-        if (rc == 0)
-            lock->handle = (intptr_t)file;
-        else
-            CloseHandle(file);
-        /* Where it is busy, the other process removes it. */
-        if (own && rc != 0 && rc != EWOULDBLOCK)
-            DeleteFileW(wide);
+        lock->handle = handle;
+        return 0;
     }
-    free(wide);
+    CloseHandle((HANDLE)handle);
+    /* Where it is busy, the other process removes it. */
+    if (own && rc != EWOULDBLOCK)
+        flux2_file_remove(path);
     return rc;
 }
 
@@ -58,10 +53,8 @@ void flux2_lock_release(struct flux2_lock *lock, const char *path)
 {
     if (lock->handle < 0)
         return;
-    wchar_t *wide = path ? flux2_windows_path(path) : NULL;
-    if (wide)
-        DeleteFileW(wide);
-    free(wide);
+    if (path)
+        flux2_file_remove(path);
     CloseHandle((HANDLE)lock->handle);
     lock->handle = -1;
 }

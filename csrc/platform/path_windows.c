@@ -138,3 +138,24 @@ unsigned long flux2_windows_attributes(const char *path)
     free(wide);
     return attributes;
 }
+
+bool flux2_windows_is_directory(const char *path)
+{
+    DWORD attributes = flux2_windows_attributes(path);
+    return attributes != INVALID_FILE_ATTRIBUTES && attributes & FILE_ATTRIBUTE_DIRECTORY;
+}
+
+int flux2_windows_open(const char *path, unsigned long access, unsigned long creation, intptr_t *handle)
+{
+    const DWORD share = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
+    wchar_t *wide = flux2_windows_path(path);
+    *handle = -1;
+    if (!wide)
+        return errno;
+    HANDLE file = CreateFileW(wide, access, share, NULL, creation, FILE_ATTRIBUTE_NORMAL, NULL);
+    int rc = file == INVALID_HANDLE_VALUE ? flux2_windows_errno() : 0;
+    free(wide);
+    if (rc == 0)
+        *handle = (intptr_t)file;
+    return rc;
+}

@@ -3,6 +3,7 @@
 #define FLUX2_PLATFORM_PATH_WINDOWS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <wchar.h>
 
 /* The absolute path for a call of the system, for free(). Returns NULL and sets errno if it names no file: a device, a
@@ -14,6 +15,10 @@ wchar_t *flux2_windows_utf16(const char *text);
 char *flux2_windows_utf8(const wchar_t *text);
 /* The attributes of the file PATH; INVALID_FILE_ATTRIBUTES, and errno. */
 unsigned long flux2_windows_attributes(const char *path);
+bool flux2_windows_is_directory(const char *path);
+/* Opens the file PATH as *HANDLE, with the system's words for ACCESS and CREATION. Other programs may read, rename and
+ * remove what is open. Returns 0 or an errno value; on failure *HANDLE is below 0. */
+int flux2_windows_open(const char *path, unsigned long access, unsigned long creation, intptr_t *handle);
 /* The errno value for GetLastError(): one that the C library has words for. */
 int flux2_windows_errno(void);
 
