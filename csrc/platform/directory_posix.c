@@ -14,11 +14,10 @@ int flux2_directory_create(const char *path, unsigned mode)
     struct stat st;
     if (mkdir(path, (mode_t)mode) == 0)
         return 0;
-    if (errno != EEXIST)
-        return errno;
+    int rc = errno; /* not EEXIST, if the system checks another condition first */
     if (stat(path, &st) != 0)
-        return errno;
-    return S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+        return rc == EEXIST ? errno : rc;
+    return S_ISDIR(st.st_mode) ? 0 : rc == EEXIST ? ENOTDIR : rc;
 }
 
 char *flux2_directory_resolve(const char *path)

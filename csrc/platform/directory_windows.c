@@ -17,9 +17,10 @@ int flux2_directory_create(const char *path, unsigned mode)
         return errno;
     int rc = CreateDirectoryW(wide, NULL) ? 0 : flux2_windows_errno();
     free(wide);
-    if (rc != EEXIST)
-        return rc;
-    return flux2_windows_attributes(path) & FILE_ATTRIBUTE_DIRECTORY ? 0 : ENOTDIR;
+    /* The error for the root of a drive is ERROR_ACCESS_DENIED. */
+    if (rc == 0 || flux2_windows_is_directory(path))
+        return 0;
+    return rc == EEXIST ? ENOTDIR : rc;
 }
 
 /* With the separators that the layers above add names with. */
@@ -80,8 +81,9 @@ static int list(const wchar_t *wide, char **names, size_t *size)
 {
     WIN32_FIND_DATAW entry;
     HANDLE search = find_first(wide, &entry);
+    /* The root of an empty drive has no dots either. For a missing directory the error is ERROR_PATH_NOT_FOUND. */
     if (search == INVALID_HANDLE_VALUE)
-        return flux2_windows_errno();
+        return GetLastError() == ERROR_FILE_NOT_FOUND ? 0 : flux2_windows_errno();
     int rc = 0;
     do
         if (!is_dots(entry.cFileName) && !append_name(names, size, entry.cFileName))
