@@ -447,7 +447,7 @@ static int engine_wait(lua_State *L)
         left = until - flux2_clock_now();
         if (left <= 0)
             break;
-        rc = flux2_wait_readable(flux2_engine_fd(e), left < WAIT_SLICE ? left : WAIT_SLICE);
+        rc = flux2_wait_readable(flux2_engine_fd(e), -1, left < WAIT_SLICE ? left : WAIT_SLICE);
     }
     lua_pushboolean(L, flux2_engine_ready(e) > 0);
     return 1;

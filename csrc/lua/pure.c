@@ -185,7 +185,7 @@ static int redact(lua_State *L)
 /* _pure.readable(fd) -> boolean: the result of poll(2) */
 static int readable(lua_State *L)
 {
-    lua_pushboolean(L, flux2_wait_readable((flux2_descriptor)luaL_checknumber(L, 1), 0) == 1);
+    lua_pushboolean(L, flux2_wait_readable((flux2_descriptor)luaL_checknumber(L, 1), -1, 0) == 1);
     return 1;
 }
 

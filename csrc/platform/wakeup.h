@@ -19,10 +19,8 @@ void flux2_wakeup_drain(struct flux2_wakeup *wakeup);
 /* Closes WAKEUP. Closing it twice is allowed. */
 void flux2_wakeup_close(struct flux2_wakeup *wakeup);
 
-/* Waits until DESCRIPTOR is readable, for at most SECONDS. Returns 1 if it is readable, 0 after a timeout, -1 after a
- * signal. Any thread. */
-int flux2_wait_readable(flux2_descriptor descriptor, double seconds);
-/* The same for either of two descriptors; SECOND may be below 0 for none. */
-int flux2_wait_either(flux2_descriptor first, flux2_descriptor second, double seconds);
+/* Waits until one of two descriptors is readable, for at most SECONDS; SECOND may be below 0 for none. Returns 1 if one
+ * is readable, 0 after a timeout, -1 after a signal. Any thread. */
+int flux2_wait_readable(flux2_descriptor first, flux2_descriptor second, double seconds);
 
 #endif

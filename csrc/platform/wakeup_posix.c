@@ -59,13 +59,8 @@ void flux2_wakeup_close(struct flux2_wakeup *w)
     w->read_end = w->write_end = -1;
 }
 
-int flux2_wait_readable(flux2_descriptor descriptor, double seconds)
-{
-    return flux2_wait_either(descriptor, -1, seconds);
-}
-
 /* poll ignores descriptors below 0. */
-int flux2_wait_either(flux2_descriptor first, flux2_descriptor second, double seconds)
+int flux2_wait_readable(flux2_descriptor first, flux2_descriptor second, double seconds)
 {
     struct pollfd list[2] = {{.fd = (int)first, .events = POLLIN}, {.fd = (int)second, .events = POLLIN}};
     int ms = seconds >= 1e6 ? 1000000000 : (int)ceil(seconds * 1000);

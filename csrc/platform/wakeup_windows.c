@@ -106,12 +106,7 @@ void flux2_wakeup_close(struct flux2_wakeup *w)
     w->read_end = w->write_end = -1;
 }
 
-int flux2_wait_readable(flux2_descriptor descriptor, double seconds)
-{
-    return flux2_wait_either(descriptor, -1, seconds);
-}
-
-int flux2_wait_either(flux2_descriptor first, flux2_descriptor second, double seconds)
+int flux2_wait_readable(flux2_descriptor first, flux2_descriptor second, double seconds)
 {
     WSAPOLLFD list[2] = {{(SOCKET)first, POLLRDNORM, 0}, {(SOCKET)second, POLLRDNORM, 0}};
     unsigned before = flux2_terminal_interrupts();

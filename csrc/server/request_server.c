@@ -304,7 +304,7 @@ static void sweep(struct flux2_request_server *s)
 
 bool flux2_request_server_wait(struct flux2_request_server *s, flux2_descriptor other, double seconds)
 {
-    flux2_wait_either(s->wakeup.read_end, other, fmin(fmax(seconds, 0), MAX_WAIT));
+    flux2_wait_readable(s->wakeup.read_end, other, fmin(fmax(seconds, 0), MAX_WAIT));
     sweep(s);
     flux2_mutex_lock(&s->lock);
     bool is_open = !s->is_closed;
