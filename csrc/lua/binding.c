@@ -1,6 +1,7 @@
 /* binding.c - see binding.h. */
 #include "lua/binding.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,15 @@ char **flux2_core_push_memory(lua_State *L)
 }
 
 /* --- tables ------------------------------------------------------------------------------------------------------- */
+
+void flux2_core_set_number(lua_State *L, const char *name, lua_Number n)
+{
+    if (fabs(n) < 0x1p53 && n == (lua_Number)(long long)n)
+        lua_pushinteger(L, (lua_Integer)n);
+    else
+        lua_pushnumber(L, n);
+    lua_setfield(L, -2, name);
+}
 
 size_t flux2_core_list_size(lua_State *L, int list, const char *name)
 {

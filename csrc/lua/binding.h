@@ -32,7 +32,9 @@ char **flux2_core_push_memory(lua_State *L);
 /* Registers the userdata type NAME with the metamethods META and the METHODS, which may be NULL. */
 void flux2_core_new_type(lua_State *L, const char *name, const luaL_Reg *meta, const luaL_Reg *methods);
 
-/* Set the field NAME of the table on top of the stack: to TEXT, unless it is NULL or empty; to true. */
+/* Set the field NAME of the table on top of the stack: to N, as an integer if it is one, because Lua 5.3 and later
+ * print it without ".0"; to TEXT, unless it is NULL or empty; to true. */
+void flux2_core_set_number(lua_State *L, const char *name, lua_Number n);
 static inline void flux2_core_set_text(lua_State *L, const char *name, const char *text)
 {
     if (!text || !*text)

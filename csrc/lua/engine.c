@@ -1,6 +1,5 @@
 /* engine.c - the methods of the engine userdata: starting jobs, taking events. */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,18 +232,6 @@ static int engine_cancel(lua_State *L)
 
 /* --- engine: events ------------------------------------------------------------------------------------------- */
 
-static void set_number(lua_State *L, const char *name, lua_Number n)
-{
-    lua_pushnumber(L, n);
-    lua_setfield(L, -2, name);
-}
-
-static void set_integer(lua_State *L, const char *name, uint64_t n)
-{
-    lua_pushinteger(L, (lua_Integer)n);
-    lua_setfield(L, -2, name);
-}
-
 static void push_progress(lua_State *L, const struct flux2_event *ev)
 {
     lua_createtable(L, 0, 4);
@@ -253,9 +240,9 @@ static void push_progress(lua_State *L, const struct flux2_event *ev)
     flux2_core_set_text(L, "status", ev->status);
     flux2_core_set_text(L, "message", ev->texts.message);
     if (ev->has_progress)
-        set_number(L, "progress", ev->progress);
+        flux2_core_set_number(L, "progress", ev->progress);
     if (ev->credits >= 0)
-        set_number(L, "credits", ev->credits);
+        flux2_core_set_number(L, "credits", ev->credits);
 }
 
 /* Adds the last poll to the event on top of the stack. */
@@ -263,18 +250,18 @@ static void push_last(lua_State *L, const struct flux2_event *ev)
 {
     const struct flux2_last_poll *last = &ev->last;
     if (last->asked_pause > 0)
-        set_number(L, "asked_pause", last->asked_pause);
+        flux2_core_set_number(L, "asked_pause", last->asked_pause);
     if (last->ago < 0)
         return;
     lua_createtable(L, 0, 6);
-    set_number(L, "ago", last->ago);
-    set_number(L, "unreachable", last->unreachable);
+    flux2_core_set_number(L, "ago", last->ago);
+    flux2_core_set_number(L, "unreachable", last->unreachable);
     if (last->failure != FLUX2_FAILURE_NONE)
         flux2_core_set_text(L, "failure", flux2_core_failures[last->failure]);
     else
-        set_integer(L, "http_status", (uint64_t)last->status);
+        flux2_core_set_number(L, "http_status", last->status);
     if (last->code != (double)last->status && last->code > 0)
-        set_number(L, "code", last->code);
+        flux2_core_set_number(L, "code", last->code);
     flux2_core_set_text(L, "verdict", flux2_core_verdicts[last->verdict]);
     lua_setfield(L, -2, "last");
 }
@@ -284,17 +271,17 @@ static void push_details(lua_State *L, const struct flux2_event *ev)
 {
     if (ev->outcome.failure != FLUX2_FAILURE_NONE) {
         flux2_core_set_text(L, "failure", flux2_core_failures[ev->outcome.failure]);
-        set_integer(L, "polls", ev->polls);
+        flux2_core_set_number(L, "polls", ev->polls);
         if (ev->kind == FLUX2_EVENT_ENDED)
             push_last(L, ev);
     }
     if (ev->outcome.status > 0)
-        set_integer(L, "http_status", (uint64_t)ev->outcome.status);
+        flux2_core_set_number(L, "http_status", ev->outcome.status);
     if (ev->outcome.retry_after >= 0)
-        set_number(L, "retry_after", ev->outcome.retry_after);
+        flux2_core_set_number(L, "retry_after", ev->outcome.retry_after);
     if (ev->outcome.sent)
         flux2_core_set_true(L, "sent");
-    set_integer(L, "attempts", ev->attempts);
+    flux2_core_set_number(L, "attempts", ev->attempts);
     if (ev->failed_step != FLUX2_SEND_STEP_NONE)
         flux2_core_set_text(L, "failed_step", send_steps[ev->failed_step]);
     flux2_core_set_text(L, "content_type", ev->texts.content_type);
@@ -320,11 +307,11 @@ static void push_end(lua_State *L, const struct flux2_event *ev, struct flux2_im
     if (ev->submission)
         flux2_core_set_true(L, "submission");
     if (ev->signature >= 0)
-        set_integer(L, "signature", (uint64_t)ev->signature + 1);
+        flux2_core_set_number(L, "signature", ev->signature + 1);
     flux2_core_set_text(L, "message", ev->texts.message);
     flux2_core_set_text(L, "url", ev->texts.url);
     if (ev->fetch > 0)
-        set_integer(L, "fetch", ev->fetch);
+        flux2_core_set_number(L, "fetch", ev->fetch);
     if (ev->body && ev->signature < 0) {
         lua_pushlstring(L, ev->body, ev->body_size);
         lua_setfield(L, -2, "body");
@@ -336,13 +323,13 @@ static void push_request(lua_State *L, const struct flux2_event *ev, struct flux
     push_end(L, ev, buffers);
     flux2_core_set_text(L, "status", ev->status);
     if (ev->has_progress)
-        set_number(L, "progress", ev->progress);
+        flux2_core_set_number(L, "progress", ev->progress);
     if (ev->pause >= 0)
-        set_number(L, "pause", ev->pause);
-    set_number(L, "elapsed", ev->elapsed);
-    set_number(L, "seconds", ev->seconds);
-    set_integer(L, "polls", ev->polls);
-    set_integer(L, "received", ev->received);
+        flux2_core_set_number(L, "pause", ev->pause);
+    flux2_core_set_number(L, "elapsed", ev->elapsed);
+    flux2_core_set_number(L, "seconds", ev->seconds);
+    flux2_core_set_number(L, "polls", ev->polls);
+    flux2_core_set_number(L, "received", ev->received);
     if (ev->query)
         flux2_core_set_true(L, "query");
 }
@@ -470,12 +457,12 @@ static int engine_stats(lua_State *L)
     if (e)
         flux2_engine_read_stats(e, &s);
     lua_createtable(L, 0, 6);
-    set_integer(L, "jobs", s.jobs);
-    set_integer(L, "in_flight", s.in_flight);
-    set_integer(L, "requests", s.requests);
-    set_integer(L, "connections", s.connections);
-    set_integer(L, "received", s.received);
-    set_integer(L, "ended", s.ended);
+    flux2_core_set_number(L, "jobs", s.jobs);
+    flux2_core_set_number(L, "in_flight", s.in_flight);
+    flux2_core_set_number(L, "requests", s.requests);
+    flux2_core_set_number(L, "connections", s.connections);
+    flux2_core_set_number(L, "received", s.received);
+    flux2_core_set_number(L, "ended", s.ended);
     return 1;
 }
 

@@ -1,7 +1,6 @@
 /* response.c - see response.h. */
 #include "lua/response.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -123,16 +122,6 @@ struct flux2_response_schema *flux2_core_check_schema(lua_State *L, int index)
 
 /* --- response: as a table --------------------------------------------------------------------------------- */
 
-/* Pushes an integer if N is one, because Lua 5.3 and later print it without ".0". */
-static void set_number(lua_State *L, const char *name, lua_Number n)
-{
-    if (fabs(n) < 0x1p53 && n == floor(n))
-        lua_pushinteger(L, (lua_Integer)n);
-    else
-        lua_pushnumber(L, n);
-    lua_setfield(L, -2, name);
-}
-
 static void push_images(lua_State *L, const struct flux2_image_list *images, struct flux2_image_buffers *buffers)
 {
     size_t i;
@@ -161,7 +150,7 @@ static void push_error(lua_State *L, const struct flux2_response *r)
     flux2_core_set_text(L, "type", r->type);
     flux2_core_set_text(L, "code", r->code);
     if (r->has_code_number)
-        set_number(L, "code", r->code_number);
+        flux2_core_set_number(L, "code", r->code_number);
     if (r->verdict == FLUX2_VERDICT_NONE)
         return;
     flux2_core_set_text(L, "form", forms[r->form]);
@@ -182,11 +171,11 @@ void flux2_core_push_response(lua_State *L, const struct flux2_response *r, stru
     flux2_core_set_text(L, "status", r->status);
     flux2_core_set_text(L, "request_id", r->request_id);
     if (r->has_progress && r->verdict != FLUX2_VERDICT_SUCCEEDED) /* it would be 1 */
-        set_number(L, "progress", r->progress);
+        flux2_core_set_number(L, "progress", r->progress);
     if (r->has_credits)
-        set_number(L, "credits", r->credits);
+        flux2_core_set_number(L, "credits", r->credits);
     if (r->retry_after >= 0)
-        set_number(L, "retry_after", r->retry_after);
+        flux2_core_set_number(L, "retry_after", r->retry_after);
     if (r->images.count > 0)
         push_images(L, &r->images, buffers);
     else
