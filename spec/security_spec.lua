@@ -209,6 +209,13 @@ describe("the key", function()
             end)
         end
 
+        it("is hidden completely if another secret is its beginning", function()
+            c = service.client(echo, { max_retries = 0, headers = { ["X-Auth-Token"] = KEY:sub(1, 10) } })
+            local err = submit('{"error":{"code":400,"message":"' .. KEY .. '"}}', 400)
+            holds_none(tostring(err), "error")
+            holds_none(err.raw, "body")
+        end)
+
         it("is redacted in every encoding before the text is truncated", function()
             local redact = core._pure.redact
             assert.equal("a [key] b", redact("a " .. KEY .. " b", KEY))

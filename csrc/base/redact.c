@@ -112,14 +112,17 @@ static size_t match_form(const char *text, size_t size, const char *form)
     return at;
 }
 
+/* How many bytes of TEXT stand for a form, the longest one: a secret may begin like another. */
 static size_t match_any(const char *text, size_t size, const struct flux2_secrets *secrets)
 {
-    size_t i, n = 0;
+    size_t i, longest = 0;
     if (!secrets->begins[(unsigned char)*text])
         return 0;
-    for (i = 0; n == 0 && i < secrets->forms.count; i++)
-        n = match_form(text, size, secrets->forms.at[i]);
-    return n;
+    for (i = 0; i < secrets->forms.count; i++) {
+        size_t n = match_form(text, size, secrets->forms.at[i]);
+        longest = n > longest ? n : longest;
+    }
+    return longest;
 }
 
 /* Returns the number of bytes of TEXT before the next one at which a form may begin, and at least 1. Every poll's body
