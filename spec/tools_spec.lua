@@ -60,6 +60,19 @@ describe("a file", function()
         assert.are_not.equal("600", mode(dir .. "/public"))
         assert.equal("4", mode(dir .. "/public"):sub(-1))
     end)
+    it("is flushed to the disk in a directory that may be written but not read #modes", function()
+        local is_root = select(2, shell.run "id -u") == "0\n"
+        local user = is_root and "setpriv --reuid 65534 --regid 65534 --clear-groups" or ""
+        if shell.run(("%s '%s' -e 'require \"flux2.core\"'"):format(user, shell.interpreter())) ~= 0 then
+            return pending "another user cannot run this build"
+        end
+        os.execute(("chmod 711 '%s'; mkdir '%s/drop'; chmod 333 '%s/drop'"):format(dir, dir, dir))
+        local code, printed = service.run_lua(([[assert(require "flux2.core".write_file(%q, "x", true))]])
+            :format(dir .. "/drop/f"), nil, user)
+        os.execute(("chmod 755 '%s/drop'"):format(dir))
+        assert.equal(0, code, printed)
+        assert.same({ "f" }, service.list(dir .. "/drop"))
+    end)
     it("replaces an older one of any mode #modes", function()
         service.write(dir .. "/f", "old")
         os.execute("chmod 400 '" .. dir .. "/f'")

@@ -232,13 +232,14 @@ static int sync_path(const char *path, int (*sync)(int))
     return rc == EINVAL || rc == ENOTSUP ? 0 : rc;
 }
 
-/* Without this a power failure can undo a rename. */
+/* Without this a power failure can undo the rename to PATH. A directory that this user may not read cannot be opened;
+ * most file systems flush the name together with the file. */
 static int sync_directory(const char *path)
 {
     char *dir = directory_of(path);
     int rc = dir ? sync_path(dir, fsync) : ENOMEM;
     free(dir);
-    return rc;
+    return rc == EACCES ? sync_path(path, fsync) : rc;
 }
 
 #if defined(__linux__) && !defined(FLUX2_GENERIC_POSIX)
