@@ -152,7 +152,7 @@ describe("the body of a submission with images", function()
     for _, row in ipairs {
         { "is missing", "No such file or directory", function(image) os.remove(image.path) end },
         { "is too large", "File too large", function(image) image.limit = 99 end },
-        { "is a folder", "it is a device", function(image) image.path = dir end },
+        { "is a folder", "Is a directory", function(image) image.path = dir end },
     } do
         it("is not sent if a file " .. row[1], function()
             local spec = submission { 100, 100, 100 }

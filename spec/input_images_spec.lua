@@ -92,7 +92,7 @@ describe("input_images, with a provider that takes Base64,", function()
     --- Each row: input_images, kind, message, index.
     for i, row in ipairs {
         { { "DIR/none.png" }, "io", "input_images[1] cannot be read: 'DIR/none.png': No such file or directory", 1 },
-        { { "DIR" }, "io", "input_images[1] cannot be read: 'DIR': it is a device, a pipe", 1 },
+        { { "DIR" }, "io", "input_images[1] cannot be read: 'DIR': Is a directory", 1 },
         { { "DIR/fox.png", "DIR/text" }, "not_an_image", "input_images[2] 'DIR/text' is not an image (PNG, ", 2 },
         { { { bytes = "<html>" } }, "not_an_image", "input_images[1] (bytes) is not an image", 1 },
         { { { bytes = 7 } }, "invalid_request", "input_images[1] has no bytes: a string is needed, got 7", 1 },

@@ -21,8 +21,9 @@ static int succeed_unless(lua_State *L, int rc)
 /* Pushes nil, the reason of RC in words, and its name if the caller may expect it: "missing", "large" or "special". */
 static int fail_by_name(lua_State *L, int rc)
 {
+    bool special = rc == FLUX2_FILE_SPECIAL || rc == EISDIR;
     flux2_lua_fail(L, flux2_file_reason(rc));
-    lua_pushstring(L, rc == ENOENT ? "missing" : rc == EFBIG ? "large" : rc == FLUX2_FILE_SPECIAL ? "special" : NULL);
+    lua_pushstring(L, rc == ENOENT ? "missing" : rc == EFBIG ? "large" : special ? "special" : NULL);
     return 3;
 }
 

@@ -334,7 +334,7 @@ static int check_regular(int fd, struct stat *st)
 {
     if (fstat(fd, st) != 0)
         return errno;
-    return S_ISREG(st->st_mode) ? 0 : FLUX2_FILE_SPECIAL;
+    return S_ISREG(st->st_mode) ? 0 : S_ISDIR(st->st_mode) ? EISDIR : FLUX2_FILE_SPECIAL;
 }
 
 int flux2_file_read_up_to(intptr_t handle, char *data, size_t capacity, size_t *size)

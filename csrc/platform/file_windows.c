@@ -170,7 +170,7 @@ int flux2_file_open_regular(const char *path, intptr_t *handle, uint64_t *size)
     int rc = open_path(path, GENERIC_READ, OPEN_EXISTING, handle);
     *size = 0;
     if (rc == EACCES && flux2_windows_is_directory(path))
-        return FLUX2_FILE_SPECIAL;
+        return EISDIR;
     if (rc != 0)
         return rc;
     rc = examine_open((HANDLE)*handle, &length);
