@@ -40,30 +40,6 @@ static void watch_forks(void)
     pthread_atfork(before_fork, in_parent, in_child);
 }
 
-static void hold(struct flux2_lock *lock, int fd)
-{
-    pthread_mutex_lock(&guard);
-    lock->handle = fd;
-    lock->next = held;
-    held = lock;
-    pthread_mutex_unlock(&guard);
-}
-
-/* Unlinks LOCK. Returns its descriptor, below 0 if it was not held. */
-static int unlink_lock(struct flux2_lock *lock)
-{
-    struct flux2_lock **link;
-    pthread_mutex_lock(&guard);
-    int fd = (int)lock->handle;
-    for (link = &held; *link && *link != lock; link = &(*link)->next)
-        ;
-    if (*link)
-        *link = lock->next;
-    lock->handle = -1;
-    pthread_mutex_unlock(&guard);
-    return fd;
-}
-
 /* --- files ------------------------------------------------------------------------------------------- */
 
 static int lock_file(int fd, int operation)
@@ -80,41 +56,59 @@ static bool is_unsupported(int rc)
     return rc == ENOLCK || rc == ENOSYS || rc == EOPNOTSUPP || rc == EINVAL;
 }
 
-int flux2_lock_acquire(const char *path, enum flux2_lock_mode mode, struct flux2_lock *lock)
+/* Opens and locks PATH. Returns 0 or an errno value; *FD is open only if 0 is returned. */
+static int open_locked(const char *path, enum flux2_lock_mode mode, int *fd)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct stat st;
     bool own = mode == FLUX2_LOCK_OWN || mode == FLUX2_LOCK_CLAIM;
     int creation = own ? O_CREAT | O_EXCL : mode == FLUX2_LOCK_KEEP ? O_CREAT : 0;
-    *lock = (struct flux2_lock){.handle = -1};
-    pthread_once(&once, watch_forks);
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | creation, 0600);
-    if (fd < 0)
+    *fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | creation, 0600);
+    if (*fd < 0)
         return errno;
-    int rc = lock_file(fd, mode == FLUX2_LOCK_TRY ? LOCK_SH : LOCK_EX);
+    int rc = lock_file(*fd, mode == FLUX2_LOCK_TRY ? LOCK_SH : LOCK_EX);
     if (mode == FLUX2_LOCK_CLAIM && is_unsupported(rc))
         rc = 0;
     /* Another process may have removed the file between open and flock. */
-    if (rc == 0 && own && (fstat(fd, &st) != 0 || st.st_nlink == 0))
+    if (rc == 0 && own && (fstat(*fd, &st) != 0 || st.st_nlink == 0))
         rc = EWOULDBLOCK;
-    if (rc == 0) {
-        hold(lock, fd);
+    if (rc == 0)
         return 0;
-    }
     /* If the file is locked, the other process removes it. */
     if (own && rc != EWOULDBLOCK)
         unlink(path);
-    close(fd);
+    close(*fd);
+    return rc;
+}
+
+/* Under the guard, so that a child forked by another thread finds each open lock in the list. */
+int flux2_lock_acquire(const char *path, enum flux2_lock_mode mode, struct flux2_lock *lock)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    int fd;
+    *lock = (struct flux2_lock){.handle = -1};
+    pthread_once(&once, watch_forks);
+    pthread_mutex_lock(&guard);
+    int rc = open_locked(path, mode, &fd);
+    if (rc == 0) {
+        *lock = (struct flux2_lock){.handle = fd, .next = held};
+        held = lock;
+    }
+    pthread_mutex_unlock(&guard);
     return rc;
 }
 
 void flux2_lock_release(struct flux2_lock *lock, const char *path)
 {
+    struct flux2_lock **link;
     if (lock->handle < 0)
         return;
     if (path)
         unlink(path);
-    int fd = unlink_lock(lock);
-    if (fd >= 0)
-        close(fd);
+    pthread_mutex_lock(&guard);
+    for (link = &held; *link != lock; link = &(*link)->next)
+        ;
+    *link = lock->next;
+    close((int)lock->handle);
+    lock->handle = -1;
+    pthread_mutex_unlock(&guard);
 }
