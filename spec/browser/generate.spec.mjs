@@ -149,3 +149,31 @@ test("input images: added, previewed, removed, sent; at most eight", async () =>
     assert.deepEqual(problems, []);
     await page.close();
 });
+
+test("a double click, or a key that is held down, sends once", async () => {
+    const { page, problems } = await openPage(browser, host);
+    await page.locator(".tile").nth(3).waitFor();
+    await page.fill("#prompt", "a fox, once");
+    await page.dblclick("#send", { delay: 150 });
+    await finished(page, 5);
+    await page.getByRole("button", { name: "Send again" }).dblclick({ delay: 150 });
+    await finished(page, 6);
+    await page.focus("#prompt");
+    await page.keyboard.down("Control");
+    await page.keyboard.down("Enter");
+    await finished(page, 7);
+    await page.keyboard.down("Enter"); // the key repeats
+    await page.keyboard.up("Enter");
+    await page.keyboard.up("Control");
+    await page.focus("#ratio-other");
+    await page.keyboard.down("Enter");
+    await finished(page, 8);
+    await page.keyboard.down("Enter");
+    await page.keyboard.up("Enter");
+    await page.fill("#prompt", "the last fox");
+    await page.click("#send");
+    await finished(page, 9);
+    assert.equal((await host.call("ledger")).length, 9);
+    assert.deepEqual(problems, []);
+    await page.close();
+});

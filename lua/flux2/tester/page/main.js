@@ -154,8 +154,13 @@ async function start() {
         });
         sending = false;
     });
+    // The second click of a double click, and a key that is held down, do not pay again.
+    byId("send").addEventListener("click", (event) => { if (event.detail > 1) event.preventDefault(); });
     byId("form").addEventListener("keydown", (event) => {
-        if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("form").requestSubmit();
+        if (event.key !== "Enter") return;
+        const isShortcut = event.ctrlKey || event.metaKey;
+        if (event.repeat && (isShortcut || event.target !== byId("prompt"))) event.preventDefault();
+        else if (isShortcut) byId("form").requestSubmit();
     });
     setInterval(() => { if (view) view.tick(); }, 100);
     follow(onEvents, onError);

@@ -98,7 +98,10 @@ export function makeView(task, act) {
     const actions = h("div", { class: "actions" });
     const events = h("ol", { class: "events", "aria-label": "Events" });
     const prompt = h("p", { class: "prompt" }, task.request.prompt);
-    const button = (label, action, style) => h("button", { type: "button", class: style || "quiet", onclick: () => act[action](task) }, label);
+    // The first click of a double click may have put another button in the place of this one.
+    const button = (label, action, style) => h("button", {
+        type: "button", class: style || "quiet", onclick: (event) => { if (event.detail < 2) act[action](task); },
+    }, label);
     let drawn = 0, shownImages = 0, shownState = null;
 
     function measured(event) {
