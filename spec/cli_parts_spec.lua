@@ -360,6 +360,17 @@ describe("a list of prompts", function()
         assert.matches("UTF%-8", select(2, parse "a \255 fox")[1].message)
     end)
 
+    it("is read in a time that grows with its size, even if it has long runs of white space", function()
+        local began, run = os.clock(), 500000
+        local _, wrong = parse("a" .. (" "):rep(run) .. "b\n")
+        assert.matches("prompt must have 3 to 5000 characters, has " .. run + 2, wrong[1].message)
+        assert.equal(run + 3, assert(parse("prompt\na fox\n" .. ("\n"):rep(run) .. "a hare\n\n", "csv"))[2].line)
+        assert.is_true(os.clock() - began < bound(30))
+        for given, trimmed in pairs { [" a  b\t\n"] = "a  b", [" \n "] = "", [""] = "", a = "a" } do
+            assert.equal(trimmed, text.trim(given))
+        end
+    end)
+
     it("distinguishes duplicate prompts", function()
         local entries, again = parse "a fox\na hare\na fox\n"
         assert.equal(1, again)

@@ -51,7 +51,8 @@ end
 ---@param s string
 ---@return string
 function text.trim(s)
-    return (gsub(gsub(s, "^%s+", ""), "%s+$", ""))
+    local from = find(s, "%S")
+    return from and string.match(s, "^.*%S", from) or "" -- "%s+$" would be tried at each space: hours for a megabyte
 end
 
 --- Removes the byte order mark that some editors write at the start of a file.

@@ -55,7 +55,7 @@ local function read_prompt(words, out)
     if words[1] ~= "-" then return words[1] end
     local bytes, err = arguments.read("-", out)
     if not bytes then return nil, err end
-    return (bytes:gsub("%s+$", ""))
+    return bytes:match "^.*%S" or ""
 end
 
 -- Running -------------------------------------------------------------------------------------------------------------

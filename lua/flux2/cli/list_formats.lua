@@ -168,7 +168,7 @@ local function read_header(cells, fields)
 end
 
 local function read_table(bytes, fields)
-    bytes = normalize(bytes):gsub("\n*$", "")
+    bytes = normalize(bytes):match "^.*[^\n]" or ""
     local separator = separator_of(bytes)
     local cells, at = read_cells(bytes, 1, separator)
     local names, reason = nil, at
