@@ -114,12 +114,6 @@ local function find_records(args, known)
     }
 end
 
-local function client_for(args, found)
-    return session.client(args, {
-        spool = args.out .. "/.flux2-spool", budget = args.budget and math.max(0, args.budget - found.spent),
-    })
-end
-
 local function print_plan(run, found)
     local out, p = run.terminal, run.plan
     local parts = { progress.count(#run.entries, "prompt") .. ":" }
@@ -351,7 +345,9 @@ local function start(args, out, entries, known)
     local found, err = find_records(args, known)
     if not found then return error_output.print(out, err) end
     local client
-    client, err = client_for(args, found)
+    client, err = session.client(args, {
+        spool = args.out .. "/.flux2-spool", budget = args.budget and math.max(0, args.budget - found.spent),
+    })
     if not client then return error_output.print(out, err) end
     local run = {
         terminal = out, entries = entries, client = client, manifest = known, directory = args.out, argv = args.argv,

@@ -73,11 +73,6 @@ function error_output.fields(err)
     return out
 end
 
--- Advice for responses that do not come from the API.
-local STATUS_ADVICE = {
-    [407] = "The proxy requires a user name and a password: --proxy http://NAME:PASSWORD@HOST:PORT",
-}
-
 --- Returns advice about an error: one or two sentences.
 ---@param err flux2.Error
 ---@return string? advice
@@ -88,7 +83,9 @@ function error_output.advice(err)
         return ("Check the address: --base-url or %s. `flux2 doctor` checks it, too."):format(
             provider.environment.base_url)
     end
-    if STATUS_ADVICE[err.status] then return STATUS_ADVICE[err.status] end
+    if err.status == 407 then
+        return "The proxy requires a user name and a password: --proxy http://NAME:PASSWORD@HOST:PORT"
+    end
     local advice = ADVICE[err.kind]
     if advice == nil then advice = errors.advice[err.kind] end
     return advice or nil

@@ -109,11 +109,6 @@ end
 
 -- One image -----------------------------------------------------------------------------------------------------------
 
-local function fail(run, err)
-    run.failures[err.kind] = (run.failures[err.kind] or 0) + 1
-    error_output.print(run.terminal, err)
-end
-
 local function target_for(run, number, task)
     local path = run.target.path
     if not path then return run.target end
@@ -136,7 +131,8 @@ local function generate_one(run, number)
         err.task_id = err.task_id or task and task.id
         local may_be_paid = err.paid or err.kind == "unknown_outcome"
         run.undelivered = may_be_paid and run.undelivered + 1 or run.undelivered
-        return fail(run, err)
+        run.failures[err.kind] = (run.failures[err.kind] or 0) + 1
+        return error_output.print(run.terminal, err)
     end
     run.undelivered = 0
     watch.hand_over(run.terminal, {

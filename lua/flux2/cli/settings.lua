@@ -6,6 +6,7 @@ local config_file = require "flux2.cli.config_file"
 local errors = require "flux2.errors"
 local provider = require("flux2.provider").resolve()
 local suggest = require "flux2.suggest"
+local tables = require "flux2.tables"
 local text = require "flux2.text"
 local values = require "flux2.cli.values"
 
@@ -35,41 +36,32 @@ local function find_color(getenv)
     if getenv "TERM" == "dumb" then return "never", "TERM" end
 end
 
+--- The variable is FLUX2_NAME, unless `more` has another one.
+local function define(name, read, default, more)
+    return tables.merge({ name = name, variable = "FLUX2_" .. name:upper(), read = read, default = default }, more)
+end
+
+local function field(name)
+    return define(name, values.field(name), provider.by_name[name].default)
+end
+
 ---@type flux2.cli.Setting[]
 settings.list = {
-    { name = "base_url", variable = provider.environment.base_url, read = values.text, default = provider.base_url },
-    { name = "type", variable = "FLUX2_TYPE", read = values.field "type", default = provider.by_name.type.default },
-    {
-        name = "resolution", variable = "FLUX2_RESOLUTION", read = values.field "resolution",
-        default = provider.by_name.resolution.default,
-    },
-    {
-        name = "aspect_ratio", variable = "FLUX2_ASPECT_RATIO", read = values.field "aspect_ratio",
-        default = provider.by_name.aspect_ratio.default,
-    },
-    {
-        name = "concurrency", variable = "FLUX2_CONCURRENCY", read = values.count,
-        default = text.number(settings.concurrency),
-    },
-    { name = "budget", variable = "FLUX2_BUDGET", read = values.credits, default = "none" },
-    {
-        name = "timeout", variable = "FLUX2_TIMEOUT", read = values.seconds,
-        default = text.number(config.defaults.timeout),
-    },
-    {
-        name = "poll_interval", variable = "FLUX2_POLL_INTERVAL", read = values.seconds,
-        default = "by the durations of tasks",
-    },
-    { name = "patience", variable = "FLUX2_PATIENCE", read = values.seconds, default = text.number(settings.patience) },
-    { name = "proxy", variable = "FLUX2_PROXY", read = values.text, default = "HTTPS_PROXY and NO_PROXY" },
-    { name = "ca_file", variable = "FLUX2_CA_FILE", read = values.text, default = "SSL_CERT_FILE, or the system's" },
-    { name = "insecure_http", variable = "FLUX2_INSECURE_HTTP", read = values.boolean, default = "false" },
-    {
-        name = "metadata", variable = "FLUX2_METADATA", option = "--no-metadata", read = values.boolean,
-        default = "true",
-    },
-    { name = "spool", variable = "FLUX2_SPOOL", read = values.text, default = "the state directory" },
-    { name = "verbose", variable = "FLUX2_LOG", read = values.log, default = "false" },
+    define("base_url", values.text, provider.base_url, { variable = provider.environment.base_url }),
+    field "type",
+    field "resolution",
+    field "aspect_ratio",
+    define("concurrency", values.count, text.number(settings.concurrency)),
+    define("budget", values.credits, "none"),
+    define("timeout", values.seconds, text.number(config.defaults.timeout)),
+    define("poll_interval", values.seconds, "by the durations of tasks"),
+    define("patience", values.seconds, text.number(settings.patience)),
+    define("proxy", values.text, "HTTPS_PROXY and NO_PROXY"),
+    define("ca_file", values.text, "SSL_CERT_FILE, or the system's"),
+    define("insecure_http", values.boolean, "false"),
+    define("metadata", values.boolean, "true", { option = "--no-metadata" }),
+    define("spool", values.text, "the state directory"),
+    define("verbose", values.log, "false", { variable = "FLUX2_LOG" }),
     { name = "color", environment = find_color, read = values.color, default = "auto" },
 }
 
