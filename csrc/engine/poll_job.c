@@ -483,7 +483,7 @@ static bool copy_spec(struct poll_job *p, const struct flux2_poll_spec *spec)
            flux2_job_copy(&p->idempotency, spec->idempotency) && flux2_job_copy(&p->durations_kind, spec->durations) &&
            flux2_job_copy_body(&p->body, spec->body, spec->body_size) &&
            flux2_image_metadata_copy(&p->metadata, &spec->metadata, NULL) && copy_images(p, spec) &&
-           flux2_spool_record_init(&p->record, spec->record_path, spec->record_text);
+           flux2_spool_record_init(&p->record, spec->record_path, spec->record_text, spec->resumed);
 }
 
 struct flux2_job *flux2_poll_job_new(uint64_t id, struct flux2_profile *profile, const struct flux2_poll_spec *spec)

@@ -9,9 +9,10 @@
 
 enum { RESERVE = 4096 }; /* bytes: more than an id and a URL */
 
-bool flux2_spool_record_init(struct flux2_spool_record *r, const char *path, const char *text)
+bool flux2_spool_record_init(struct flux2_spool_record *r, const char *path, const char *text, bool exists)
 {
     r->reserve = (struct flux2_file){.handle = -1};
+    r->kept = exists;
     if (!path || !text)
         return true;
     r->path = strdup(path);

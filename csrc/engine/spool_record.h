@@ -23,8 +23,9 @@ struct flux2_spool_record {
     struct flux2_file reserve; /* a file beside the record that reserves space for the id */
 };
 
-/* Copies PATH and TEXT; NULL: no file. Returns false if out of memory; the caller frees the record in either case. */
-bool flux2_spool_record_init(struct flux2_spool_record *record, const char *path, const char *text);
+/* Copies PATH and TEXT; NULL: no file. EXISTS: an earlier process wrote the file. Returns false if out of memory; the
+ * caller frees the record in either case. */
+bool flux2_spool_record_init(struct flux2_spool_record *record, const char *path, const char *text, bool exists);
 /* Copies the poll URL for later writes. Returns false if out of memory. */
 bool flux2_spool_record_note_url(struct flux2_spool_record *record, const char *url);
 /* Frees the record. The file stays; the reserved file is removed. */

@@ -153,6 +153,25 @@ describe("without descriptors", function()
         for _, name in ipairs(service.list(dir .. "/spool")) do assert.is_nil(name:find "task", name) end
     end)
 
+    spec("the record of an earlier process stays if its submission cannot be sent again", function()
+        emu:fault { method = "POST", hang = true, accept = true, times = 1 }
+        run [[
+            local client = new { provider = "gateway", spool = dir .. "/spool" }
+            local first, record = assert(client:submit "of unknown outcome")
+            pump(function()
+                record = core.read_file(first._record.path, 1e6)
+                return record
+            end)
+            assert(core.write_file(dir .. "/spool/task-00000000000000aa-0001.json", record, true))
+            local task = assert(client:recover())[1]
+            assert(task.state == "submitting")
+            use_up(0)
+            fails("unknown_outcome", "not sent again, because its record could not be written", task:wait())
+            free()
+            assert(core.read_file(task._record.path, 1e6) == record, "the record is gone")
+        ]]
+    end)
+
     spec("an id that cannot be recorded is reported, and recorded later", function()
         emu:set { duration = 60 }
         -- The first submission opens the connection of the others; each is answered later than the one before.
