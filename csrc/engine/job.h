@@ -121,6 +121,9 @@ bool flux2_job_copy_body(char **out, const char *data, size_t size);
 
 /* Starts JOB at NOW: it becomes READY, and its deadline begins to count. */
 void flux2_job_begin(struct flux2_job *job, double now);
+/* Seconds: with less left of the patience a request is not repeated. */
+#define FLUX2_PATIENCE_MIN 0.001
+
 /* Makes JOB wait until WHEN. */
 void flux2_job_wait_until(struct flux2_job *job, double when);
 /* Makes JOB wait for the back-off before the next attempt: until UNTIL at most, unless the service asks for more. */

@@ -40,7 +40,7 @@ struct poll_job {
     bool is_known;                              /* the service knows the task: it was accepted, or a poll showed it */
     double polling_since;                       /* time of acceptance or start */
     double alive_at;                            /* time of the last poll that showed a running task */
-    double heard_at;                            /* time of the last poll with a usable response */
+    double failing_since;                       /* time of the first failure since a usable response; INFINITY: none */
     struct flux2_trend trend;                   /* of the progress */
     unsigned polls;                             /* polls sent so far */
     uint64_t last_body;                         /* digest of the last poll's body, if it said only "running"; 0: none */
@@ -88,11 +88,12 @@ static double patience(const struct poll_job *p, const struct flux2_response *r)
 static bool tolerate(struct poll_job *p, const struct flux2_input *in, const struct flux2_response *r)
 {
     /* 429 comes from a working service, so it does not count against the patience. 503 with Retry-After does. */
-    if (in->outcome->slow_down && in->outcome->status != 503)
-        p->heard_at = in->now;
-    else if (in->now - p->heard_at >= patience(p, r))
+    bool counts = !in->outcome->slow_down || in->outcome->status == 503;
+    p->failing_since = counts ? fmin(p->failing_since, in->now) : INFINITY;
+    double until = p->failing_since + patience(p, r);
+    if (in->now + FLUX2_PATIENCE_MIN > until)
         return false;
-    flux2_job_back_off(&p->base, in, p->heard_at + patience(p, r));
+    flux2_job_back_off(&p->base, in, until);
     return true;
 }
 
@@ -112,7 +113,7 @@ static void poll_again(struct poll_job *p, const struct flux2_input *in)
 
 static void keep_polling(struct poll_job *p, const struct flux2_input *in)
 {
-    p->heard_at = in->now;
+    p->failing_since = INFINITY;
     p->alive_at = p->base.sent_at;
     poll_again(p, in);
 }
@@ -172,7 +173,7 @@ static bool begin_polling(struct poll_job *p, const struct flux2_input *in, cons
     p->base.lane = FLUX2_LANE_POLLS;
     p->base.kind = FLUX2_REQUEST_TASK;
     p->was_accepted = p->is_known = true;
-    p->polling_since = p->alive_at = p->heard_at = in->now;
+    p->polling_since = p->alive_at = in->now;
     poll_again(p, in);
     return true;
 }
@@ -352,8 +353,8 @@ static bool transferred(struct poll_job *p, const struct flux2_input *in, struct
 static void begin(struct poll_job *p, const struct flux2_input *in)
 {
     flux2_job_begin(&p->base, in->now);
-    p->polling_since = p->alive_at = p->heard_at = p->reached_at = in->now;
-    p->last_at = INFINITY;
+    p->polling_since = p->alive_at = p->reached_at = in->now;
+    p->last_at = p->failing_since = INFINITY;
     p->last.asked_pause = -1;
     if (p->durations_kind)
         p->durations = flux2_durations_find(in->durations, p->durations_kind);

@@ -44,7 +44,7 @@ struct flux2_profile {
     struct flux2_http_config *http; /* owned */
 
     unsigned max_attempts; /* sends of one request, including the first */
-    double patience;       /* seconds during which polls, or attempts of a patient download, may fail */
+    double patience;       /* seconds for which polls, or attempts of a patient download, may fail after the first */
     struct flux2_poll_policy poll_policy;
     struct flux2_response_schema *schema; /* one reference */
 

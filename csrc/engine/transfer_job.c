@@ -25,6 +25,7 @@ struct transfer_job {
     bool takes_turns;                    /* the other request is the next one */
     struct flux2_last_poll last;         /* the last attempt, before another one */
     double last_at;                      /* time at which it ended; INFINITY: there is no other attempt */
+    double failing_since;                /* time at which the first attempt ended; INFINITY: none has */
 };
 
 static struct transfer_job *self(struct flux2_job *job)
@@ -63,14 +64,14 @@ static bool end_as_base64(struct flux2_job *j, const struct flux2_input *in, str
 static double patient_until(const struct transfer_job *t)
 {
     const struct flux2_profile *images = t->is_query ? t->other_profile : t->base.profile;
-    return t->patient ? t->base.began + images->patience : INFINITY;
+    return t->patient ? t->failing_since + images->patience : INFINITY;
 }
 
 static bool may_try_again(const struct transfer_job *t, const struct flux2_input *in, const struct flux2_response *r)
 {
     const struct flux2_job *j = &t->base;
     if (t->patient)
-        return in->now < patient_until(t) && flux2_classify_may_appear(in->outcome, r);
+        return in->now + FLUX2_PATIENCE_MIN <= patient_until(t) && flux2_classify_may_appear(in->outcome, r);
     return j->attempts < j->profile->max_attempts && flux2_classify_may_retry(j->kind, in->outcome, r);
 }
 
@@ -145,6 +146,7 @@ static bool transferred(struct flux2_job *j, const struct flux2_input *in, struc
         return false;
     bool done = true;
     self(j)->last_at = INFINITY;
+    self(j)->failing_since = fmin(self(j)->failing_since, in->now);
     if (may_try_again(self(j), in, &r))
         try_again(self(j), in);
     else if (self(j)->base64 && flux2_outcome_is_success(in->outcome) && in->transfer->sink.data)
@@ -160,7 +162,7 @@ static bool step(struct flux2_job *j, const struct flux2_input *in, struct flux2
     switch (in->kind) {
     case FLUX2_INPUT_BEGIN:
         flux2_job_begin(j, in->now);
-        self(j)->last_at = INFINITY;
+        self(j)->last_at = self(j)->failing_since = INFINITY;
         return true;
     case FLUX2_INPUT_DUE:
         if (self(j)->takes_turns)
