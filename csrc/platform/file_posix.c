@@ -59,25 +59,6 @@ static char *read_link(const char *path)
     return out;
 }
 
-/* Sets *OUT to TARGET with a symbolic link at its end resolved, which the caller frees. The file may be missing.
- * Returns 0, an errno value or FLUX2_FILE_SPECIAL. */
-static int resolve(const char *target, char **out)
-{
-    struct stat st;
-    int i;
-    *out = strdup(target);
-    for (i = 0; *out && i < MAX_LINKS; i++) {
-        if (lstat(*out, &st) != 0 || !S_ISLNK(st.st_mode))
-            return 0;
-        if (is_descriptor(&st))
-            return FLUX2_FILE_SPECIAL;
-        char *next = read_link(*out);
-        free(*out);
-        *out = next;
-    }
-    return *out ? ELOOP : ENOMEM;
-}
-
 /* Returns whether PATH is known to be a mount point, which a rename cannot replace. */
 static bool is_mount_point(const char *path)
 {
@@ -90,18 +71,16 @@ static bool is_mount_point(const char *path)
 #endif
 }
 
-/* Checks that TARGET may be replaced. Sets *EXISTS, and *ST if it exists. */
-static int examine(const char *target, bool *exists, struct stat *st)
+/* Checks that TARGET may be replaced. ERROR is that of stat, 0 if *ST describes the target. */
+static int check(const char *target, int error, const struct stat *st)
 {
     size_t n = strlen(target);
-    *exists = false;
     if (n == 0)
         return ENOENT;
     if (target[n - 1] == '/')
         return EISDIR;
-    if (stat(target, st) != 0)
-        return errno == ENAMETOOLONG || errno == ELOOP ? errno : 0;
-    *exists = true;
+    if (error != 0)
+        return error == ENAMETOOLONG || error == ELOOP ? error : 0;
     if (S_ISDIR(st->st_mode))
         return EISDIR;
     if (!S_ISREG(st->st_mode))
@@ -111,6 +90,26 @@ static int examine(const char *target, bool *exists, struct stat *st)
     /* An unwritable file of the same user can be replaced and keeps its mode. */
     int rc = errno;
     return rc == EACCES && st->st_uid == geteuid() && !is_mount_point(target) ? 0 : rc;
+}
+
+/* Sets *OUT to TARGET with a symbolic link at its end resolved, which the caller frees, *EXISTS, and *ST if it exists.
+ * Returns 0, an errno value or FLUX2_FILE_SPECIAL if it may not be replaced. */
+static int resolve(const char *target, char **out, bool *exists, struct stat *st)
+{
+    int i;
+    *out = strdup(target);
+    for (i = 0; *out && i < MAX_LINKS; i++) {
+        int error = lstat(*out, st) == 0 ? 0 : errno;
+        *exists = error == 0;
+        if (error != 0 || !S_ISLNK(st->st_mode))
+            return check(*out, error, st);
+        if (is_descriptor(st))
+            return FLUX2_FILE_SPECIAL;
+        char *next = read_link(*out);
+        free(*out);
+        *out = next;
+    }
+    return *out ? ELOOP : ENOMEM;
 }
 
 /* --- writing -------------------------------------------------------------------------------------- */
@@ -160,8 +159,7 @@ int flux2_file_open(struct flux2_file *file, const char *target, enum flux2_file
     struct stat st;
     bool exists;
     *file = (struct flux2_file){.handle = -1};
-    int rc = resolve(target, &file->target);
-    rc = rc ? rc : examine(file->target, &exists, &st);
+    int rc = resolve(target, &file->target, &exists, &st);
     rc = rc ? rc : open_temporary(file, exists, &st, access);
     if (rc != 0)
         flux2_file_reset(file);
@@ -317,8 +315,7 @@ static int write_over(struct flux2_file *file, bool durable)
 int flux2_file_put_in_place(struct flux2_file *file, bool durable)
 {
     struct stat st;
-    bool exists;
-    int rc = examine(file->target, &exists, &st);
+    int rc = check(file->target, stat(file->target, &st) == 0 ? 0 : errno, &st);
     if (rc != 0)
         return rc;
     if (file->in_place)
@@ -403,19 +400,19 @@ static bool is_same_directory(const struct stat *a, const struct stat *b)
            a->st_gid == b->st_gid;
 }
 
+/* TARGET may be replaced. */
 static int try_resolved(const char *target)
 {
     static _Thread_local struct stat tried; /* the directory of the last success */
     static _Thread_local double until;      /* when that result expires */
-    struct stat at, st;
+    struct stat at;
     struct flux2_file file;
-    bool exists;
     char *dir = directory_of(target);
     bool is_known = dir && stat(dir, &at) == 0;
     free(dir);
     double now = flux2_clock_now();
     if (is_known && now < until && is_same_directory(&at, &tried))
-        return examine(target, &exists, &st);
+        return 0;
     int rc = flux2_file_open(&file, target, FLUX2_FILE_SHARED);
     if (rc != 0)
         return rc;
@@ -430,7 +427,9 @@ static int try_resolved(const char *target)
 int flux2_file_try(const char *target)
 {
     char *resolved;
-    int rc = resolve(target, &resolved);
+    struct stat st;
+    bool exists;
+    int rc = resolve(target, &resolved, &exists, &st);
     rc = rc ? rc : try_resolved(resolved);
     free(resolved);
     return rc;
