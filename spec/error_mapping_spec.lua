@@ -179,7 +179,7 @@ end)
 describe("the error of a request without a response", function()
     local cases = {
         { "resolve", "network", true, "the name of apiin.one could not be resolved" }, { "connect", "network", true },
-        { "network", "network", true }, { "closed", "network", true, "apiin.one closed the connection" },
+        { "network", "network", true },
         { "tls", "tls", false, "certificate has expired" }, { "timeout", "timeout", true },
         { "too_large", "too_large", false, "limit of 8 MiB; max_image_bytes raises it" },
         { "headers_too_large", "too_large", false, "headers" }, { "io", "io", false },

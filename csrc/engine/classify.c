@@ -201,7 +201,6 @@ static enum flux2_error_kind kind_of_failure(enum flux2_failure failure)
     case FLUX2_FAILURE_CONNECT:
     case FLUX2_FAILURE_RESOLVE_PROXY:
     case FLUX2_FAILURE_NETWORK:
-    case FLUX2_FAILURE_CLOSED:
         return FLUX2_ERROR_NETWORK;
     case FLUX2_FAILURE_PROXY:
         return FLUX2_ERROR_INVALID_REQUEST;

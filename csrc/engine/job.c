@@ -138,8 +138,8 @@ void flux2_job_abandon(struct flux2_job *j, bool sent)
 
 void flux2_job_begin(struct flux2_job *j, double now)
 {
+    j->deadline += now - j->began; /* it began at 0 unless this call is repeated */
     j->began = j->expected_end = now;
-    j->deadline += now;
     j->phase = FLUX2_PHASE_READY;
 }
 

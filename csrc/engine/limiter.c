@@ -74,14 +74,7 @@ static struct flux2_job *without(struct flux2_job *heap, struct flux2_job *job)
 
 static struct flux2_job *front(const struct flux2_profile *p, enum flux2_lane lane)
 {
-    if (lane == FLUX2_LANE_POLLS)
-        return p->limits.polls;
-    return lane == FLUX2_LANE_SUBMISSIONS ? p->limits.submissions.first : p->limits.others.first;
-}
-
-static struct flux2_queue *queue_of(struct flux2_profile *p, enum flux2_lane lane)
-{
-    return lane == FLUX2_LANE_SUBMISSIONS ? &p->limits.submissions : &p->limits.others;
+    return p->limits.ready[lane].first;
 }
 
 static bool has_ready_job(const struct flux2_profile *p)
@@ -176,15 +169,15 @@ static void unlink_profile(struct flux2_limiter *l, struct flux2_profile *p)
 void flux2_limiter_push(struct flux2_limiter *l, struct flux2_job *job)
 {
     struct flux2_profile *p = job->profile;
+    struct flux2_queue *q = &p->limits.ready[job->lane];
     join_group(l, p);
     if (!has_ready_job(p))
         append(l, p);
     job->next = job->previous = job->child = NULL;
     if (job->lane == FLUX2_LANE_POLLS) {
-        p->limits.polls = meld(p->limits.polls, job);
+        q->first = meld(q->first, job);
         return;
     }
-    struct flux2_queue *q = queue_of(p, job->lane);
     job->previous = q->last;
     *(q->last ? &q->last->next : &q->first) = job;
     q->last = job;
@@ -193,10 +186,10 @@ void flux2_limiter_push(struct flux2_limiter *l, struct flux2_job *job)
 void flux2_limiter_withdraw(struct flux2_limiter *l, struct flux2_job *job)
 {
     struct flux2_profile *p = job->profile;
+    struct flux2_queue *q = &p->limits.ready[job->lane];
     if (job->lane == FLUX2_LANE_POLLS) {
-        p->limits.polls = without(p->limits.polls, job);
+        q->first = without(q->first, job);
     } else {
-        struct flux2_queue *q = queue_of(p, job->lane);
         *(job->previous ? &job->previous->next : &q->first) = job->next;
         *(job->next ? &job->next->previous : &q->last) = job->previous;
         job->next = job->previous = NULL;

@@ -15,7 +15,7 @@
 
 struct flux2_job;
 
-/* A queue of jobs, linked by ->next and ->previous. */
+/* A queue of jobs, linked by ->next and ->previous. Polls are a heap, with its root at `first`. */
 struct flux2_queue {
     struct flux2_job *first, *last;
 };
@@ -60,14 +60,13 @@ struct flux2_profile {
 
     /* used by the limiter, on the engine's thread */
     struct {
-        struct flux2_queue submissions, others; /* ready jobs */
-        struct flux2_job *polls;                /* ready polls, a heap by estimated completion time */
-        unsigned turn;                          /* the lane that is served next */
-        double next_turns[FLUX2_LANES];         /* as in the group */
-        unsigned in_flight;                     /* requests in flight */
-        struct flux2_profile *next;             /* in the limiter's list */
-        struct flux2_limit_group *group;        /* NULL: no job yet */
-        struct flux2_limit_group own;           /* the group if it is not shared */
+        struct flux2_queue ready[FLUX2_LANES]; /* ready jobs */
+        unsigned turn;                         /* the lane that is served next */
+        double next_turns[FLUX2_LANES];        /* as in the group */
+        unsigned in_flight;                    /* requests in flight */
+        struct flux2_profile *next;            /* in the limiter's list */
+        struct flux2_limit_group *group;       /* NULL: no job yet */
+        struct flux2_limit_group own;          /* the group if it is not shared */
     } limits;
 };
 

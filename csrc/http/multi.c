@@ -58,9 +58,8 @@ void flux2_multi_remove(struct flux2_multi *m, CURL *easy, bool is_dedicated)
 
 void flux2_multi_limit(struct flux2_multi *m, long limit)
 {
-    if (limit != m->limit)
-        curl_multi_setopt(m->shared, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
-    m->limit = limit;
+    if (limit != m->limit && curl_multi_setopt(m->shared, CURLMOPT_MAX_HOST_CONNECTIONS, limit) == CURLM_OK)
+        m->limit = limit;
 }
 
 void flux2_multi_perform(struct flux2_multi *m)

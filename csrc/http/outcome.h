@@ -23,8 +23,7 @@
     X(TRUNCATED, "truncated")                 /* the body is complete, the image in it is not */                       \
     X(PROXY, "proxy")                         /* the address of the proxy is invalid */                                \
     X(PROTOCOL, "protocol")                   /* the response is unusable, or the URL is invalid */                    \
-    X(REDIRECT, "redirect")                   /* a redirect was not followed */                                        \
-    X(CLOSED, "closed")                       /* the engine was closed */
+    X(REDIRECT, "redirect")                   /* a redirect was not followed */
 
 enum flux2_failure {
 #define X(name, word) FLUX2_FAILURE_##name,

@@ -180,7 +180,6 @@ local TRANSPORT = {
     proxy = "the proxy cannot be used",
     connect = "no connection to %s",
     network = "the connection to %s broke",
-    closed = "%s closed the connection",
     tls = "no secure connection to %s",
     timeout = "%s took too long",
     too_large = "the response of %s is larger than the limit",

@@ -16,7 +16,7 @@ local request_log = {}
 ---@field url string the URL, without a user name and password
 ---@field sent integer bytes of the body of the request
 ---@field http_status? integer the HTTP status, nil without a response
----@field failure? string the failure without a response: resolve, connect, tls, timeout, network, closed, too_large,
+---@field failure? string the failure without a response: resolve, connect, tls, timeout, network, too_large,
 ---  input, protocol, ...
 ---@field message? string a description of the failure
 ---@field status? string the last known status word of the service
