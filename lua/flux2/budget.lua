@@ -90,23 +90,21 @@ local function close(self)
     return true
 end
 
-local function add(self, price)
-    self._budget.spent = self._budget.spent + price
-    total = total + price
-    self._spent = self._spent + price
-end
-
 --- The service accepted it. A later call with `price` corrects what was counted before.
 ---@param price? number credits, according to the service; default the reserved price
 function Reservation:spend(price)
     if close(self) then
-        self._spent, self._is_unpriced = 0, not (price or self._price)
-        if self._is_unpriced then unpriced = unpriced + 1 end
-        return add(self, price or self._price or 0)
+        self._spent = 0
+        if not (price or self._price) then unpriced = unpriced + 1 end
+    elseif not price or not self._spent then
+        return -- not corrected, or released
+    elseif not self._price then
+        unpriced = unpriced - 1
     end
-    if not price or not self._spent then return end -- not corrected, or released
-    if self._is_unpriced then self._is_unpriced, unpriced = false, unpriced - 1 end
-    add(self, price - self._spent)
+    self._price = price or self._price
+    local spent = self._price or 0
+    local more = spent - self._spent
+    self._budget.spent, total, self._spent = self._budget.spent + more, total + more, spent
 end
 
 --- The service certainly did not accept it.

@@ -84,7 +84,7 @@ end
 --- Counts what an accepted task costs: according to the service if it says so, else its estimate.
 local function spend(self, credits)
     local expected = self._price
-    self._credits = credits or self._credits
+    if credits then self._credits = credits end
     if self._reservation then self._reservation:spend(credits) end
     if credits and expected and credits ~= expected and self._is_estimated then
         request_log.write_price(self._config, self.request, expected, credits)
