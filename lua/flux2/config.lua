@@ -385,7 +385,11 @@ function config.read(given, level)
     end
     local provider, wrong = providers.resolve(o.provider)
     if not provider then error("flux2.new: " .. wrong, level + 1) end
-    provider.schema = provider.schema or core.response_schema(provider.response)
+    if not provider.schema then
+        local ok, schema = pcall(core.response_schema, provider.response)
+        if not ok then error("flux2.new: provider.response: " .. (schema:match "%((.*)%)$" or schema), level + 1) end
+        provider.schema = schema
+    end
     if o.prices then provider, wrong = providers.with_prices(provider, o.prices) end
     if not provider then error("flux2.new: " .. wrong, level + 1) end
     local service, err = read_service(o, provider)

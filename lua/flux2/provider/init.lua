@@ -193,6 +193,19 @@ local function check_members(path, given, rules)
     end
 end
 
+--- An entry of hints or type_hints.
+local HINT = { kind = required(TEXT), words = required(TEXTS) }
+
+local function check_hints(response)
+    for _, name in ipairs { "hints", "type_hints" } do
+        for i, hint in ipairs(response[name] or {}) do
+            local path = ("provider.response.%s[%d]"):format(name, i)
+            local wrong = type(hint) ~= "table" and must_be(path, "a table", hint) or check_members(path, hint, HINT)
+            if wrong then return wrong end
+        end
+    end
+end
+
 local function check_field(path, field)
     if type(field) ~= "table" then return must_be(path, "a table", field) end
     local wrong = check_members(path, field, FIELD)
@@ -277,6 +290,7 @@ local function check(given)
         or check_members("provider.routes", given.routes, ROUTES)
         or given.upload and check_members("provider.upload", given.upload, UPLOAD)
         or check_members("provider.response", given.response or {}, RESPONSE)
+        or check_hints(given.response or {})
         or check_fields(given.fields)
     if wrong then return wrong end
     local by_name = index_by_name(given.fields)
