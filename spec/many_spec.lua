@@ -186,10 +186,8 @@ describe("all and any", function()
         for name, way in pairs(ways) do
             local grown = growth(200, way)
             assert.is_true(grown < 20, name .. " grew by " .. grown .. " KiB")
-            flux2.spawn(function()
-                grown = growth(200, way)
-                assert.is_true(grown < 20, name .. " in a coroutine grew by " .. grown .. " KiB")
-            end):join()
+            grown = assert(flux2.spawn(growth, 200, way):join())
+            assert.is_true(grown < 20, name .. " in a coroutine grew by " .. grown .. " KiB")
         end
         local given_up = growth(300, function() flux2.spawn(function() task:wait() end):cancel() end)
         assert.is_true(given_up < 20, "cancelled waits grew by " .. given_up .. " KiB")
@@ -267,7 +265,7 @@ describe("map", function()
         for i, image in client:map({ "one prompt", "two prompts" }, {
             save = function(index, prompt) return dir .. "/" .. index .. prompt:match "^%a+" end,
         }) do
-            assert.equal(image.path, dir .. "/" .. i .. prompts[i] and image.path)
+            assert.equal(dir .. "/" .. i .. ({ "one", "two" })[i], image.path)
         end
         assert.same({ "1one", "2two" }, service.list(dir))
         service.remove(dir)
@@ -312,6 +310,7 @@ describe("map", function()
         local handle = flux2.spawn(function() for _ in iterator do end end)
         iterator:close()
         handle:join()
+        assert.equal("done", handle.state)
         handle = flux2.spawn(function() for _ in slow:map(prompts) do end end)
         service.pump_until(function() return flux2.stats().in_flight > 0 end)
         handle:cancel()
