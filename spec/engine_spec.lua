@@ -205,7 +205,7 @@ if rawget(_G, "jit") then
 
         --- Generates 200 images, and prints the flux2 files for which LuaJIT began a trace.
         local PROGRAM = [[
-            local client, sources, all = %s, {}, 0
+            local client, sources, all, images = %s, {}, 0, 0
             local funcinfo = require("jit.util").funcinfo
             local function on_trace(what, _, fn, pc)
                 if what ~= "start" then return end
@@ -220,6 +220,7 @@ if rawget(_G, "jit") then
                     local handles = {}
                     for i = 1, 20 do handles[i] = spawn(function() return client:generate "a red fox" end) end
                     for i = 1, 20 do assert(handles[i]:join()) end
+                    images = images + 20
                 end
             end
             %s
@@ -227,6 +228,7 @@ if rawget(_G, "jit") then
             for i = 1, 1000 do n = n + i %% 7 end
             jit.attach(on_trace)
             assert(n > 0 and all > 0, "the compiler is active and observed")
+            assert(images == 200, images)
             for source in pairs(sources) do print(source) end
         ]]
 
