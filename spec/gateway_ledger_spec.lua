@@ -90,6 +90,46 @@ describe("a ledger", function()
         assert.matches("postgres", select(2, database.open "postgres://nothing"))
     end)
 
+    it("refuses the address of a database with what it would ignore", function()
+        assert.matches("is named postgres://", select(2, database.open "postgres://a@b.example/c?sslmode=require"))
+    end)
+
+    it("reports a file that is damaged, without ending the program", function()
+        write(function()
+            for i = 1, 300 do db:execute("INSERT INTO gateways (id, seen) VALUES (?, 1)", i .. ("x"):rep(200)) end
+        end)
+        db:query "PRAGMA wal_checkpoint(TRUNCATE)"
+        local path = dir .. "/ledger.sqlite"
+        local bytes = service.read(path)
+        local at = bytes:find("250xxx", 1, true)
+        while at do -- in the table, and in its index
+            local page = at - 1 - (at - 1) % 4096
+            bytes = bytes:sub(1, page) .. ("\0"):rep(4096) .. bytes:sub(page + 4097)
+            at = bytes:find("250xxx", 1, true)
+        end
+        service.write(path, bytes)
+        local damaged = assert(database.open(path))
+        local done, reason = damaged:transaction(function() return damaged:query "SELECT * FROM gateways" end)
+        damaged:close()
+        assert.is_false(done)
+        assert.matches("malformed", reason)
+    end)
+
+    it("has a time that does not go back while the clock is not changed", function()
+        db.now = nil
+        local time = os.time
+        finally(function() os.time = time end) -- luacheck: ignore 122
+        function os.time() return 5000 end -- luacheck: ignore 122
+        local before = db:now()
+        require("flux2.core").pause(0.2)
+        before = math.max(before, db:now())
+        db.clock.until_ = 0 -- the clock is read again
+        assert.is_true(db:now() >= before)
+        function os.time() return 3000 end -- luacheck: ignore 122
+        db.clock.until_ = 0
+        assert.is_true(db:now() < 3001, "it was set back")
+    end)
+
     it("reserves the price when it takes a request, and counts it until nothing was certainly bought", function()
         local id = token("arcade", { budget = 35 })
         local first, second, third = take(id), take(id), take(id)
@@ -132,6 +172,9 @@ describe("a ledger", function()
         assert.equal(402, refusal.status)
         assert.matches("; extra may change it$", refusal.message)
         assert.is_truthy(take(free, { has_more = true }))
+        local flex = token("flex", { allowed = { type = { "flex" } } })
+        assert.equal(403, select(2, take(flex, { has_more = true })).status, "or what it is limited to")
+        assert.is_truthy(take(flex))
     end)
 
     it("takes all images of a request or none", function()
@@ -233,7 +276,9 @@ describe("a ledger", function()
     it("puts a refused task back, for later", function()
         local id = take(token "a")
         claim()
-        write(function() ledger.requeue(db, id, 10) end)
+        write(function() ledger.requeue(db, id, "other", 10) end)
+        assert.equal("submitting", state(id), "claimed by another gateway")
+        write(function() ledger.requeue(db, id, "g", 10) end)
         assert.equal("queued", state(id))
         assert.equal("", claim())
         clock = clock + 10
@@ -264,6 +309,17 @@ describe("a ledger", function()
         assert.equal("accepted", state "t2")
         write(function() ledger.unknown(db, "t2", "late") end)
         assert.equal("accepted", state "t2")
+    end)
+
+    it("continues the work of a gateway with another state directory, because one at a time has the file", function()
+        local id = token "a"
+        for _ = 1, 3 do take(id) end
+        claim({ active = 2 }, "old")
+        write(function() ledger.accepted(db, "t1", "old", "u1") end)
+        local rows = write(function() return ledger.recover(db, "new") end)
+        assert.same({ 1, "t1", "u1" }, { #rows, rows[1].id, rows[1].upstream })
+        assert.equal("new", ledger.find(db, "t1").gateway)
+        assert.same({ "unknown", "queued" }, { state "t2", state "t3" })
     end)
 
     it("keeps the first result of a task", function()
@@ -303,6 +359,21 @@ describe("a ledger", function()
         clock = clock + 24 * 3600
         write(function() return ledger.expire(db, 50) end)
         assert.not_equal("t1", (take(id, { key = "k1" })))
+    end)
+
+    it("finds what is left of a request by its key, when some of its tasks have forgotten it", function()
+        local id = token "a"
+        take(id, { count = 2, key = "k" })
+        claim()
+        write(function()
+            ledger.done(db, "t1", {}, 10, 50)
+            ledger.unknown(db, "t2", "lost")
+        end)
+        clock = clock + 24 * 3600 + 1
+        write(function() return ledger.expire(db, 50) end)
+        assert.equal("t2", (take(id, { count = 2, key = "k" })))
+        assert.equal(409, select(2, take(id, { count = 2, key = "k", digest = "other" })).status)
+        assert.is_truthy(take(id, { count = 1, key = "k" }))
     end)
 
     it("keeps hashes of tokens only", function()
@@ -367,7 +438,7 @@ describe("a ledger", function()
         local rows = adopt "g"
         assert.same({ 1, first, "u1" }, { #rows, rows[1].id, rows[1].upstream })
         assert.same({}, adopt "h")
-        assert.equal(first, ledger.accepted_of(db, "g")[1].id)
+        assert.equal(first, write(function() return ledger.recover(db, "g") end)[1].id)
         assert.equal(20, ledger.spent(db, id))
     end)
 end)

@@ -120,6 +120,7 @@ noproxy = "*"]]):format(gw.url, token, round, i, round, i)
         assert.equal(unknowns, counts.FAILED)
         assert.equal(10 * KILLS * AT_ONCE, gw:metric "credits_spent")
         assert.equal(402, gw:submit(token, "one too many").status)
+        assert.equal(404, gw:request("GET", "/api/v1/tasks/\255", token).status)
         if os.getenv "GATEWAY_KILLS" then
             print(("\n%d kills, seed %d: %d images, %d of unknown outcome, %d submissions at the service"):format(KILLS, SEED,
                 counts.SUCCESS, counts.FAILED, #emu:ledger()))
@@ -154,6 +155,17 @@ noproxy = "*"]]):format(gw.url, token, round, i, round, i)
         it("lose nothing and buy nothing twice: two gateways", function()
             if missing then return pending(missing) end
             try { start("a", "--per-second", "1000", "--per-address", "10000"), start("b", "--per-second", "1000", "--per-address", "10000") }
+        end)
+
+        it("connect again after the connection was lost, also for a statement that is new", function()
+            if missing then return pending(missing) end
+            local database = require "flux2.gateway.database"
+            local db, other = assert(database.open(server.url)), assert(database.open(server.url))
+            other:query("SELECT pg_terminate_backend(CAST(? AS integer))", db:first("SELECT pg_backend_pid() AS pid").pid)
+            assert.is_false((pcall(db.first, db, "SELECT 1 AS n")))
+            assert.equal("2", tostring(db:first("SELECT 2 AS n").n))
+            db:close()
+            other:close()
         end)
 
         it("take over the work of one that does not come back", function()

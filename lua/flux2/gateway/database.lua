@@ -23,7 +23,8 @@ local RETRIES = 5 -- of a transaction that lost against another gateway
 -- What PostgreSQL says about a transaction that may be repeated, and about a lost connection.
 local CONFLICTS = { "deadlock detected", "could not serialize", "duplicate key" }
 local LOST = { "server closed the connection", "no connection", "terminating connection", "connection not open",
-    "connection to server", "could not receive data", "SSL connection has been closed" }
+    "connection to server", "could not receive data", "could not send data", "SSL connection", "SSL SYSCALL",
+    "SSL error" }
 
 local Failure = { __name = "flux2.gateway.Failure" }
 function Failure.__tostring(failure) return failure.message end
@@ -50,7 +51,7 @@ end
 
 --- Splits "postgres://user:password@host:port/name".
 local function parse(target)
-    local authority, name = target:match "^postgres%w*://([^/]*)/([^?]+)"
+    local authority, name = target:match "^postgres%w*://([^/]*)/([^?]+)$"
     if not authority then return nil, "a database is named postgres://USER:PASSWORD@HOST:PORT/NAME" end
     local account, place = authority:match "^(.*)@([^@]*)$"
     account, place = account or "", place or authority
@@ -103,7 +104,7 @@ function database.open(target)
         if not parts then return nil, reason end
     end
     local self = setmetatable({
-        dbi = dbi, parts = parts, path = target, is_shared = is_shared, in_transaction = false,
+        dbi = dbi, parts = parts, path = target, is_shared = is_shared, clock = { offset = 0, until_ = 0 },
         lock_row = is_shared and " FOR UPDATE" or "", skip_locked = is_shared and " FOR UPDATE SKIP LOCKED" or "",
     }, Database)
     local ran, ok, why = pcall(open, self)
@@ -134,6 +135,12 @@ local function convert(self, ...)
     return (table.unpack or unpack)(values, 1, select("#", ...))
 end
 
+--- Raises a failure. A connection that was lost is made again by the next statement.
+local function refuse(self, reason)
+    if contains(tostring(reason), LOST) then self:close() end
+    fail(reason)
+end
+
 local function run(self, sql, ...)
     if not self.connection then
         local ok, reason = open(self)
@@ -142,13 +149,19 @@ local function run(self, sql, ...)
     local statement = self.statements[sql]
     if not statement then
         local made, why = self.connection:prepare(sql)
-        if not made then fail(why) end
+        if not made then refuse(self, why) end
         statement, self.statements[sql] = made, made
     end
     local ok, reason = statement:execute(convert(self, ...))
-    if ok then return statement end
-    if contains(tostring(reason), LOST) then self:close() end
-    fail(reason)
+    if not ok then refuse(self, reason) end
+    return statement
+end
+
+--- Returns the next row. LuaDBI raises an error if the file cannot be read.
+local function fetch(self, statement)
+    local ok, row = pcall(statement.fetch, statement, true)
+    if not ok then refuse(self, row) end
+    return row
 end
 
 --- Runs a SELECT. Raises a failure.
@@ -158,10 +171,10 @@ end
 function Database:query(sql, ...)
     local statement, rows = run(self, sql, ...), {}
     -- To the end: an open cursor of SQLite would keep its snapshot.
-    local row = statement:fetch(true)
+    local row = fetch(self, statement)
     while row do
         rows[#rows + 1] = tables.merge({}, row) -- LuaDBI may use one table for all
-        row = statement:fetch(true)
+        row = fetch(self, statement)
     end
     return rows
 end
@@ -187,12 +200,14 @@ local CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8 AS now"
 --- Seconds since 1970, by the clock that all gateways of the database share.
 ---@return number seconds
 function Database:now()
-    local now = core.now()
-    if not self.clock or now > self.clock.until_ then
+    local now, clock = core.now(), self.clock
+    if now > clock.until_ then
         local time = self.is_shared and tonumber(self:first(CLOCK).now) or os.time()
-        self.clock = { offset = time - now, until_ = now + CLOCK_SECONDS }
+        clock.until_ = now + CLOCK_SECONDS
+        -- os.time() has whole seconds: without a change of the clock the time does not go back.
+        if math.abs(time - now - clock.offset) > 1 then clock.offset = time - now end
     end
-    return now + self.clock.offset
+    return now + clock.offset
 end
 
 -- Transactions --------------------------------------------------------------------------------------------------------

@@ -85,19 +85,24 @@ end
 
 -- Taking a request ----------------------------------------------------------------------------------------------------
 
---- Returns the tasks of an earlier request with the same key, or a refusal.
+--- The key of one task of a request.
+local function key_of(wanted, i)
+    return wanted.key and (i == 1 and wanted.key or wanted.key .. " " .. i)
+end
+
+--- Returns the tasks of an earlier request with the same key, or a refusal. Each task forgets its key at a time of its
+--- own, so any of them may be missing.
 local function repeated(db, token, wanted)
-    if not wanted.key then return nil end
-    local first = db:first("SELECT * FROM tasks WHERE token = ? AND idempotency = ?", token, wanted.key)
-    if not first then return nil end
-    if first.digest ~= wanted.digest then
+    local found = {}
+    for i = 1, wanted.key and wanted.count or 0 do
+        found[#found + 1] = db:first("SELECT * FROM tasks WHERE token = ? AND idempotency = ?", token,
+            key_of(wanted, i))
+    end
+    if #found == 0 then return nil end
+    if found[1].digest ~= wanted.digest then
         return refusal(409, "idempotency_error", "this Idempotency-Key was used with another request")
     end
-    local found = { first }
-    for i = 2, wanted.count do
-        found[i] = db:first("SELECT * FROM tasks WHERE token = ? AND idempotency = ?", token, wanted.key .. " " .. i)
-    end
-    return { tasks = found, is_repeated = true }
+    return { tasks = found }
 end
 
 local function check_budget(db, token, wanted)
@@ -109,6 +114,11 @@ local function check_budget(db, token, wanted)
     if budget.exceeds(ledger.spent(db, token.id) + wanted.count * wanted.price, token.budget) then
         return refusal(402, "insufficient_credits", "the budget of this token is exhausted")
     end
+end
+
+local function check_allowed(token, wanted)
+    if not token.allowed or not wanted.has_more then return nil end
+    return refusal(403, "permission_error", "this token may not use extra, which may change what it is limited to")
 end
 
 local function check_rate(db, token, wanted, now)
@@ -138,10 +148,9 @@ end
 local function insert(db, token, wanted, now)
     local list = {}
     for i, id in ipairs(wanted.ids) do
-        local key = wanted.key and (i == 1 and wanted.key or wanted.key .. " " .. i)
         db:execute("INSERT INTO tasks (id, token, state, request, price, counted, idempotency, digest, attempts, " ..
             "not_before, created) VALUES (?, ?, 'queued', ?, ?, 1, ?, ?, 0, 0, ?)", id, token.id, wanted.request,
-            wanted.price, key, wanted.digest, now)
+            wanted.price, key_of(wanted, i), wanted.digest, now)
         list[i] = { id = id, token = token.id, state = "queued" }
     end
     return { tasks = list }
@@ -154,13 +163,14 @@ end
 ---@param wanted { ids: string[], count: integer, request: string, price: number?, has_more: boolean?, key: string?,
 ---  digest: string, max_queued: integer } ids of the new tasks, one for each image; request is JSON; price in credits
 ---  for each, has_more: undocumented fields may change it; key of idempotency, digest of the body
----@return { tasks: flux2.gateway.Task[]?, is_repeated: boolean?, refusal: flux2.gateway.Refusal? }
+---@return { tasks: flux2.gateway.Task[]?, refusal: flux2.gateway.Refusal? }
 function ledger.take(db, token_id, wanted)
     local now = db:now()
     local token, refused = tokens.lock(db, token_id)
     if not token then return refused end
-    return repeated(db, token_id, wanted) or check_budget(db, token, wanted) or check_rate(db, token, wanted, now)
-        or check_concurrency(db, token, wanted) or check_queue(db, wanted) or insert(db, token, wanted, now)
+    return repeated(db, token_id, wanted) or check_budget(db, token, wanted) or check_allowed(token, wanted)
+        or check_rate(db, token, wanted, now) or check_concurrency(db, token, wanted) or check_queue(db, wanted)
+        or insert(db, token, wanted, now)
 end
 
 -- Submitting ----------------------------------------------------------------------------------------------------------
@@ -255,10 +265,11 @@ end
 --- The service certainly did not accept it, but may do so later: it waits in the queue again.
 ---@param db flux2.gateway.Database
 ---@param id string
+---@param gateway string the id of the caller, which has claimed it
 ---@param seconds number the pause
-function ledger.requeue(db, id, seconds)
+function ledger.requeue(db, id, gateway, seconds)
     db:execute("UPDATE tasks SET state = 'queued', gateway = NULL, submitted = NULL, attempts = attempts + 1, " ..
-        "not_before = ? WHERE id = ? AND state = 'submitting'", db:now() + seconds, id)
+        "not_before = ? WHERE id = ? AND gateway = ? AND state = 'submitting'", db:now() + seconds, id, gateway)
 end
 
 --- A task has failed.
@@ -312,42 +323,43 @@ function ledger.beat(db, gateway, seen)
     end
 end
 
---- Returns the accepted tasks of a gateway that was not running.
----@param db flux2.gateway.Database
----@param gateway string
----@return flux2.gateway.Task[]
-function ledger.accepted_of(db, gateway)
-    return db:query("SELECT * FROM tasks WHERE state = 'accepted' AND gateway = ? ORDER BY created", gateway)
+--- Continues the work of a gateway that has stopped: returns its accepted tasks. Its submissions become `unknown`.
+local function inherit(db, stopped, gateway)
+    local found = {}
+    for _, row in ipairs(db:query("SELECT * FROM tasks WHERE state IN ('submitting', 'accepted') AND gateway = ? " ..
+        "ORDER BY created" .. db.skip_locked, stopped)) do
+        if row.state == "submitting" then
+            ledger.unknown(db, row.id, "the gateway stopped during the submission")
+        else
+            db:execute("UPDATE tasks SET gateway = ? WHERE id = ?", gateway, row.id)
+            found[#found + 1] = row
+        end
+    end
+    return found
 end
 
---- Returns the submissions of a gateway whose outcome is not known.
+--- Continues the work of the last run.
 ---@param db flux2.gateway.Database
----@param gateway string
----@return flux2.gateway.Task[]
-function ledger.unsettled_of(db, gateway)
-    return db:query("SELECT * FROM tasks WHERE state = 'submitting' AND gateway = ?", gateway)
+---@param gateway string the id of the caller
+---@return flux2.gateway.Task[] accepted
+function ledger.recover(db, gateway)
+    -- One gateway at a time uses an SQLite file. Another id is that of another state directory.
+    if not db.is_shared then
+        db:execute("UPDATE tasks SET gateway = ? WHERE state IN ('submitting', 'accepted')", gateway)
+    end
+    return inherit(db, gateway, gateway)
 end
 
---- Takes over the work of gateways that have not been seen for `lease` seconds: their accepted tasks. Their submissions
---- become `unknown`.
+--- Takes over the work of gateways that have not been seen for `lease` seconds.
 ---@param db flux2.gateway.Database
 ---@param gateway string the id of the caller
 ---@param lease number seconds
 ---@return flux2.gateway.Task[] accepted
 function ledger.take_over(db, gateway, lease)
     local found = {}
-    local before = db:now() - lease
-    for _, dead in ipairs(db:query("SELECT id FROM gateways WHERE seen < ? AND id <> ?" .. db.skip_locked, before,
-        gateway)) do
-        for _, row in ipairs(db:query("SELECT * FROM tasks WHERE state IN ('submitting', 'accepted') AND gateway = ?" ..
-            db.skip_locked, dead.id)) do
-            if row.state == "submitting" then
-                ledger.unknown(db, row.id, "the gateway stopped during the submission")
-            else
-                db:execute("UPDATE tasks SET gateway = ? WHERE id = ?", gateway, row.id)
-                found[#found + 1] = row
-            end
-        end
+    for _, dead in ipairs(db:query("SELECT id FROM gateways WHERE seen < ? AND id <> ?" .. db.skip_locked,
+        db:now() - lease, gateway)) do
+        for _, row in ipairs(inherit(db, dead.id, gateway)) do found[#found + 1] = row end
     end
     return found
 end

@@ -58,6 +58,7 @@ local function migrate(db)
     if db.is_shared then db:query "SELECT pg_advisory_xact_lock(709372)" end
     local version = version_of(db)
     if version > #MIGRATIONS then return "the database was written by a newer flux2: its version is " .. version end
+    if version == #MIGRATIONS then return nil end
     for i = version + 1, #MIGRATIONS do
         for _, statement in ipairs(MIGRATIONS[i]) do db:execute(statement) end
     end

@@ -28,7 +28,7 @@ local PAUSE = 0.2 -- of a turn without events
 local UPDATE = 0.05 -- of the events of one turn
 local CLAIM = 0.25 -- between two claims of queued tasks
 local BEAT = 5 -- at most; a sixth of the lease
-local EXPIRY = 60 -- between two searches for expired images
+local EXPIRY = 10 -- between two searches for expired images, of which each finds 1,000 at most
 local CHECK = 1 -- between two questions for tasks of other gateways
 local RETRY = 1 -- after a failed transaction
 local STOP_SUBMISSIONS, STOP_RESPONSES = 180, 5 -- at the end: for submissions without a response, and for clients
@@ -122,17 +122,19 @@ end
 
 --- Adds the claim of queued tasks to the transaction of this turn.
 local function claim(self, now)
-    if self.is_stopping or not (self.may_claim or now >= self.claim_at) then return end
-    local limits = self.upstream:limits_of_claim(self.limits)
+    if self.is_stopping or now < self.flush_at or not (self.may_claim or now >= self.claim_at) then return end
+    local limits, claimed = self.upstream:limits_of_claim(self.limits), nil
     if not limits then return end
     self.may_claim, self.claim_at = false, now + CLAIM
-    self.writer:add(function(db) return ledger.claim(db, self.gateway, limits) end, function(ok, claimed)
-        if not ok then
-            self.must_reclaim = true
-            return
+    self.writer:add(function(db)
+        for id in pairs(self.unconfirmed) do ledger.requeue(db, id, self.gateway, 0) end
+        claimed = ledger.claim(db, self.gateway, limits)
+    end, function(ok)
+        if ok then self.unconfirmed = {} end
+        for _, row in ipairs(claimed or {}) do
+            if ok then self.upstream:submit(row) else self.unconfirmed[row.id] = true end
         end
-        for _, row in ipairs(claimed) do self.upstream:submit(row) end
-        if #claimed == self.limits.at_once then self.may_claim = true end
+        if ok and #claimed == self.limits.at_once then self.may_claim = true end
     end)
 end
 
@@ -145,18 +147,18 @@ local function flush(self, now)
     self.warn("the database failed: " .. tostring(reason))
 end
 
-local function beat(self)
-    self.writer:add(function(db) ledger.beat(db, self.gateway) end)
-    if self.must_reclaim then
-        self.must_reclaim = false
-        self.writer:add(function(db) self.upstream:reclaim(db) end, function(ok) self.must_reclaim = not ok end)
-    end
-    local function resume_all(ok, rows)
+--- Polls the tasks that a transaction returns.
+local function poll_all(self)
+    return function(ok, rows)
         for _, row in ipairs(ok and rows or {}) do self.upstream:resume(row) end
     end
-    self.writer:add(function(db) return ledger.adopt(db, self.gateway) end, resume_all)
+end
+
+local function beat(self)
+    self.writer:add(function(db) ledger.beat(db, self.gateway) end)
+    self.writer:add(function(db) return ledger.adopt(db, self.gateway) end, poll_all(self))
     if not self.db.is_shared then return end
-    self.writer:add(function(db) return ledger.take_over(db, self.gateway, self.lease) end, resume_all)
+    self.writer:add(function(db) return ledger.take_over(db, self.gateway, self.lease) end, poll_all(self))
 end
 
 local function expire(self)
@@ -230,7 +232,8 @@ end
 function service.new(options)
     local self = setmetatable({
         handlers = {}, writer = writer.new(options.db), metrics = metrics.new(), may_claim = true, is_stopping = false,
-        claim_at = 0, flush_at = 0, beat_at = 0, expire_at = 0, check_at = 0, must_reclaim = false,
+        claim_at = 0, flush_at = 0, beat_at = 0, expire_at = 0, check_at = 0,
+        unconfirmed = {}, -- ids of tasks whose claim may have been committed, though the commit failed
     }, Service)
     tables.merge(self, options)
     self.beat_interval = math.min(BEAT, self.lease / 6)
@@ -241,8 +244,8 @@ function service.new(options)
         gateway = options.gateway, retention = options.retention, warn = options.warn,
         changed = function(id) self.waiters:wake(id) end,
     }
-    self.upstream:recover(options.db)
     self.writer:add(function(db) ledger.beat(db, self.gateway) end)
+    self.writer:add(function(db) return ledger.recover(db, self.gateway) end, poll_all(self))
     local ok, reason = self.writer:flush()
     if not ok then return nil, reason end
     local fd

@@ -19,7 +19,8 @@ Upstream.__index = Upstream
 
 -- Seconds.
 local FIRST_PAUSE, LONGEST_PAUSE = 1, 60
-local GIVE_UP, GIVE_UP_UNKNOWN = 24 * 3600, 3600 -- a paid task; one that the service does not know
+-- Of this process, which may have been down for days: a paid task; one that the service does not know.
+local GIVE_UP, GIVE_UP_UNKNOWN = 24 * 3600, 3600
 local QUEUE_TIME = 3600 -- how long a task may be refused for now
 
 local MOST_DOUBTS = 3 -- unknown outcomes in a row, after which submissions pause
@@ -76,7 +77,7 @@ end
 
 local function requeue(self, job, err)
     local seconds = math.max(err.retry_after or 0, pause_of(job.attempts))
-    self.writer:insist(function(db) ledger.requeue(db, job.id, seconds) end, function()
+    self.writer:insist(function(db) ledger.requeue(db, job.id, self.gateway, seconds) end, function()
         self.active[job.id] = nil
     end)
 end
@@ -170,7 +171,7 @@ end
 
 --- A paid task whose end is not known: it is polled again.
 function poll_later(self, job, err)
-    local age = os.time() - job.created
+    local age = core.now() - job.began
     if age > GIVE_UP or (age > GIVE_UP_UNKNOWN and err.kind == "not_found") or not job.upstream then
         return fail(self, job, err, false)
     end
@@ -195,7 +196,7 @@ end
 local function job_of(row)
     return {
         id = row.id, upstream = row.upstream, poll_url = row.poll_url, created = tonumber(row.created),
-        attempts = tonumber(row.attempts),
+        attempts = tonumber(row.attempts), began = core.now(),
     }
 end
 
@@ -227,7 +228,12 @@ end
 function Upstream:submit(row)
     local job = job_of(row)
     self.active[job.id] = true
-    local task, err = self.client:submit(embed_uploads(self, json.decode(row.request)), listeners(self, job))
+    local ok, request = pcall(embed_uploads, self, json.decode(row.request))
+    if not ok then
+        self.warn("task " .. job.id .. " waits: " .. tostring(request))
+        return requeue(self, job, {})
+    end
+    local task, err = self.client:submit(request, listeners(self, job))
     if not task then return not_accepted(self, job, err) end
     self.submitting[job] = task
 end
@@ -238,25 +244,6 @@ function Upstream:resume(row)
     if self.active[row.id] then return end
     self.active[row.id] = true
     poll(self, job_of(row))
-end
-
--- After a crash -------------------------------------------------------------------------------------------------------
-
---- Continues the work of the last run: polls accepted tasks. Its submissions without a response are of unknown outcome.
----@param db flux2.gateway.Database
-function Upstream:recover(db)
-    for _, row in ipairs(ledger.unsettled_of(db, self.gateway)) do
-        self.writer:insist(function() ledger.unknown(db, row.id, "the gateway stopped during the submission") end)
-    end
-    for _, row in ipairs(ledger.accepted_of(db, self.gateway)) do self:resume(row) end
-end
-
---- Puts tasks back that were claimed, but not submitted, because the answer to the commit was lost.
----@param db flux2.gateway.Database
-function Upstream:reclaim(db)
-    for _, row in ipairs(db:query("SELECT id FROM tasks WHERE state = 'submitting' AND gateway = ?", self.gateway)) do
-        if not self.active[row.id] then ledger.requeue(db, row.id, 0) end
-    end
 end
 
 return upstream
