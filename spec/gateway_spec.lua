@@ -54,7 +54,9 @@ describe("a gateway", function()
     it("speaks OpenAI's contract", function()
         local gw = start()
         local token = gw:token "arcade"
-        local function generate(body) return gw:request("POST", "/v1/images/generations", token, { body = body }) end
+        local function generate(body, ...)
+            return gw:request("POST", "/v1/images/generations", token, { body = body, headers = { ... } })
+        end
         local response = generate { prompt = "a red fox", n = 2, size = "1536x1024" }
         assert.equal(200, response.status)
         assert.equal(2, #response.json.data)
@@ -65,7 +67,17 @@ describe("a gateway", function()
         assert.equal("\137PNG", core.unbase64(encoded.json.data[1].b64_json):sub(1, 4))
         assert.equal(400, generate({ prompt = "a red fox", size = "1x1" }).status)
         assert.equal("invalid_request", generate({ prompt = "a red fox", n = 11 }).json.error.type)
-        assert.equal("task_failed", generate({ prompt = "[fail] a red fox" }).json.error.type)
+        local failed = generate { prompt = "[fail] a red fox" }
+        assert.same({ 502, "task_failed" }, { failed.status, failed.json.error.type })
+        assert.equal("false", failed.headers["x-should-retry"], "OpenAI's SDK would buy it again")
+        assert.is_nil(generate({ prompt = "[fail] a red fox" }, "Idempotency-Key: one").headers["x-should-retry"])
+        assert.equal(200, generate({ prompt = "a red fox" }, "Idempotency-Key: two").status)
+        local db = assert(require("flux2.gateway.place").database(gw.state))
+        db:execute "DELETE FROM images" -- as after the retention time
+        db:close()
+        local expired = generate({ prompt = "a red fox" }, "Idempotency-Key: two")
+        assert.same({ 404, "not_found" }, { expired.status, expired.json.error.type })
+        assert.equal(6, #emu:ledger())
     end)
 
     it("answers a long poll when the task has ended, or after its time", function()

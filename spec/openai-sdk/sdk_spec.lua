@@ -138,6 +138,20 @@ describe("OpenAI's SDK", function()
         assert.equal(2, #emu:ledger())
     end)
 
+    it_if_installed("does not buy an image again when a gateway reports its failure", function()
+        local has_gateway, gateway = pcall(require, "support.gateway")
+        if not has_gateway or not gateway.is_available then return pending "needs the gateway" end
+        local upstream = service.start()
+        local gw = gateway.start(upstream, dir .. "/gateway")
+        finally(gateway.stop_all) -- luacheck: ignore 113
+        local results = send_all { {
+            client = { baseURL = gw.url .. "/v1", apiKey = gw:token "sdk", maxRetries = 2 },
+            request = { prompt = "[fail] a fox" },
+        } }
+        assert.same({ 502, "task_failed" }, { results[1].error.status, results[1].error.type })
+        assert.equal(1, #upstream:ledger())
+    end)
+
     describe("and the equivalent Lua program", function()
         local programs = {}
         setup(function()

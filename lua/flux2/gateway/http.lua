@@ -15,6 +15,7 @@ local http = {}
 ---@field address string of the client: the peer, or what a trusted proxy says
 ---@field is_proxied boolean
 ---@field began number seconds of a monotonic clock
+---@field may_be_taken? boolean its tasks are in the ledger, or may be after a failed commit
 
 --- The address of the client: X-Forwarded-For from its end, as far as the addresses are trusted.
 local function client_of(peer, forwarded, trusted)
@@ -45,8 +46,7 @@ function http.request(trusted, id, method, target, peer, headers, body, began)
     local path, query = target:match "^([^?#]*)%??([^#]*)"
     return {
         id = id, method = method, path = path, query = url.parse_query(query), headers = headers, body = body,
-        peer = peer,
-        address = client_of(peer, headers["x-forwarded-for"], trusted), began = began,
+        peer = peer, address = client_of(peer, headers["x-forwarded-for"], trusted), began = began,
         is_proxied = headers["x-forwarded-for"] ~= nil or headers["forwarded"] ~= nil,
     }
 end

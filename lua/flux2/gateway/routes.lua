@@ -20,10 +20,11 @@ local uploads = require "flux2.gateway.uploads"
 local routes = {}
 
 local LONGEST_WAIT = 60 -- seconds of ?wait=
-local OPENAI_WAIT = 600 -- seconds
+local OPENAI_WAIT = 540 -- seconds; OpenAI's SDK waits for 600, and repeats the request then
 local OPENAI_ROUTE = "/v1/images/generations"
 local KEY = "^[\33-\126]+$" -- of idempotency
 local MAX_KEY = 255
+local EXPIRED = "the images of this task have expired"
 
 -- Requests ------------------------------------------------------------------------------------------------------------
 
@@ -93,13 +94,15 @@ local function key_of(request)
 end
 
 --- Runs a write that may be refused, and waits for its commit. Returns its result, or nil and a response.
-local function commit(self, fn)
+local function commit(self, request, fn)
     if self.is_stopping then return nil, responses.error(503, "server_error", "the gateway is stopping", 5) end
+    request.may_be_taken = true
     local ok, result = self:write(fn)
     if not ok then
         self.warn("the database failed: " .. tostring(result))
         return nil, responses.error(503, "server_error", "the ledger of the gateway is not available", 5)
     end
+    request.may_be_taken = not result.refusal
     if result.refusal then return nil, responses.refusal(result.refusal) end
     return result
 end
@@ -122,7 +125,7 @@ local function take(self, request, token, payload, count)
         digest = secrets.hash(request.path .. "\n" .. request.body),
     }
     for i = 1, count do wanted.ids[i] = secrets.hex(16) end
-    local result, refused = commit(self, function(db) return ledger.take(db, token.id, wanted) end)
+    local result, refused = commit(self, request, function(db) return ledger.take(db, token.id, wanted) end)
     if not result then return nil, refused end
     self.may_claim = true
     return result.tasks
@@ -149,6 +152,7 @@ end
 
 --- Waits until a task of the token has ended. Returns its row.
 local function settled(self, id, token, until_)
+    if not id:find "^%x+$" then return nil end -- PostgreSQL refuses a text that is not UTF-8
     local task = ledger.find(self.db, id, token.id)
     while task and (task.state == "queued" or task.state == "submitting" or task.state == "accepted") do
         if self.is_stopping or core.now() >= until_ then return task end
@@ -165,7 +169,6 @@ end
 
 local function urls_of(self, request, task)
     local urls = {}
-    if task.state ~= "done" then return urls end
     local base = base_of(self, request)
     for i, image in ipairs(ledger.images(self.db, task.id)) do urls[i] = base .. "/images/" .. image.name end
     return urls
@@ -183,22 +186,25 @@ local function show_task(self, request, id)
     local wait = math.min(tonumber(request.query.wait) or 0, LONGEST_WAIT)
     local task = settled(self, id, token, core.now() + (wait > 0 and wait or 0))
     if not task then return responses.error(404, "not_found", "there is no such task") end
-    local urls = urls_of(self, request, task)
-    if task.state == "done" and #urls == 0 then
-        return responses.error(404, "not_found", "the images of this task have expired")
-    end
+    local urls = task.state == "done" and urls_of(self, request, task) or {}
+    if task.state == "done" and #urls == 0 then return responses.error(404, "not_found", EXPIRED) end
     return responses.task(task, urls, self.upstream.progress[id])
 end
 
 -- OpenAI --------------------------------------------------------------------------------------------------------------
 
+--- Returns the images of a task in OpenAI's form, or nil and a response.
 local function entries_of(self, request, task, as_base64)
     local entries = {}
+    if task.state == "failed" or task.state == "unknown" then return nil, responses.failure(task) end
+    if task.state ~= "done" then
+        return nil, responses.error(503, "server_error", "task " .. task.id .. " has not ended; GET " ..
+            self.task_route .. task.id .. " shows it, and the same Idempotency-Key continues", 5)
+    end
     if not as_base64 then
         for i, url in ipairs(urls_of(self, request, task)) do entries[i] = { url = url } end
-        return entries
     end
-    for i, image in ipairs(ledger.images(self.db, task.id)) do
+    for i, image in ipairs(as_base64 and ledger.images(self.db, task.id) or {}) do
         local bytes, reason = self.store:read(image.sha256)
         if not bytes then
             self.warn("an image cannot be read: " .. reason)
@@ -206,7 +212,19 @@ local function entries_of(self, request, task, as_base64)
         end
         entries[i] = { b64_json = core.base64(bytes) }
     end
+    if #entries == 0 then return nil, responses.error(404, "not_found", EXPIRED) end
     return entries
+end
+
+--- Waits for all tasks. Returns their images, or nil and a response.
+local function collect(self, request, tasks, token, as_base64)
+    local data, until_ = {}, core.now() + OPENAI_WAIT
+    for _, started in ipairs(tasks) do
+        local entries, response = entries_of(self, request, settled(self, started.id, token, until_), as_base64)
+        if not entries then return nil, response end
+        for _, entry in ipairs(entries) do data[#data + 1] = entry end
+    end
+    return data
 end
 
 local function generate(self, request)
@@ -218,20 +236,9 @@ local function generate(self, request)
         return wanted.payload, wanted.count
     end)
     if not tasks then return refused end
-    local data, until_ = {}, core.now() + OPENAI_WAIT
-    for _, started in ipairs(tasks) do
-        local task = settled(self, started.id, token, until_)
-        if task.state == "failed" or task.state == "unknown" then return responses.failure(task) end
-        if task.state ~= "done" then
-            return responses.error(503, "server_error", "task " .. task.id .. " has not ended; GET " ..
-                self.task_route .. task.id .. " shows it, and the same Idempotency-Key continues", 5)
-        end
-        local entries, wrong = entries_of(self, request, task, wanted.as_base64)
-        if not entries then return wrong end
-        for _, entry in ipairs(entries) do data[#data + 1] = entry end
-    end
-    local response = responses.json(200, { created = os.time(), data = data })
-    response.task = tasks[1].id
+    local data, response = collect(self, request, tasks, token, wanted.as_base64)
+    response = response or responses.json(200, { created = os.time(), data = data })
+    response.task = response.task or tasks[1].id
     return response
 end
 
@@ -265,7 +272,7 @@ local function upload(self, request)
         name = secrets.name(18), sha256 = secrets.hash(request.body), content_type = content_type, size = #request.body,
     }
     local result
-    result, refused = commit(self, function(db) return uploads.take(db, token.id, wanted) end)
+    result, refused = commit(self, request, function(db) return uploads.take(db, token.id, wanted) end)
     if not result then return refused end
     local ok, reason = self.store:add(request.body, wanted.sha256)
     if not ok then

@@ -55,8 +55,15 @@ local function preflight(self, request)
     return response
 end
 
+--- OpenAI's SDK repeats a request by itself after errors. Without a key that would buy the images again.
+local function forbid_retry(request, response)
+    if response.status < 400 or not request.may_be_taken or request.headers["idempotency-key"] then return end
+    response.headers["X-Should-Retry"] = "false"
+end
+
 local function respond(self, request, response)
     add_cors(self, request, response)
+    forbid_retry(request, response)
     local ok, reason = self.server:respond(request.id, response.status, response.headers, response.body, response.path)
     if not ok then
         self.warn("a response could not be sent: " .. reason)
