@@ -470,6 +470,16 @@ describe("a gateway", function()
         assert.equal(200, gw:poll(token, task.task_id).status)
     end)
 
+    it("makes the URLs of images from its public one", function()
+        local gw = start("--public-url", "https://gateway.example/")
+        local token = gw:token "arcade"
+        local url = gw:finish(token, gw:accepted(token, "a red fox")).output.image_url
+        assert.equal(200, gw:request("GET", url:match "^https://gateway.example(/images/.*)$").status)
+        local status, _, message = gw:run("serve", "--public-url", "gateway.example")
+        assert.equal(2, status)
+        assert.matches("--public-url must be an http(s) URL", message, 1, true)
+    end)
+
     it("allows web pages of the configured origins only", function()
         local gw = start("--cors", "https://game.example")
         local function origin_of(name, method)

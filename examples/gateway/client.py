@@ -2,6 +2,7 @@
 
 FLUX2_API_KEY=f2gw_... FLUX2_BASE_URL=http://127.0.0.1:8787 python3 client.py "a red fox" fox.png
 """
+import http.client
 import json
 import os
 import sys
@@ -26,7 +27,7 @@ def call(path, body=None, headers=None, tries=5):
             if not left or not (error.code == 429 or error.code >= 500):
                 raise SystemExit(error.read().decode())
             time.sleep(float(error.headers.get("Retry-After", 1)))
-        except urllib.error.URLError:
+        except (OSError, http.client.HTTPException):
             if not left:
                 raise
             time.sleep(1)

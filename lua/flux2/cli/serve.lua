@@ -11,6 +11,7 @@ local providers = require "flux2.provider"
 local session = require "flux2.cli.session"
 local tables = require "flux2.tables"
 local text = require "flux2.text"
+local url = require "flux2.url"
 local values = require "flux2.cli.values"
 
 local serve = { name = "serve", summary = "Serve many clients with one API key: a gateway." }
@@ -57,14 +58,22 @@ function serve.open(args)
     return db, directory
 end
 
+--- Parses the URL to which the paths of images are appended.
+local function public_url(word)
+    local ok, reason = url.check(word)
+    if ok and word:find "[?#]" then ok, reason = nil, "it has a query or a fragment" end
+    if not ok then return nil, "must be an http(s) URL, not " .. text.show(word) .. ": " .. reason end
+    return (word:gsub("/+$", ""))
+end
+
 function serve.describe(command)
     local add = arguments.option
     add(command, "--listen", ("Address and port (default 127.0.0.1:%d)."):format(PORT)):argname "<address:port>"
     serve.describe_place(command)
     add(command, "--images", "Directory of the images; gateways with one --db share it (default: images in --state).")
         :argname "<directory>"
-    add(command, "--public-url", "URL of the gateway for clients, in the URLs of images (default: as they call it).")
-        :argname "<url>"
+    add(command, "--public-url", "URL of the gateway for clients, in the URLs of images (default: as they call it).",
+        public_url):argname "<url>"
     add(command, "--active", "Tasks at the service at the same time; others are QUEUED (default: unlimited).",
         values.count):argname "<count>"
     add(command, "--per-second", "Submissions to the service per second (default 20).", values.seconds)
@@ -220,9 +229,9 @@ local function open(args, out, db, directory)
 end
 
 local function announce(out, host, port)
-    local url = ("http://%s:%d"):format(host, port)
-    if out.json then return out:result(jsonl.encode { url = url, port = port }) end
-    out:warn("flux2 serve: listening on " .. url)
+    local address = ("http://%s:%d"):format(host, port)
+    if out.json then return out:result(jsonl.encode { url = address, port = port }) end
+    out:warn("flux2 serve: listening on " .. address)
 end
 
 --- Runs the gateway until SIGTERM or Ctrl-C.
