@@ -258,7 +258,8 @@ test-arm64: ## runs specs of the core, built for Linux on arm64, in QEMU: minute
 # Left out: what tests the emulator, the tester, the gateway, the launcher, the tools and the documentation, or preloads a
 # library.
 WINDOWS_SPECS = $(filter-out $(addprefix spec/,$(addsuffix _spec.lua,any_response cli cli_screen cli_tester clock disk docs \
-    docs_blocks gateway gateway_dockerfile gateway_ledger gateway_server gateway_upstream heap input_stream load_core man mutants \
+    docs_blocks gateway gateway_dockerfile gateway_ledger gateway_server gateway_uploads gateway_upstream heap input_stream \
+    load_core man mutants \
     package signals surface tester tester_guard)) spec/emulator_%,$(wildcard spec/*_spec.lua)) spec/hosts/luv_spec.lua spec/windows
 .PHONY: test-windows
 test-windows: windows ## runs the specs on luajit.exe and lua54.exe under Wine; LUA=luajit SPEC=spec/x_spec.lua for less
