@@ -129,6 +129,15 @@ describe("the gateway's server", function()
         assert.matches("^HTTP/1.1 4%d%d", serve_until(curl("/" .. ("x"):rep(17000)), nothing))
     end)
 
+    it("closes the connection of a request with two lengths, of which a proxy may believe the other one", function()
+        start()
+        for _, lengths in ipairs { "Content-Length: 1\\r\\nContent-Length: 40", "Transfer-Encoding: chunked\\r\\nContent-Length: 1" } do
+            local request = ("trap '' PIPE; exec 3<>/dev/tcp/127.0.0.1/%d; printf 'POST / HTTP/1.1\\r\\nHost: a\\r\\n%s\\r\\n\\r\\nx" ..
+                "GET /hidden HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n' >&3; cat <&3; echo ended"):format(port, lengths)
+            assert.equal("ended\n", serve_until(background(request), nothing))
+        end
+    end)
+
     it("allows larger bodies of uploads, so many at the same time as their sum allows", function()
         start()
         service.write(dir .. "/50000", ("x"):rep(50000))
