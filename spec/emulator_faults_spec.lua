@@ -283,6 +283,12 @@ describe("the emulator's faults", function()
             assert.same({ 200, "hi", "yes" }, { response.status, response.body, response.headers["x-mine"] })
         end)
 
+        it("more bytes than the socket takes at once, to a client that is slower", function()
+            emu:fault { garbage = "HTTP/1.1 200 OK\r\n\r\n" .. ("x"):rep(24 * 1024 * 1024) }
+            local response = curl.request(emu.url .. "/x", { args = { "--limit-rate", "64M" } })
+            assert.same({ 0, 24 * 1024 * 1024 }, { response.exit, #response.body })
+        end)
+
         it("endless headers", function()
             emu:fault { endless_headers = true }
             local response = curl.request(emu.url .. "/x")

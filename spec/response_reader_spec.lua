@@ -366,6 +366,9 @@ end)
 
 describe("tolerant JSON parsing accepts:", function()
     local running_x = running "x"
+    -- The first and the last character that can be printed of each length, around the surrogates, too.
+    local FIRST_AND_LAST = "\194\160\223\191\224\160\128\237\159\191\238\128\128\239\191\189" ..
+        "\240\144\128\128\244\143\191\191"
     check("task", {
         { '\239\187\191{"data":{"status":"x"}}', running_x }, -- a byte order mark
         { '{"data":{"status":"x"}} trailing', running_x }, -- trailing data
@@ -384,6 +387,9 @@ describe("tolerant JSON parsing accepts:", function()
         { '{"data":{"status":"x\\u00e4\\u20ac"}}', running "x\195\164\226\130\172" },
         { '{"data":{"status":"a\255\254b"}}', running "a\239\191\189b" }, -- invalid UTF-8
         { '{"data":{"status":"a\237\160\128b\192\175"}}', running "a\239\191\189b\239\191\189" },
+        { '{"data":{"status":"' .. FIRST_AND_LAST .. '"}}', running(FIRST_AND_LAST) },
+        { '{"data":{"status":"a\224\159\191b\240\143\191\191c\244\144\128\128d\193\191"}}', -- just beyond them
+            running "a\239\191\189b\239\191\189c\239\191\189d\239\191\189" },
         { '{"\255":1,"data":{"status":"x"}}', running_x },
         { '{"data":{"status":"tab\there"}}', running "tab?here" }, -- control characters
         { '{"data":{"status":"a\\/b\\"\\\\"}}', running 'a/b"\\' },

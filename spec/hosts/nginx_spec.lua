@@ -268,6 +268,33 @@ describe("the host for nginx", function()
         check_log()
     end)
 
+    it("yields in every phase that can, and in no other", function()
+        local server = start_nginx()
+        assert.equal("ok\n", inside [[
+            local flux2, get_phase = require "flux2", ngx.get_phase
+            local yields = {
+                access = true, content = true, rewrite = true, server_rewrite = true, ssl_cert = true,
+                ssl_client_hello = true, ssl_session_fetch = true, timer = true, balancer = false, body_filter = false,
+                exit_worker = false, header_filter = false, init_worker = false, log = false, set = false,
+                ssl_session_store = false,
+            }
+            for phase, expected in pairs(yields) do
+                local has_slept = false
+                ngx.get_phase = function() return phase end
+                local thread = ngx.thread.spawn(function()
+                    flux2.sleep(0.001)
+                    has_slept = true
+                end)
+                ngx.get_phase = get_phase
+                assert(has_slept ~= expected, phase)
+                ngx.thread.wait(thread)
+            end
+        ]])
+        server.signal "QUIT"
+        assert.equal(0, server.status())
+        check_log()
+    end)
+
     it("calls callbacks without a waiting request, including callbacks that wait", function()
         local server = start_nginx()
         local before = now()
