@@ -350,6 +350,7 @@ describe("a success without a task is a refusal, or unreadable", function()
         { '{"error":{"code":429,"retry_after":"1.5"}}', refused("rate_limited", { retry_after = 1.5 }) },
         { '{"code":429,"retry_after":-1}', refused("rate_limited", { retry_after = false }) },
         { '{"code":429,"retry_after":7}', refused("rate_limited", { header = 3, retry_after = 3 }) },
+        { '{"code":429,"retry_after":7}', refused("rate_limited", { header = 0, retry_after = 0 }) },
         { '{"code":404,"request_id":"r1"}', refused("not_found", { request_id = "r1" }) },
         -- None of the known fields.
         { "{}", UNREADABLE }, { '{"data":{}}', UNREADABLE }, { '{"data":null}', UNREADABLE },
