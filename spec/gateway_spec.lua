@@ -111,6 +111,12 @@ describe("a gateway", function()
         local _, listed = gw:run("token", "list")
         assert.matches("arcade.*revoked", listed)
         assert.matches("short.*expires", listed)
+        local rows = {}
+        for _, row in ipairs(program.json_lines(select(2, gw:run("token", "list", "--json")))) do rows[row.name] = row end
+        assert.equal("string", type(rows.arcade.revoked))
+        assert.equal("string", type(rows.short.expires))
+        local made = program.json_lines(select(2, gw:run("token", "create", "third", "--json")))[1]
+        assert.equal(404, gw:poll(made.token, id).status)
         assert.is_nil(listed:find(token:match "_([%w_-]+)$", 1, true))
     end)
 
@@ -172,6 +178,7 @@ describe("a gateway", function()
         local conflict = gw:submit(token, "a blue fox", "Idempotency-Key: one")
         assert.equal(409, conflict.status)
         assert.equal("idempotency_error", conflict.json.error.type)
+        assert.matches("another request", conflict.json.error.message)
         assert.not_equal(id, gw:accepted(other, "a red fox", "Idempotency-Key: one"))
         local two = gw:accepted(token, "a red fox", "Idempotency-Key: two")
         assert.not_equal(id, two)
