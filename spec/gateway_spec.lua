@@ -343,6 +343,7 @@ describe("a gateway", function()
     end)
 
     it("logs requests without tokens, prompts and names of images; --log-prompts adds the prompts", function()
+        local began = core.now()
         local gw = start("--trust-proxy", "127.0.0.1")
         local token = gw:token "arcade"
         local id = gw:accepted(token, "a secret fox", "X-Forwarded-For: 192.0.2.9, 198.51.100.7")
@@ -352,6 +353,7 @@ describe("a gateway", function()
         local line = gw:log()[1]
         assert.same({ "POST", "/api/v1/images/generations", 200, "arcade", id, "198.51.100.7" },
             { line.method, line.route, line.status, line.token, line.task, line.address })
+        assert.is_true(line.seconds >= 0 and line.seconds < core.now() - began, line.seconds)
         local all = service.read(gw.dir .. "/.stdout")
         for _, secret in ipairs { token, "secret fox", name, emu.api_key } do
             assert.is_nil(all:find(secret, 1, true), secret)
