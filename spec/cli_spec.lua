@@ -27,6 +27,7 @@ describe("the command line", function()
     it("lists its commands, and has help with an example for each", function()
         local code, out = run { "--help" }
         assert.equal(0, code)
+        assert.equal(out, select(2, run { "help" }))
         for _, name in ipairs(COMMANDS) do
             assert.matches("\n   " .. name .. " ", out)
             local status, help, err = run { name, "--help" }
