@@ -136,7 +136,7 @@ describe("flux2 config", function()
         assert.equal(0, code)
         local lines = program.json_lines(out)
         assert.equal(#settings.list + 1, #lines)
-        for _, line in ipairs(lines) do assert.not_equal("", line.value, line.name) end
+        for _, setting in ipairs(settings.list) do assert.not_equal("", setting.default, setting.name) end
         assert.same({ name = "type", value = "flex", source = dir .. "/.config/flux2/config.lua:1" }, lines[3])
         code, out = run { "config", "path" }
         assert.same({ 0, dir .. "/.config/flux2/config.lua\n" }, { code, out })
