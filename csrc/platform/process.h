@@ -6,8 +6,8 @@
 #include <stdbool.h>
 
 /* Keeps this module loaded until the process ends, even after dlclose. lua_close unloads C modules after the last __gc,
- * while the worker thread or a resolver thread of libcurl may still run. Returns false if the system refuses. */
-bool flux2_process_pin_module(void);
+ * while the worker thread or a resolver thread of libcurl may still run. */
+void flux2_process_pin_module(void);
 
 /* Returns the function NAME of any loaded library; NULL if there is none. */
 void (*flux2_process_function(const char *name))(void);

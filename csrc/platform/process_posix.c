@@ -11,12 +11,11 @@
 
 #include "platform/thread.h"
 
-bool flux2_process_pin_module(void)
+void flux2_process_pin_module(void)
 {
     Dl_info info;
-    if (!dladdr((void *)(uintptr_t)flux2_process_pin_module, &info) || !info.dli_fname)
-        return false;
-    return dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE) != NULL;
+    if (dladdr((void *)(uintptr_t)flux2_process_pin_module, &info) && info.dli_fname)
+        dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
 }
 
 void (*flux2_process_function(const char *name))(void)

@@ -9,11 +9,11 @@
 
 #include "platform/path_windows.h"
 
-bool flux2_process_pin_module(void)
+void flux2_process_pin_module(void)
 {
     HMODULE module;
-    return GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
-                              (const wchar_t *)(const void *)&flux2_process_pin_module, &module);
+    GetModuleHandleExW(GET_MODULE_HANDLE_EX_FLAG_PIN | GET_MODULE_HANDLE_EX_FLAG_FROM_ADDRESS,
+                       (const wchar_t *)(const void *)&flux2_process_pin_module, &module);
 }
 
 /* There is no table of symbols that all libraries share. */
