@@ -6,6 +6,7 @@ local curl = require "emulator_curl"
 local json = require "flux2.json"
 local page = require "support.tester_page"
 local service = require "support.service"
+local shell = require "support.shell"
 local tester = require "flux2.tester"
 
 local BOUND = bound(15) -- seconds; the 100 ms of the design are measured, not asserted
@@ -158,6 +159,16 @@ describe("the tester's guard", function()
         for _ = 1, 20 do assert.equal(200, page.get(url, "about").status) end
         holder:close()
         assert.equal(200, page.get(url, "about").status)
+    end)
+
+    it("accepts requests after many reloads, each of which leaves a request for events", function()
+        local port, path = origin:match ":(%d+)$", url:match "^http://[^/]+(/.*)$"
+        -- The shell closes each connection after its request, for which the server still waits then.
+        local script = "for i in $(seq 70); do exec 3<>/dev/tcp/127.0.0.1/%s; " ..
+            "printf 'GET %sevents?after=1000 HTTP/1.1\\r\\nHost: %s\\r\\n\\r\\n' >&3; exec 3>&-; done"
+        local code, printed = shell.run("bash -c " .. shell.quote(script:format(port, path, host)))
+        assert.equal(0, code, printed)
+        for _ = 1, 20 do assert.equal(200, page.get(url, "about").status) end
     end)
 
     it("handles malformed requests, with matching error responses", function()

@@ -8,7 +8,7 @@
 #include "base/ascii.h"
 #include "platform/random.h"
 
-#define MAX_CONNECTIONS 64
+#define MAX_CONNECTIONS 128 /* a page that is reloaded leaves a request for events, which waits for 15 s */
 #define MAX_HEADERS 32768
 #define MAX_BODY ((size_t)256 * 1024)
 #define IDLE_SECONDS 60
