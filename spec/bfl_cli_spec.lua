@@ -32,6 +32,16 @@ describe("with FLUX2_PROVIDER=bfl", function()
         assert.equal(before, emu:stats().submissions)
     end)
 
+    it("flux2 batch submits the other images if an input image of one is missing", function()
+        service.write(dir .. "/list.jsonl", '{"prompt":"a fox","input_images":["none.png"]}\n"a hare"\n')
+        local code, out, err = run { "batch", "list.jsonl", "--out", "images", "--concurrency", "1" }
+        assert.equal(20, code, out)
+        assert.matches("failed line 1: io: [^\n]*'none.png'", err)
+        assert.same({ "2-a-hare.png" }, program.images(dir .. "/images"))
+        assert.equal(20, (run { "batch", "list.jsonl", "--out", "images" }))
+        assert.equal(1, emu:stats().submissions)
+    end)
+
     it("flux2 doctor checks the key and the service", function()
         local _, out = run { "doctor", "--json" }
         local found = {}

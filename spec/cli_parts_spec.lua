@@ -970,6 +970,14 @@ describe("the plan of a batch", function()
         end
     end)
 
+    it("finds an image under its old name, also without a new one", function()
+        service.write(dir .. "/old.png", "")
+        local made = plan_of(entries_of '"a fox"', { { state = "done", prompt = "a fox", was = "old.png" } })
+        assert.same({ "1 done 0 fetch 0 make 0 unknown 0 refused", {} }, { sizes(made), made.moves })
+        made = plan_of(entries_of '"a fox"', { { state = "done", prompt = "a fox", file = "new.png", was = "old.png" } })
+        assert.same({ from = "old.png", to = "new.png" }, made.moves[1].move)
+    end)
+
     it("downloads ready images, unless the file exists", function()
         local function line() return { state = "ready", prompt = "a fox", stem = "1-fox", task_id = "n1" } end
         local made = plan_of(entries_of '"a fox"', { line() })
