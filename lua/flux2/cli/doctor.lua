@@ -216,42 +216,41 @@ local function describe_body(raw)
     return (is_page and "a web page" or "text") .. (words ~= "" and " ('" .. words .. "')" or "")
 end
 
---- Returns finding, fix and error kind for a response that is not from the API.
+local function failure(found, fix, kind)
+    return finding("service", "wrong", found, fix, kind)
+end
+
+--- Returns the finding for a response that is not from the API.
 local function describe_foreign(address, err)
     local status = err.status
     if status == 407 then
-        return "a proxy requires a user name and a password (HTTP 407)", error_output.advice(err), "network"
+        return failure("a proxy requires a user name and a password (HTTP 407)", error_output.advice(err), "network")
     elseif status >= 300 and status < 400 then
         local where = err.message:match "a redirect to (%S+)," or "another address"
-        return ("%s redirects to %s (HTTP %d): a login page, or the service has a new address"):format(address, where,
-            status), "Log in to this network in a browser, or give the new address with --base-url.", "protocol"
+        return failure(("%s redirects to %s (HTTP %d): a login page, or the service has a new address"):format(address,
+            where, status), "Log in to this network in a browser, or give the new address with --base-url.", "protocol")
     end
-    local body = describe_body(err.raw or "")
+    local found = ("%s responds with HTTP %d and %s, which is not a response of the API"):format(address, status,
+        describe_body(err.raw or ""))
     if status >= 500 then
-        return ("%s responds with HTTP %d and %s, which is not a response of the API"):format(address, status, body),
-            "A gateway responds, but not the service behind it. Try again later.", "server"
+        return failure(found, "A gateway responds, but not the service behind it. Try again later.", "server")
     end
     local guess = (status == 404 or status == 405) and "there is no API at this address"
         or (status == 401 or status == 403) and "a gateway or proxy refuses the request"
         or "a login page of this network, or another server"
-    return ("%s responds with HTTP %d and %s, which is not a response of the API: %s"):format(address, status, body,
-        guess), FIX_ADDRESS, "protocol"
+    return failure(found .. ": " .. guess, FIX_ADDRESS, "protocol")
 end
 
 local function read_error(address, err, took, with_key)
-    if err.status and not err.cause and not is_api_response(err.raw or "") then
-        local found, fix, kind = describe_foreign(address, err)
-        return finding("service", "wrong", found, fix, kind)
-    end
-    if not with_key and (err.kind == "auth" or RESPONDED[err.kind]) then
-        return finding("service", "ok", address .. " responds" .. took)
-    elseif RESPONDED[err.kind] then
-        return finding("service", "ok", address .. " responds and accepts the key" .. took)
+    local is_foreign = err.status and not err.cause and not is_api_response(err.raw or "")
+    if is_foreign then return describe_foreign(address, err) end
+    if RESPONDED[err.kind] or not with_key and err.kind == "auth" then
+        return finding("service", "ok", address .. " responds" .. (with_key and " and accepts the key" or "") .. took)
     elseif err.kind == "auth" then
-        return finding("service", "wrong", address .. " responds and refuses the key: " .. err.message,
+        return failure(address .. " responds and refuses the key: " .. err.message,
             "Check that the key is complete and belongs to this account.", "auth")
     elseif err.kind == "server" then
-        return finding("service", "wrong", errors.line(err), "A server error. Try again later.", "server")
+        return failure(errors.line(err), "A server error. Try again later.", "server")
     end
     local fix = error_output.advice(err)
     if err.kind == "network" or err.kind == "timeout" then
@@ -260,7 +259,7 @@ local function read_error(address, err, took, with_key)
         fix = ("Check the clock (it says %s), the certificates above, and any intercepting proxy."):format(
             os.date "%Y-%m-%d %H:%M")
     end
-    return finding("service", "wrong", err.kind .. ": " .. err.message, fix, err.kind)
+    return failure(err.kind .. ": " .. err.message, fix, err.kind)
 end
 
 local function read_status(client, status, err, request)

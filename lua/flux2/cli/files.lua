@@ -186,18 +186,14 @@ function files.rename(from, to)
     return ok, reason
 end
 
-local function extension_of(image)
-    return EXTENSION_OF[image.content_type]
-end
-
 --- Saves under a reserved stem, with the extension of the image's type.
 local function save_as(image, directory, stem)
     local in_url = (image.url or ""):match "%.(%l+)$"
     if in_url == "jpg" then in_url = "jpeg" end
-    local extension = extension_of(image) or EXTENSION_OF["image/" .. (in_url or "")] or "png"
+    local extension = EXTENSION_OF[image.content_type] or EXTENSION_OF["image/" .. (in_url or "")] or "png"
     local path, err = image:save(directory .. "/" .. stem .. "." .. extension)
     if not path then return nil, err end
-    local real = extension_of(image)
+    local real = EXTENSION_OF[image.content_type]
     if not real or real == extension then return path end
     local better = directory .. "/" .. stem .. "." .. real
     return files.rename(path, better) and better or path

@@ -79,17 +79,13 @@ local function cost_of(line)
     return most
 end
 
---- Whether two lines about an image belong to one submission.
-local function is_same_submission(before, line, is_new)
-    return before.task_id == line.task_id and (line.task_id ~= nil or not is_new)
-end
-
 --- Returns the payments for earlier submissions of the same image, so that a new line keeps those of the line that it
 --- replaces.
 local function earlier_of(before, line, is_new)
     local earlier = {}
     for i, payment in ipairs(type(before.earlier) == "table" and before.earlier or {}) do earlier[i] = payment end
-    if not is_same_submission(before, line, is_new) and (before.task_id or cost_of(before) > 0) then
+    local is_same = before.task_id == line.task_id and (line.task_id ~= nil or not is_new)
+    if not is_same and (before.task_id or cost_of(before) > 0) then
         earlier[#earlier + 1] = {
             task_id = before.task_id, state = before.state, credits = cost_of(before), at = before.at,
             submitted = before.submitted,

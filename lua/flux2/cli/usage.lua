@@ -82,17 +82,12 @@ local function value_of(option, argv)
     end
 end
 
---- Whether an option was given before the command that has it.
-local function comes_first(option, argv)
-    return argv[1] == option
-end
-
 --- By the beginning of argparse's message: returns the message, and a hint after a line break.
 local RULES = {
     { "^unknown option '(.-)'", function(run, option)
         local message = "unknown option " .. text.show(option)
         if option:find "^%-%d" then return message .. "\nWrite a value that begins with - as --option=VALUE." end
-        local later = run.command and comes_first(option, run.argv) and value_of(option, run.argv)
+        local later = run.command and run.argv[1] == option and value_of(option, run.argv) -- before the command
         for _, name in ipairs(later and options_of(run.command) or {}) do
             if name == option then
                 return message .. (" before the command\nWrite: flux2 %s %s"):format(run.command._name, option)
