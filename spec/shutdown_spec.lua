@@ -184,7 +184,7 @@ describe("two Lua states in one process", function()
             local has_events = run(("package.path, package.cpath = %q, %q; "):format(package.path, package.cpath) .. [=[
                 local core, kept = require "flux2.core", {}
                 for i = 1, 48 do kept[i] = core.buffer(("x"):rep(2 ^ 20)) end
-                return tostring(core.has_events())
+                return tostring((core.has_events()))
             ]=])
             assert(has_events == (_VERSION == "Lua 5.1" and "nil" or "true"), has_events)
             assert(not core.has_events())

@@ -383,9 +383,9 @@ static size_t count_events(const struct flux2_instance *box)
 static int engine_next(lua_State *L)
 {
     struct flux2_instance *box = flux2_instance_check(L);
+    lua_pushcfunction(L, read_event); /* allocates: a finalizer may take the last event */
     if (count_events(box) == 0)
         return 0;
-    lua_pushcfunction(L, read_event);
     lua_pushvalue(L, 1);
     box->is_reading = true;
     int rc = lua_pcall(L, 1, 3, 0);
