@@ -598,6 +598,7 @@ describe("flux2 batch", function()
         local spool = dir .. "/out/.flux2-spool"
         program.abandon(emu, dir, { "batch", "list.txt", "--out", "out" }, spool)
         emu:finish()
+        emu:set { duration = 0.02 }
         for _, name in ipairs(service.list(spool)) do
             local path = spool .. "/" .. name
             if name:find "^task" then service.write(path, (service.read(path):gsub('"prompt":"a red fox"', '"prompt":true'))) end
