@@ -35,7 +35,7 @@ describe("a Lua state without memory", function()
         local runs, last = text:match "(%d+) runs up to allocation (%d+)"
         -- A generation makes some hundred allocations; fewer would mean that the test is ineffective. On LuaJIT only
         -- allocations of the core fail.
-        local least = is_jit and (only and 8 or 30) or (only and 80 or 300)
+        local least = is_jit and (only and 7 or 30) or (only and 80 or 300)
         assert.is_true(tonumber(last) > least and tonumber(runs) >= tonumber(last) / pace - 1, text)
         print("\n" .. text:match "[^\n]*\n*$")
         for _, left in ipairs(service.list(directory)) do assert.equal("fox.png", left) end
