@@ -283,13 +283,20 @@ describe("flux2 generate", function()
     end)
 
     it("keeps a record until the image is saved, which recover downloads", function()
-        emu:set { duration = 60 }
-        local code, _, err = run { "generate", "a fox", "--timeout", "5" }
+        local code, err, _
+        service.with_enough_time(0.5, function(seconds)
+            teardown()
+            setup()
+            emu:set { duration = 60 }
+            code, _, err = run { "generate", "a fox", "--timeout", tostring(seconds) }
+            return program.accepted(dir .. "/state/flux2/spool") == 1
+        end)
         assert.equal(14, code)
         local id = emu:ledger()[1].task_id
         assert.matches("flux2 task " .. id .. " %-%-wait", err)
         assert.equal(1, #spool())
-        local _, listed = run { "recover", "--list" }
+        local listed
+        _, listed = run { "recover", "--list" }
         assert.matches("^" .. id .. "  %d+%-%d+%-%S+  10 credits  \"a fox\"\n$", listed)
         emu:finish()
         local status, out = run { "recover", "-o", "rescued" }
