@@ -147,11 +147,8 @@ describe("flux2 generate", function()
 
     it("does not reuse the descriptor of a closed standard stream for a file #special", function()
         assert.equal(20, (in_shell "$FLUX2 generate fox -o fox.png <&- >&- 2>&-"))
-        assert.is_true(is_png "fox.png")
-        assert.same({}, spool())
-        for _, name in ipairs(service.list(dir .. "/state/flux2/spool")) do
-            assert.equal("", service.read(dir .. "/state/flux2/spool/" .. name), name)
-        end
+        assert.equal(600, #png.without_metadata(service.read(dir .. "/fox.png")))
+        assert.same({}, service.list(dir .. "/state/flux2/spool"))
     end)
 
     it("fails when its output cannot be written #special", function()
