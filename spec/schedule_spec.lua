@@ -23,7 +23,6 @@ describe("which requests are retried", function()
         { "signature", 200, true, nil, false, false },
         { "protocol", 0, false, nil, false, false },
         { "redirect", 302, true, nil, false, false },
-        { "closed", 0, false, nil, false, false },
         { "none", 200, true, nil, false, false },
         { "none", 301, true, nil, false, false },
         { "none", 400, true, nil, false, false },
