@@ -48,11 +48,25 @@ describe("around a gateway", function()
                 assert.equal('a "red" fox', emu:ledger()[#emu:ledger()].prompt)
                 code, printed = run(gw, token, command .. " '[fail] fox' none.png")
                 assert.equal(1, code)
-                assert.matches("fox", printed:lower() .. "fox")
+                assert.matches("The model could not generate this image", printed)
                 assert.is_false(service.exists(dir .. "/none.png"))
                 code, printed = run(gw, "f2gw_0_0", command .. " 'a fox' none.png")
                 assert.equal(1, code)
                 assert.matches("API key", printed)
+                -- The emulator in the place of a gateway: the response to the first submission is lost.
+                local lossy, keys = service.start(), {}
+                lossy:fault { method = "POST", nth = 1, reset = "after" }
+                lossy:fault { method = "POST", nth = 2, body = '{"data":{"task_id":"t","status":"QUEUED"}}' }
+                lossy:fault { path = "/api/v1/tasks/t",
+                    body = '{"data":{"status":"SUCCESS","output":{"image_url":"{url}/images/x.png"}}}' }
+                lossy:fault { path = "/images/x.png", body = "\137PNG" }
+                code, printed = run(lossy, lossy.api_key, command .. " 'a fox' fox.png")
+                assert.equal(0, code, printed)
+                for _, request in ipairs(lossy:requests()) do
+                    if request.method == "POST" then keys[#keys + 1] = request.headers["idempotency-key"] end
+                end
+                assert.equal(2, #keys)
+                assert.equal(keys[1], keys[2])
             end
         end
     end)
