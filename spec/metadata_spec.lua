@@ -236,8 +236,8 @@ describe("metadata", function()
         local task = assert(client:submit {
             prompt = "not " .. key .. " but https://a.example", input_urls = { "https://a.example/fox.png?token=7" },
             extra = {
-                webhook = "https://b.example", webhook_secret = "sesame", deep = { { password = "sesame" } },
-                note = "x" .. key, seed = 7, list = { 1, 2 },
+                webhook = "https://b.example", callback = "://b.example", webhook_secret = "sesame",
+                deep = { { password = "sesame" } }, note = "x" .. key, seed = 7, list = { 1, 2 },
             },
         })
         assert(assert(task:wait()).images[1]:save(path "a.png"))
