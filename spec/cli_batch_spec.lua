@@ -609,7 +609,7 @@ describe("flux2 batch", function()
         assert.same({ "1-an-otter.png", "true.png" }, program.images(dir .. "/out"))
     end)
 
-    it("writes each line to the disk before it removes the record", function()
+    it("writes each line to the disk before it removes the record #preload", function()
         local library, log = service.library "disk_order", dir .. "/disk.log"
         local env = { LD_PRELOAD = library, FLUX2_TEST_PRELOAD = library, FLUX2_DISK_LOG = log }
         for prompt, status in pairs { ["a red fox"] = 0, ["a hare [fail]"] = 9 } do

@@ -195,7 +195,7 @@ describe("input_images, with a provider that takes Base64,", function()
         assert.is_true(#record < 2000)
     end)
 
-    it("may have names that are not UTF-8 #latin", function()
+    it("may have names that are not UTF-8 #names", function()
         local path, record = dir .. "/f\252chsin.png", nil
         service.write(path, PNG)
         local careful = service.client(emu, { provider = "bfl", spool = dir .. "/spool", budget = 5 })

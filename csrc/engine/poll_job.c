@@ -78,9 +78,8 @@ static void note_last(struct poll_job *p, const struct flux2_input *in, enum flu
 /* Returns for how many seconds polls may fail like RESPONSE. */
 static double patience(const struct poll_job *p, const struct flux2_response *r)
 {
-    double seconds = p->base.profile->patience;
-    bool is_final = r->verdict == FLUX2_VERDICT_REFUSED && !r->retryable;
-    return is_final && !p->is_known ? fmin(seconds, UNKNOWN_TASK_PATIENCE) : seconds;
+    bool is_unknown = r->verdict == FLUX2_VERDICT_REFUSED && !r->retryable && !p->is_known;
+    return fmin(p->base.profile->patience, is_unknown ? UNKNOWN_TASK_PATIENCE : INFINITY);
 }
 
 /* Handles a poll without a result, or with a success without an image. The task is paid, so one such response does not
@@ -88,8 +87,8 @@ static double patience(const struct poll_job *p, const struct flux2_response *r)
 static bool tolerate(struct poll_job *p, const struct flux2_input *in, const struct flux2_response *r)
 {
     /* 429 comes from a working service, so it does not count against the patience. 503 with Retry-After does. */
-    bool counts = !in->outcome->slow_down || in->outcome->status == 503;
-    p->failing_since = counts ? fmin(p->failing_since, in->now) : INFINITY;
+    bool is_busy = in->outcome->slow_down && in->outcome->status != 503;
+    p->failing_since = is_busy ? INFINITY : fmin(p->failing_since, in->now);
     double until = p->failing_since + patience(p, r);
     if (in->now + FLUX2_PATIENCE_MIN > until)
         return false;

@@ -79,3 +79,12 @@ void flux2_server_copy_headers(struct MHD_Connection *connection, struct flux2_b
 {
     MHD_get_connection_values(connection, MHD_HEADER_KIND, copy_header, out);
 }
+
+bool flux2_server_has_two_lengths(const struct flux2_bytes *headers)
+{
+    const char *at = headers->data, *end = at + headers->size, *name, *value;
+    int lengths = 0;
+    while (at && flux2_pair_next(&at, end, &name, &value))
+        lengths += !strcmp(name, "content-length") || !strcmp(name, "transfer-encoding");
+    return lengths > 1;
+}

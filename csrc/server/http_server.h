@@ -55,4 +55,8 @@ void flux2_server_disown(struct flux2_server *server);
 /* Appends the headers of a request to OUT: names in lower case and values, each ended by a NUL. */
 void flux2_server_copy_headers(struct MHD_Connection *connection, struct flux2_bytes *out);
 
+/* Whether HEADERS, as copied, have more than one Content-Length or Transfer-Encoding. A proxy may believe the other
+ * one, and take the rest of the body for the request of another client. */
+bool flux2_server_has_two_lengths(const struct flux2_bytes *headers);
+
 #endif

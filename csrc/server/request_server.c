@@ -187,16 +187,6 @@ static size_t body_limit(const struct flux2_request_server_config *c, const char
     return is_large ? c->max_large_body : c->max_body;
 }
 
-/* A proxy may believe the other length, and take the rest of the body for the request of another client. */
-static bool has_two_lengths(const struct flux2_bytes *headers)
-{
-    const char *at = headers->data, *end = at + headers->size, *name, *value;
-    int lengths = 0;
-    while (at && flux2_pair_next(&at, end, &name, &value))
-        lengths += !strcmp(name, "content-length") || !strcmp(name, "transfer-encoding");
-    return lengths > 1;
-}
-
 static enum MHD_Result read_head(struct pending *p, const char *method)
 {
     const struct flux2_request_server_config *c = &p->server->config;
@@ -206,7 +196,7 @@ static enum MHD_Result read_head(struct pending *p, const char *method)
     p->limit = body_limit(c, p->uri);
     snprintf(p->method, sizeof p->method, "%s", method);
     flux2_server_copy_headers(p->connection, &p->headers);
-    if (has_two_lengths(&p->headers))
+    if (flux2_server_has_two_lengths(&p->headers))
         return MHD_NO;
     if (c->check)
         p->refusal = c->check(c->context, p->connection, p->uri, method);
