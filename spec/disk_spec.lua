@@ -5,6 +5,7 @@ if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
     return describe("a disk that fails", function() pending "needs a Lua whose os.exit closes the state" end)
 end
 
+local service = require "support.service"
 local sweep = require "support.disk_sweep"
 
 describe("a disk that fails", function()
@@ -151,5 +152,49 @@ describe("a program that is killed", function()
         run("batch_saved", { "kill write manifest.jsonl 1", "tear write manifest.jsonl 1" })
         run("recover", { "kill rename 0001.json 1", "kill rename 0002.json 1", "kill unlink owner- 1",
             "kill unlink task- 1" })
+    end)
+end)
+
+describe("a disk that blocks", function()
+    local emu, dir
+    service.around_each(before_each, after_each, { duration = 0 }, function(...) emu, dir = ... end)
+
+    --- Submits with a time limit while the engine waits for the disk: the response arrives in time, but the disk goes on
+    --- only after the limit. Returns the exit code and the output.
+    local function submit(seconds)
+        emu:clear_faults()
+        emu:fault { method = "POST", nth = 2, delay = seconds / 2 }
+        os.remove(dir .. "/go")
+        return service.run_preloaded("disk_faults", [[
+            local url, dir, limit = arg[1], arg[2], tonumber(arg[4])
+            local core, flux2 = require "flux2.core", require "flux2"
+            local child = require "support.child"
+            local function load_c(name) return assert(package.loadlib(arg[3], name)) end
+            local plan, state = load_c "disk_plan", load_c "disk_state"
+            load_c "disk_watch"(dir)
+            local image = assert(child.clients(url)():submit "a slow disk"):wait().images[1]
+            plan("hold", "rename", 1, "fox.png")
+            local task = assert(child.clients(url)({ max_retries = 0 }):submit("a fox", { timeout = limit }))
+            child.pump(function() return state() == 1 end, 60)
+            local sent = core.now()
+            local saving = flux2.spawn(function() assert(image:save(dir .. "/fox.png")) end)
+            child.pump(function() return select(2, state()) end, 60)
+            core.pause(math.max(sent + 1.5 * limit - core.now(), 0))
+            assert(io.open(dir .. "/go", "w")):close()
+            saving:join()
+            local _, err = task:wait()
+            print(task.id or err)
+        ]], emu, dir, tostring(seconds))
+    end
+
+    it("lets no submission end without the response that has arrived", function()
+        local code, printed
+        service.with_enough_time(0.4, function(seconds)
+            code, printed = submit(seconds)
+            return code == 0 and not printed:find "unknown_outcome"
+        end)
+        assert.equal(0, code, printed)
+        assert.is_nil(printed:find("unknown_outcome", 1, true), printed)
+        assert.matches("_flux2", printed)
     end)
 end)

@@ -68,13 +68,21 @@ describe("a gateway", function()
         assert.same({ 502, "task_failed" }, { failed.status, failed.json.error.type })
         assert.equal("false", failed.headers["x-should-retry"], "OpenAI's SDK would buy it again")
         assert.is_nil(generate({ prompt = "[fail] a red fox" }, "Idempotency-Key: one").headers["x-should-retry"])
+        emu:fail_next(1, "out of paint")
+        local partial = generate { prompt = "a blue fox", n = 3 }
+        assert.equal(502, partial.status)
+        assert.matches("^2 of 3 images are in data: .*out of paint", partial.json.error.message)
+        for i = 1, 2 do
+            local image = gw:request("GET", partial.json.data[i].url:match "/images/.*$")
+            assert.equal("\137PNG", image.body:sub(1, 4))
+        end
         assert.equal(200, generate({ prompt = "a red fox" }, "Idempotency-Key: two").status)
         local db = assert(require("flux2.gateway.place").database(gw.state))
         db:execute "DELETE FROM images" -- as after the retention time
         db:close()
         local expired = generate({ prompt = "a red fox" }, "Idempotency-Key: two")
         assert.same({ 404, "not_found" }, { expired.status, expired.json.error.type })
-        assert.equal(6, #emu:ledger())
+        assert.equal(9, #emu:ledger())
     end)
 
     it("answers a long poll when the task has ended, or after its time", function()

@@ -20,7 +20,7 @@ enum {
     OBSERVED_BACKLOG = 1024,  /* waiting events beyond which observers get none */
 };
 
-static const double LATE = 0.25; /* seconds of oversleeping that mean the process was stopped */
+static const double LATE = 0.25; /* seconds after which data is read before time-outs are checked */
 
 static void add(atomic_uint_fast64_t *counter, uint64_t n)
 {
@@ -324,7 +324,8 @@ static bool check_queue(struct flux2_worker *w)
     return !awaits || flux2_event_queue_bytes(w->event_queue) == w->limiter.queued;
 }
 
-/* After a stop of the process: reads data that has arrived before checking time-outs. */
+/* After a stop of the process, or a turn that waited for a disk: reads data that has arrived before checking
+ * time-outs. */
 static void catch_up(struct flux2_worker *w)
 {
     size_t i;
@@ -341,7 +342,7 @@ int flux2_worker_turn(struct flux2_worker *w)
 {
     if (w->late >= LATE)
         catch_up(w);
-    double now = flux2_clock_now();
+    double now = w->turn_began = flux2_clock_now();
     w->limiter.queued = flux2_event_queue_bytes(w->event_queue);
     wake_due(w, now);
     admit(w, now);
@@ -354,7 +355,8 @@ int flux2_worker_turn(struct flux2_worker *w)
 
 void flux2_worker_sleep(struct flux2_worker *w, int ms)
 {
-    w->late = flux2_multi_sleep(&w->multi, ms);
+    double turn = flux2_clock_now() - w->turn_began;
+    w->late = turn + fmax(flux2_multi_sleep(&w->multi, ms), 0);
 }
 
 void flux2_worker_wake(struct flux2_worker *w)

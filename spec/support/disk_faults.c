@@ -3,8 +3,8 @@
  * changed. Output through stdio is counted as the resulting system calls. fsync is counted but does nothing: no spec
  * cuts the power, and a disk takes milliseconds for it.
  *
- * For Lua (package.loadlib): disk_watch(directory); disk_plan(action, kinds, n, part, error, stays); disk_hit();
- * disk_alarm(seconds). */
+ * For Lua (package.loadlib): disk_watch(directory); disk_plan(action, kinds, n, part, error, stays); disk_state();
+ * disk_hit(); disk_alarm(seconds). */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -28,6 +28,7 @@
 
 int disk_watch(lua_State *L);
 int disk_plan(lua_State *L);
+int disk_state(lua_State *L);
 int disk_hit(lua_State *L);
 int disk_alarm(lua_State *L);
 
@@ -41,9 +42,9 @@ static const char *const kind_names[] = {"open",  "create", "read",   "write", "
 
 /* FAIL: the call does nothing and returns the error. SHORT: half of a write is done and returned. CUT: like SHORT, and
  * the next write to that descriptor fails. KILL: the process ends before the call. TEAR: it ends after half of a
- * write. */
-enum action { NONE, FAIL, SHORT, CUT, KILL, TEAR };
-static const char *const action_names[] = {"none", "fail", "short", "cut", "kill", "tear", NULL};
+ * write. HOLD: the call waits for a file "go" in the watched directory. */
+enum action { NONE, FAIL, SHORT, CUT, KILL, TEAR, HOLD };
+static const char *const action_names[] = {"none", "fail", "short", "cut", "kill", "tear", "hold", NULL};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char root[PATH_MAX];     /* empty: no path is watched */
@@ -119,6 +120,14 @@ __attribute__((noreturn)) static void die(void)
         pause();
 }
 
+static void hold(void)
+{
+    char go[PATH_MAX + 4];
+    snprintf(go, sizeof go, "%s/go", root);
+    while (access(go, F_OK) != 0)
+        usleep(1000);
+}
+
 static bool is_meant(const char *path)
 {
     size_t part = strlen(plan.part), size = strlen(path);
@@ -152,6 +161,8 @@ static enum action step(enum kind kind, bool creates, const char *path)
         dprintf(STDERR_FILENO, "killed at %s %s\n", kind_names[kind], path);
     if (action == KILL || (action == TEAR && kind != WRITE))
         die();
+    if (action == HOLD)
+        hold();
     if (action == FAIL)
         errno = error;
     return action;
@@ -445,6 +456,18 @@ int disk_plan(lua_State *L)
     plan.cut = -1;
     pthread_mutex_unlock(&lock);
     return 0;
+}
+
+/* disk_state() -> the requests sent since the plan was made; whether it has hit a call */
+int disk_state(lua_State *L)
+{
+    pthread_mutex_lock(&lock);
+    int posts = plan.posts;
+    bool fired = plan.fired;
+    pthread_mutex_unlock(&lock);
+    lua_pushnumber(L, posts);
+    lua_pushboolean(L, fired);
+    return 2;
 }
 
 /* disk_hit() -> kind and path of the call that was hit, or nil; the requests sent and the records renamed before it.

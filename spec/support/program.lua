@@ -58,12 +58,13 @@ function program.start(emu, dir, words, env)
     return pid
 end
 
---- Whether a process runs. Without a waiter an ended one stays as a zombie.
+--- Whether a process runs. Without a waiter an ended one stays as a zombie; so does the first thread of one whose other
+--- threads, and with them its locks, are still there.
 local function runs(pid)
     local stat = service.read_if_there(("/proc/%d/stat"):format(pid))
     if not stat and service.exists "/proc/self/stat" then return false end
     if not stat then stat = ") " .. shell.must(("ps -o stat= -p %d || echo Z"):format(pid), bound(30)) end
-    return not stat:find "%) Z[^)]*$"
+    return not stat:find "%) Z[^)]*$" or #(core.list(("/proc/%d/task"):format(pid)) or {}) > 1
 end
 
 --- Waits for a condition without an event; fails after a minute, or more in a slow run.

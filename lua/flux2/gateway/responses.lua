@@ -108,4 +108,15 @@ function responses.failure(task)
     return response
 end
 
+--- Adds the images of the other tasks of its request to a failure: they are paid for.
+---@param failure flux2.gateway.Response
+---@param images table[] in OpenAI's form
+---@param wanted integer the number of images that the request asks for
+function responses.add_images(failure, images, wanted)
+    local body = json.decode(failure.body)
+    body.error.message = ("%d of %d images are in data: %s"):format(#images, wanted, body.error.message)
+    body.data = images
+    failure.body = assert(json.write(body))
+end
+
 return responses

@@ -216,15 +216,17 @@ local function entries_of(self, request, task, as_base64)
     return entries
 end
 
---- Waits for all tasks. Returns their images, or nil and a response.
+--- Waits for all tasks. Returns the response with their images. The first failure is the response, with the images of
+--- the others.
 local function collect(self, request, tasks, token, as_base64)
-    local data, until_ = {}, core.now() + OPENAI_WAIT
+    local data, until_, failure = {}, core.now() + OPENAI_WAIT, nil
     for _, started in ipairs(tasks) do
         local entries, response = entries_of(self, request, settled(self, started.id, token, until_), as_base64)
-        if not entries then return nil, response end
-        for _, entry in ipairs(entries) do data[#data + 1] = entry end
+        failure = failure or response
+        for _, entry in ipairs(entries or {}) do data[#data + 1] = entry end
     end
-    return data
+    if failure and #data > 0 then responses.add_images(failure, data, #tasks) end
+    return failure or responses.json(200, { created = os.time(), data = data })
 end
 
 local function generate(self, request)
@@ -236,8 +238,7 @@ local function generate(self, request)
         return wanted.payload, wanted.count
     end)
     if not tasks then return refused end
-    local data, response = collect(self, request, tasks, token, wanted.as_base64)
-    response = response or responses.json(200, { created = os.time(), data = data })
+    local response = collect(self, request, tasks, token, wanted.as_base64)
     response.task = response.task or tasks[1].id
     return response
 end
