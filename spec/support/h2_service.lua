@@ -15,12 +15,13 @@ cd '%s' && mkfifo to from && touch log && {
 }
 ]]
 
--- openssl does not report when it listens, and a client that connects earlier is refused: connects until it succeeds.
--- Fails if the server is gone: another process took its port.
+-- openssl does not report when it listens, and a client that connects earlier is refused: connects until it meets the
+-- certificate. Fails if the server is gone: another process took its port.
 local READY = [[
-(for i in $(seq 500); do
-    kill -0 $(cat '%s/server.pid') 2>/dev/null || exit 1
-    timeout 2 openssl s_client -connect 127.0.0.1:%d -alpn h2 </dev/null >/dev/null 2>&1 && exit
+cd '%s' && (for i in $(seq 500); do
+    kill -0 $(cat server.pid) 2>/dev/null || exit 1
+    timeout 2 openssl s_client -connect 127.0.0.1:%d -alpn h2 -CAfile cert.pem -verify_return_error </dev/null \
+        >/dev/null 2>&1 && exit
     sleep 0.02
 done
 exit 1)]]
