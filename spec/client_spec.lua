@@ -751,7 +751,10 @@ describe("flux2.new", function()
         end)
     end
     it("starts one thread for all clients, and no connection #proc", function()
-        local code, printed = service.run_lua [[
+        -- ThreadSanitizer starts a thread of its own with the first one.
+        local started = require "support.build".flavour == "tsan" and 2 or 1
+        local code, printed = service.run_lua("local started = " .. started .. [[
+
             local function threads()
                 local n = 0
                 for _ in io.popen("ls /proc/$PPID/task"):lines() do n = n + 1 end
@@ -761,11 +764,11 @@ describe("flux2.new", function()
             local flux2 = require "flux2"
             assert(threads() == before, threads())
             for _ = 1, 2 do assert(flux2.new { api_key = "aio_k" }) end
-            assert(threads() == before + 1, threads())
+            assert(threads() == before + started, threads())
             assert(flux2.update() == 0 and flux2.pending() == 0)
             local stats = flux2.stats()
             assert(stats.jobs == 0 and stats.requests == 0 and stats.connections == 0)
-        ]]
+        ]])
         assert.equal(0, code, printed)
     end)
 end)
