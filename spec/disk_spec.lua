@@ -4,6 +4,9 @@
 if _VERSION == "Lua 5.1" and not rawget(_G, "jit") then
     return describe("a disk that fails", function() pending "needs a Lua whose os.exit closes the state" end)
 end
+if require "support.build".flavour == "tsan" then
+    return describe("a disk that fails", function() pending "ThreadSanitizer calls the system past preloaded libraries" end)
+end
 
 local service = require "support.service"
 local sweep = require "support.disk_sweep"
