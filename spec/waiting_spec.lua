@@ -273,16 +273,16 @@ describe("waiting", function()
             for i = 1, 5000 do tasks[i]:cancel() end
             tasks = nil -- luacheck: ignore
             service.pump_until(function() return flux2.stats().jobs == 0 end, 30)
-            flux2.update()
+        end
+        local function memory()
             collectgarbage()
             collectgarbage()
             return collectgarbage "count"
         end
-        collectgarbage()
-        collectgarbage()
-        local before = collectgarbage "count"
-        local after = submit_and_cancel()
-        assert.is_true(after - before < 150, "grew by " .. after - before .. " KiB")
+        local before = memory()
+        submit_and_cancel()
+        -- The last events may be on their way.
+        service.pump_until(function() return memory() - before < 150 end, 30)
     end)
 
     it("of ten thousand coroutines ends, and memory and descriptors return to their previous level", function()

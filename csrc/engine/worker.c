@@ -20,7 +20,7 @@ enum {
     OBSERVED_BACKLOG = 1024,  /* waiting events beyond which observers get none */
 };
 
-static const double LATE = 0.25; /* seconds after which data is read before time-outs are checked */
+static const double LATE = 0.25; /* seconds of oversleeping, or of a turn, after which data is read before time-outs */
 
 static void add(atomic_uint_fast64_t *counter, uint64_t n)
 {
@@ -324,12 +324,12 @@ static bool check_queue(struct flux2_worker *w)
     return !awaits || flux2_event_queue_bytes(w->event_queue) == w->limiter.queued;
 }
 
-/* After a stop of the process, or a turn that waited for a disk: reads data that has arrived before checking
- * time-outs. */
+/* After a stop of the process, or a turn that waited for a disk: reads data that has arrived before checking deadlines.
+ * The limits of the requests do not count the stop. */
 static void catch_up(struct flux2_worker *w)
 {
     size_t i;
-    for (i = 0; i < w->job_table.heap_count; i++)
+    for (i = 0; i < w->job_table.heap_count && w->late >= LATE; i++)
         if (w->job_table.heap[i]->transfer)
             flux2_transfer_extend(w->job_table.heap[i]->transfer, w->late);
     for (i = 0; i < CATCH_UPS; i++) {
@@ -340,7 +340,7 @@ static void catch_up(struct flux2_worker *w)
 
 int flux2_worker_turn(struct flux2_worker *w)
 {
-    if (w->late >= LATE)
+    if (w->late >= LATE || w->busy >= LATE)
         catch_up(w);
     double now = w->turn_began = flux2_clock_now();
     w->limiter.queued = flux2_event_queue_bytes(w->event_queue);
@@ -355,8 +355,8 @@ int flux2_worker_turn(struct flux2_worker *w)
 
 void flux2_worker_sleep(struct flux2_worker *w, int ms)
 {
-    double turn = flux2_clock_now() - w->turn_began;
-    w->late = turn + fmax(flux2_multi_sleep(&w->multi, ms), 0);
+    w->busy = flux2_clock_now() - w->turn_began;
+    w->late = flux2_multi_sleep(&w->multi, ms);
 }
 
 void flux2_worker_wake(struct flux2_worker *w)

@@ -32,7 +32,8 @@ struct flux2_worker {
     struct flux2_job *ended;                     /* ended jobs, freed once their events are posted */
     uint64_t random;                             /* state for random.h */
     double turn_began;                           /* time of the last turn */
-    double late;                                 /* seconds that the last turn took, and its sleep too long */
+    double busy;                                 /* seconds that the last turn took */
+    double late;                                 /* seconds by which the last sleep overslept */
     atomic_bool awaits_host; /* sending waits for the host to take events: taking one wakes the worker */
 
     /* Counters, see struct flux2_engine_stats. Written by the worker and read by any thread; flux2_engine_start
