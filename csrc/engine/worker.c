@@ -324,15 +324,20 @@ static bool check_queue(struct flux2_worker *w)
     return !awaits || flux2_event_queue_bytes(w->event_queue) == w->limiter.queued;
 }
 
-/* After a stop of the process, or a turn that waited for a disk: reads data that has arrived before checking deadlines.
- * The limits of the requests do not count the stop. */
-static void catch_up(struct flux2_worker *w)
+/* The limits of the requests do not count a stop of the process. */
+static void extend_requests(struct flux2_worker *w)
 {
     size_t i;
-    for (i = 0; i < w->job_table.heap_count && w->late >= LATE; i++)
+    for (i = 0; i < w->job_table.heap_count; i++)
         if (w->job_table.heap[i]->transfer)
             flux2_transfer_extend(w->job_table.heap[i]->transfer, w->late);
-    for (i = 0; i < CATCH_UPS; i++) {
+}
+
+/* After a stop of the process, or a turn that waited for a disk: reads data that has arrived before checking
+ * deadlines. */
+static void catch_up(struct flux2_worker *w)
+{
+    for (int i = 0; i < CATCH_UPS; i++) {
         flux2_multi_perform(&w->multi);
         collect(w);
     }
@@ -340,9 +345,11 @@ static void catch_up(struct flux2_worker *w)
 
 int flux2_worker_turn(struct flux2_worker *w)
 {
+    if (w->late >= LATE)
+        extend_requests(w);
     if (w->late >= LATE || w->busy >= LATE)
         catch_up(w);
-    double now = w->turn_began = flux2_clock_now();
+    double now = flux2_clock_now();
     w->limiter.queued = flux2_event_queue_bytes(w->event_queue);
     wake_due(w, now);
     admit(w, now);
@@ -350,12 +357,13 @@ int flux2_worker_turn(struct flux2_worker *w)
     flux2_multi_perform(&w->multi);
     collect(w);
     post(w);
-    return check_queue(w) ? time_to_sleep(w, flux2_clock_now()) : 0;
+    double end = flux2_clock_now();
+    w->busy = end - now;
+    return check_queue(w) ? time_to_sleep(w, end) : 0;
 }
 
 void flux2_worker_sleep(struct flux2_worker *w, int ms)
 {
-    w->busy = flux2_clock_now() - w->turn_began;
     w->late = flux2_multi_sleep(&w->multi, ms);
 }
 

@@ -31,7 +31,6 @@ struct flux2_worker {
     struct flux2_event *first_out, *last_out;    /* events to post at the end of the turn */
     struct flux2_job *ended;                     /* ended jobs, freed once their events are posted */
     uint64_t random;                             /* state for random.h */
-    double turn_began;                           /* time of the last turn */
     double busy;                                 /* seconds that the last turn took */
     double late;                                 /* seconds by which the last sleep overslept */
     atomic_bool awaits_host; /* sending waits for the host to take events: taking one wakes the worker */
