@@ -14,12 +14,7 @@ local service = require "support.service"
 
 describe("a gateway", function()
     local emu, dir
-    service.around_each(before_each, function(fn)
-        after_each(function()
-            gateway.stop_all()
-            fn()
-        end)
-    end, {}, function(given_emu, given_dir) emu, dir = given_emu, given_dir end)
+    gateway.around_each(before_each, after_each, function(...) emu, dir = ... end)
 
     local function start(...) return gateway.start(emu, dir .. "/a", ...) end
 

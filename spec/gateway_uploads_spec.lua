@@ -16,12 +16,7 @@ local PNG = "\137PNG\r\n\26\n" .. ("\0\1\2\255pixels"):rep(3000)
 
 describe("the uploads of a gateway", function()
     local emu, dir
-    service.around_each(before_each, function(fn)
-        after_each(function()
-            gateway.stop_all()
-            fn()
-        end)
-    end, {}, function(given_emu, given_dir) emu, dir = given_emu, given_dir end)
+    gateway.around_each(before_each, after_each, function(...) emu, dir = ... end)
 
     local function start(...) return gateway.start(emu, dir .. "/a", ...) end
 

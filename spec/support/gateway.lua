@@ -77,6 +77,16 @@ function gateway.stop_all()
     end
 end
 
+--- Like service.around_each, and ends the gateways, which use the emulator.
+function gateway.around_each(before_each, after_each, set)
+    service.around_each(before_each, function(stop)
+        after_each(function()
+            gateway.stop_all()
+            stop()
+        end)
+    end, {}, set)
+end
+
 --- Runs `flux2 WORDS` with the gateway's state directory. Returns status, stdout, stderr.
 function Gateway:run(...)
     local words, target = { ... }, self.db and { "--db", self.db } or {}
